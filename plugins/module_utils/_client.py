@@ -170,6 +170,9 @@ class EngineClient:
     def nodes(self) -> list[dict[str, Any]]:
         return self.get("/nodes", "list the nodes")
 
+    def node(self, node_id: str) -> dict[str, Any]:
+        return self.get(f"/nodes/{node_id}", f"read node {node_id}")
+
     def update_node(self, node_id: str, version: int, spec: dict[str, Any]) -> None:
         query = {"version": version}
         self.call("POST", f"/nodes/{node_id}/update", f"change node {node_id}", spec, query)
