@@ -1,0 +1,123 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Makes the plan of a run from what every host said, prints it, and stops the run where it is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
+    Host,
+    Plan,
+    make_plan,
+    render,
+)
+from ansible_collections.flotilla.swarm.plugins.plugin_utils._inputs import (
+    known_names,
+    role_inputs,
+)
+
+OURS = ("swarm_", "docker_engine_")
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        _spec, args = self.validate_argument_spec(
+            argument_spec=dict(
+                managers_group=dict(type="str", default="swarm_managers"),
+                workers_group=dict(type="str", default="swarm_workers"),
+                settings=dict(type="dict", default={}),
+                allow_partial_init=dict(type="bool", default=False),
+                show=dict(type="bool", default=True),
+            )
+        )
+        hosts = self._hosts(args, task_vars)
+        plan = make_plan(
+            hosts,
+            args["settings"],
+            known_names(),
+            args["allow_partial_init"],
+            self._alive(args, task_vars),
+        )
+        report = render(plan)
+        result.update(
+            changed=False,
+            report=report,
+            refusals=plan.refusals,
+            warnings_of_plan=plan.warnings,
+            **_as_data(plan),
+        )
+        if args["show"] or plan.refusals:
+            Display().display(report)
+        if plan.refusals:
+            result["failed"] = True
+            result["failure"] = {"code": "refused", "details": {"refusals": plan.refusals}}
+            result["msg"] = "Nothing was changed: " + "; ".join(plan.refusals) + "."
+        return result
+
+    def _hosts(self, args: dict[str, Any], task_vars: dict[str, Any]) -> list[Host]:
+        groups = task_vars.get("groups") or {}
+        roles: dict[str, list[str]] = {}
+        for role, group in (("manager", "managers_group"), ("worker", "workers_group")):
+            for name in groups.get(args[group]) or []:
+                roles.setdefault(name, []).append(role)
+        return [self._host(name, tuple(found), task_vars) for name, found in roles.items()]
+
+    def _host(self, name: str, roles: tuple[str, ...], task_vars: dict[str, Any]) -> Host:
+        variables = task_vars["hostvars"][name]
+        try:
+            inputs = role_inputs("swarm", variables, self._templar.template)
+        except AnsibleError as error:
+            return Host(name, roles, refusals=(f"{name}: a variable cannot be read: {error}",))
+        said = variables.get("__swarm_host") or {}
+        return Host(
+            name=name,
+            roles=roles,
+            inputs=inputs,
+            observed=said if "swarm" in said else None,
+            reached=not said.get("unreachable", False),
+            address=_address(name, variables),
+            extra_names=tuple(key for key in variables if str(key).startswith(OURS)),
+        )
+
+    @staticmethod
+    def _alive(args: dict[str, Any], task_vars: dict[str, Any]) -> Any:
+        """The hosts that have not failed, where this play has managers at all."""
+        alive = list(task_vars.get("ansible_play_hosts") or [])
+        managers = set((task_vars.get("groups") or {}).get(args["managers_group"]) or [])
+        return alive if managers & set(alive) else None
+
+
+def _address(name: str, variables: Any) -> str:
+    """Where the controller finds a host: two names with the same one are the same host."""
+    host = variables.get("ansible_host") or name
+    port = variables.get("ansible_port") or 22
+    if variables.get("ansible_connection") == "local":
+        return "this machine"
+    return f"{host}:{port}"
+
+
+def _as_data(plan: Plan) -> dict[str, Any]:
+    return {
+        "steps": plan.steps,
+        "cluster_id": plan.cluster_id,
+        "acting": plan.acting,
+        "init": plan.init,
+        "join_managers": plan.join_managers,
+        "join_workers": plan.join_workers,
+        "nodes": plan.nodes,
+        "settings": plan.settings,
+        "unreachable": plan.unreachable,
+        "unlisted": plan.unlisted,
+    }
