@@ -1,0 +1,249 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
+"""The only file that talks to the engine.
+
+Two ways lead there. `EngineClient` is the Docker SDK for Python and serves every module that writes.
+`read_engine` is a reader made of the standard library alone: a host is observed before the SDK is
+installed on it, and observing is what every run pays for on every host (importing the SDK costs three
+times what the whole reading does).
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import traceback
+from typing import Any, Optional
+
+from ansible.module_utils.basic import missing_required_lib
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+
+try:
+    import docker
+    import docker.errors
+    import docker.tls
+    import requests.exceptions
+
+    DOCKER_IMPORT_ERROR = None
+except ImportError:
+    DOCKER_IMPORT_ERROR = traceback.format_exc()
+
+# What the engine says when it cannot act on a swarm, and what each means. The words are the same from
+# 20.10 to 28 (moby: daemon/cluster/errors.go, swarmkit: manager/state/raft/raft.go).
+_ENGINE_SAYS = (
+    ("is not a swarm manager", "not_manager"),
+    ("is not part of a swarm", "not_in_swarm"),
+    ("needs to be unlocked", "locked"),
+    ("does not have a leader", "no_quorum"),
+    ("lost quorum", "no_quorum"),
+    ("no cluster leader", "no_quorum"),
+    ("update out of sequence", "out_of_sequence"),
+    ("already part of a swarm", "already_in_swarm"),
+)
+
+_ADVICE = {
+    "not_manager": "Run it on a manager of the swarm.",
+    "not_in_swarm": "Run it on a manager of the swarm.",
+    "locked": "Unlock the swarm on that host first (docker swarm unlock).",
+    "no_quorum": "Bring managers back until more than half of them answer.",
+    "out_of_sequence": "Somebody else changed it at the same time: run again.",
+    "engine_unreachable": "Check that the engine runs there and that this user may reach its socket.",
+}
+
+
+def code_of(text: str, status: Optional[int] = None) -> str:
+    """The cause behind an error text of the engine."""
+    for words, code in _ENGINE_SAYS:
+        if words in text:
+            return code
+    return {404: "not_found", 409: "conflict"}.get(status or 0, "engine_error")
+
+
+def _failed(attempt: str, text: str, status: Optional[int] = None) -> SwarmError:
+    code = code_of(text, status)
+    advice = _ADVICE.get(code)
+    sentence = f"Could not {attempt}: the engine says: {text.strip().rstrip('.')}."
+    return SwarmError(code, f"{sentence} {advice}" if advice else sentence, status=status)
+
+
+def _unreachable(attempt: str, where: str, error: object) -> SwarmError:
+    return SwarmError(
+        "engine_unreachable",
+        f"Could not {attempt}: no engine answers at {where} ({error}). {_ADVICE['engine_unreachable']}",
+    )
+
+
+class EngineClient:
+    """A conversation with one engine: raw API documents in and out, every error a SwarmError.
+
+    Documents go through as they are. The SDK's own models fill in defaults, and a spec that is sent
+    back with them resets what was never asked for (moby: daemon/cluster, specs are replaced whole).
+    """
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        if DOCKER_IMPORT_ERROR is not None:
+            raise SwarmError(
+                "no_sdk",
+                missing_required_lib("docker")
+                + " The role flotilla.swarm.docker_engine installs it.",
+            )
+        self.where = params["docker_host"]
+        try:
+            self._api = docker.APIClient(
+                base_url=self.where,
+                version=params["api_version"],
+                timeout=params["timeout"],
+                tls=self._tls(params),
+            )
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            raise _unreachable("talk to the engine", self.where, error) from error
+
+    @staticmethod
+    def _tls(params: dict[str, Any]) -> Any:
+        if not (params["tls"] or params["validate_certs"]):
+            return False
+        cert = (params["client_cert"], params["client_key"]) if params["client_cert"] else None
+        options: dict[str, Any] = dict(
+            client_cert=cert, ca_cert=params["ca_path"], verify=params["validate_certs"]
+        )
+        if params["tls_hostname"]:
+            options["assert_hostname"] = params["tls_hostname"]
+        return docker.tls.TLSConfig(**options)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        attempt: str,
+        body: Optional[Any] = None,
+        query: Optional[dict[str, Any]] = None,
+    ) -> Any:
+        """One request; `attempt` completes the sentence 'Could not ...' if it fails."""
+        url = f"{self._api.base_url}/v{self._api.api_version}{path}"
+        try:
+            answer = self._api.request(
+                method, url, json=body, params=query, timeout=self._api.timeout
+            )
+        except requests.exceptions.RequestException as error:
+            raise _unreachable(attempt, self.where, error) from error
+        if answer.status_code >= 400:
+            raise _failed(attempt, _message_of(answer.text), answer.status_code)
+        return answer.json() if answer.text.strip() else None
+
+    def get(self, path: str, attempt: str, **query: Any) -> Any:
+        return self.call(
+            "GET", path, attempt, query={key: _as_query(value) for key, value in query.items()}
+        )
+
+    # The swarm
+
+    def info(self) -> dict[str, Any]:
+        return self.get("/info", "read the state of the engine")
+
+    def swarm(self) -> dict[str, Any]:
+        return self.get("/swarm", "read the swarm's settings")
+
+    def init(self, body: dict[str, Any]) -> None:
+        self.call("POST", "/swarm/init", "initialise a swarm", body)
+
+    def join(self, body: dict[str, Any]) -> None:
+        self.call("POST", "/swarm/join", "join the swarm", body)
+
+    def leave(self, force: bool) -> None:
+        self.call("POST", "/swarm/leave", "leave the swarm", query={"force": _as_query(force)})
+
+    def unlock(self, key: str) -> None:
+        self.call("POST", "/swarm/unlock", "unlock the swarm", {"UnlockKey": key})
+
+    def update_swarm(self, version: int, spec: dict[str, Any]) -> None:
+        query = {"version": version}
+        self.call("POST", "/swarm/update", "change the swarm's settings", spec, query)
+
+    # Nodes, services and tasks
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return self.get("/nodes", "list the nodes")
+
+    def update_node(self, node_id: str, version: int, spec: dict[str, Any]) -> None:
+        query = {"version": version}
+        self.call("POST", f"/nodes/{node_id}/update", f"change node {node_id}", spec, query)
+
+    def services(self) -> list[dict[str, Any]]:
+        return self.get("/services", "list the services")
+
+    def networks(self) -> list[dict[str, Any]]:
+        return self.get("/networks", "list the networks")
+
+    def tasks(self, **filters: Any) -> list[dict[str, Any]]:
+        if filters:
+            return self.get("/tasks", "list the tasks", filters=filters)
+        return self.get("/tasks", "list the tasks")
+
+
+def _as_query(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return json.dumps(
+            {key: item if isinstance(item, list) else [item] for key, item in value.items()}
+        )
+    return value
+
+
+def _message_of(text: str) -> str:
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text or "no reason given"
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class EngineReader:
+    """GET and nothing else, over the unix socket, without the SDK."""
+
+    def __init__(self, docker_host: str, timeout: float) -> None:
+        if not docker_host.startswith("unix://"):
+            raise SwarmError(
+                "not_a_socket",
+                f"Could not observe the engine at {docker_host}: a host is observed through its own unix"
+                " socket. Set docker_host to a unix:// address on that host.",
+            )
+        self.where = docker_host
+        self._connection = _UnixConnection(docker_host[len("unix://") :], timeout)
+
+    def get(self, path: str, attempt: str) -> Any:
+        try:
+            self._connection.request("GET", path)
+            answer = self._connection.getresponse()
+            text = answer.read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise _unreachable(attempt, self.where, error) from error
+        if answer.status >= 400:
+            raise _failed(attempt, _message_of(text), answer.status)
+        return json.loads(text)
+
+    def info(self) -> dict[str, Any]:
+        return self.get("/info", "read the state of the engine")
+
+    def swarm(self) -> dict[str, Any]:
+        return self.get("/swarm", "read the swarm's settings")
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return self.get("/nodes", "list the nodes")
