@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # All static checks. Usage: tests/lint.sh [CHECK ...]; without arguments every check runs.
+# tests/lint.sh --fix repairs what ruff can repair in the Python files, and checks nothing.
 #
 # Needs Python 3.11 or newer, git and a package index for pip. The tools live in .cache (pinned in
 # requirements-lint.txt and requirements-importer.txt); nothing is written outside the checkout.
@@ -163,7 +164,13 @@ check_sanity() {
   # A PATH with no shims in it, and shellcheck left to its own check.
   export HOME=$CACHE/home
   PATH=$CACHE/pythons:$TOOLS/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    ansible-test sanity --local --color no --skip-test shellcheck --skip-test pslint
+    ansible-test sanity --local --color no --skip-test shellcheck --skip-test pslint \
+    >"$LOGS/sanity.full" 2>&1 && return
+  # Hundreds of lines about the installation of its tools hide the few that matter.
+  grep -vE '^(Running|Installing|Using|Looking|Collecting|Processing|Success| |WARNING: (Loc|Using))' \
+    "$LOGS/sanity.full"
+  echo "everything it said: .cache/lint-logs/sanity.full"
+  return 1
 }
 
 # --- run ---------------------------------------------------------------------------------------
@@ -188,6 +195,8 @@ run() {
 
 wanted() { [ "${#SELECTED[@]}" = 0 ] || [[ " ${SELECTED[*]} " == *" $1 "* ]]; }
 
+fix=
+[ "$*" != --fix ] || { fix=1; shift; }
 SELECTED=("$@")
 for check in "$@"; do
   [ -n "${WHAT[$check]:-}" ] || die "no check named $check; there are: ${CHECKS[*]}"
@@ -202,6 +211,11 @@ rm -rf "$LOGS"
 mkdir -p "$LOGS"
 need_python
 venv "$TOOLS" requirements-lint.txt
+if [ -n "$fix" ]; then
+  "$TOOLS/bin/ruff" check --fix --unsafe-fixes --output-format concise . || true
+  "$TOOLS/bin/ruff" format .
+  exit
+fi
 ! wanted importer || venv "$IMPORTER" requirements-importer.txt
 copy_tree
 export ANSIBLE_COLLECTIONS_PATH=$COLLECTIONS ANSIBLE_HOME=$CACHE/ansible-home PATH=$TOOLS/bin:$PATH
