@@ -19,5 +19,5 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         result.update(self._execute_module(task_vars=task_vars))
         if result.get("report"):
-            Display().display(result["report"])
+            Display().display(f"\n{result['report']}")
         return result

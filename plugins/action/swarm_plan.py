@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.flotilla.swarm.plugins.module_utils import _engine
 from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
     Host,
     Plan,
@@ -21,6 +23,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
 from ansible_collections.flotilla.swarm.plugins.plugin_utils._inputs import (
     known_names,
     role_inputs,
+    role_problems,
 )
 
 OURS = ("swarm_", "docker_engine_")
@@ -39,7 +42,7 @@ class ActionModule(ActionBase):
                 workers_group=dict(type="str", default="swarm_workers"),
                 settings=dict(type="dict", default={}),
                 allow_partial_init=dict(type="bool", default=False),
-                show=dict(type="bool", default=True),
+                previous=dict(type="dict", default={}),
             )
         )
         hosts = self._hosts(args, task_vars)
@@ -58,8 +61,10 @@ class ActionModule(ActionBase):
             warnings_of_plan=plan.warnings,
             **_as_data(plan),
         )
-        if args["show"] or plan.refusals:
-            Display().display(report)
+        # What the run set out to do stays known when the plan is made again on the way.
+        result["first"] = args["previous"].get("first") or {"steps": plan.steps, "report": report}
+        if not args["previous"] or plan.refusals:
+            Display().display(f"\n{report}")
         if plan.refusals:
             result["failed"] = True
             result["failure"] = {"code": "refused", "details": {"refusals": plan.refusals}}
@@ -76,19 +81,32 @@ class ActionModule(ActionBase):
 
     def _host(self, name: str, roles: tuple[str, ...], task_vars: dict[str, Any]) -> Host:
         variables = task_vars["hostvars"][name]
-        try:
-            inputs = role_inputs("swarm", variables, self._templar.template)
-        except AnsibleError as error:
-            return Host(name, roles, refusals=(f"{name}: a variable cannot be read: {error}",))
         said = variables.get("__swarm_host") or {}
-        return Host(
+        host = Host(
             name=name,
             roles=roles,
-            inputs=inputs,
             observed=said if "swarm" in said else None,
             reached=not said.get("unreachable", False),
             address=_address(name, variables),
             extra_names=tuple(key for key in variables if str(key).startswith(OURS)),
+        )
+        try:
+            inputs = role_inputs("swarm", variables, self._templar.template)
+            engine = role_inputs("docker_engine", variables, self._templar.template)
+        except AnsibleError as error:
+            return replace(host, mistakes=(f"{name}: a variable cannot be read: {error}",))
+        mistakes = [
+            f"{name}: {problem}"
+            for role, given in (("swarm", inputs), ("docker_engine", engine))
+            for problem in role_problems(role, given)
+        ]
+        host = replace(host, inputs=inputs, mistakes=tuple(mistakes))
+        if mistakes or host.observed is None:
+            return host
+        wanted = {key[len("docker_engine_") :]: value for key, value in engine.items()}
+        plan = _engine.plan(host.observed, wanted, name)
+        return replace(
+            host, engine_steps=tuple(plan["steps"]), refusals=tuple(plan["refusals"])
         )
 
     @staticmethod
@@ -113,6 +131,7 @@ def _as_data(plan: Plan) -> dict[str, Any]:
         "steps": plan.steps,
         "cluster_id": plan.cluster_id,
         "acting": plan.acting,
+        "engine": [step["host"] for step in plan.steps if step["action"] == "engine"],
         "init": plan.init,
         "join_managers": plan.join_managers,
         "join_workers": plan.join_workers,

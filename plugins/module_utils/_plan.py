@@ -50,6 +50,7 @@ class Host:
     address: str = ""  # where the controller finds it
     extra_names: tuple[str, ...] = ()  # every variable that starts like one of ours
     engine_steps: tuple[dict[str, Any], ...] = ()
+    mistakes: tuple[str, ...] = ()  # in the types of its variables
     refusals: tuple[str, ...] = ()  # of the engine's plan and the preflight
 
     @property
@@ -160,7 +161,7 @@ def check_inventory(
             wrong.append(
                 f"{host.name} is in both groups, swarm_managers and swarm_workers: take it out of one"
             )
-        wrong += _check_inputs(host)
+        wrong += list(host.mistakes) or _check_inputs(host)
         wrong += _check_names(host, known_names)
     wrong += _check_duplicates(hosts)
     wrong += check_settings(settings)
@@ -448,16 +449,13 @@ def _plan_cluster(plan: Plan, hosts: list[Host], settings: dict[str, Any]) -> No
     """Settings, labels and availability, as seen by the acting manager."""
     for host in hosts:
         if host.observed is not None and host.swarm.get("node_id"):
-            plan.nodes.append(
-                {
-                    "name": host.name,
-                    "node_id": host.swarm["node_id"],
-                    "labels": wanted_labels(
-                        host.inputs.get("swarm_labels") or {}, host.inputs.get("swarm_zone")
-                    ),
-                    "availability": host.inputs.get("swarm_availability") or None,
-                }
+            labels = wanted_labels(
+                host.inputs.get("swarm_labels") or {}, host.inputs.get("swarm_zone")
             )
+            node = {"name": host.name, "node_id": host.swarm["node_id"], "labels": labels}
+            if host.inputs.get("swarm_availability"):
+                node["availability"] = host.inputs["swarm_availability"]
+            plan.nodes.append(node)
     acting = next((host for host in hosts if host.name == plan.acting), None)
     if acting is None:
         return

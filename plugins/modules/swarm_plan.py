@@ -43,10 +43,10 @@ options:
     description: Allow a new swarm to be initialised although not every listed manager could be asked whether it is in one.
     type: bool
     default: false
-  show:
-    description: Print the plan.
-    type: bool
-    default: true
+  previous:
+    description: The result of the plan made before in the same run. The new one is then printed only if it is refused.
+    type: dict
+    default: {}
 author:
   - The Flotilla authors (@flotilla-swarm)
 """
@@ -100,6 +100,15 @@ cluster_id:
 acting:
   description: The manager on which work for the whole swarm is done.
   type: str
+  returned: always
+engine:
+  description: The hosts on which the engine has to be installed or changed.
+  type: list
+  elements: str
+  returned: always
+first:
+  description: The RV(steps) and the RV(report) of the first plan of the run.
+  type: dict
   returned: always
 init:
   description: The host that initialises a new swarm; V(null) where there is one.

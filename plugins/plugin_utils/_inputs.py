@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -22,6 +23,13 @@ def role_defaults(role: str) -> dict[str, Any]:
     """A role's defaults, straight from its file: there is no second place that says them."""
     with open(ROLES / role / "defaults" / "main.yml", encoding="utf-8") as stream:
         return yaml.safe_load(stream) or {}
+
+
+@lru_cache(maxsize=None)
+def role_options(role: str) -> dict[str, Any]:
+    """A role's argument spec, as Ansible itself checks it."""
+    with open(ROLES / role / "meta" / "argument_specs.yml", encoding="utf-8") as stream:
+        return yaml.safe_load(stream)["argument_specs"]["main"].get("options") or {}
 
 
 @lru_cache(maxsize=None)
@@ -36,3 +44,9 @@ def role_inputs(role: str, variables: Any, template: Any) -> dict[str, Any]:
     for name, default in role_defaults(role).items():
         inputs[name] = variables[name] if name in variables else template(default)
     return inputs
+
+
+def role_problems(role: str, inputs: dict[str, Any]) -> list[str]:
+    """What is wrong with the types of a role's inputs, in Ansible's own words."""
+    result = ArgumentSpecValidator(role_options(role)).validate(inputs)
+    return [str(message) for message in result.error_messages]
