@@ -44,6 +44,8 @@ die() { say "$*" >&2; exit 2; }
 need_python() {
   "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     die "Python 3.11 or newer is needed; set PYTHON to one"
+  # Not the interpreter of the virtual environment that we may have been started from.
+  PYTHON=$("$PYTHON" -c 'import sys; print(sys._base_executable)')
   "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null && return
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     die "$PYTHON has no venv: apt install python3-venv"
