@@ -118,7 +118,7 @@ copy_tree() {
 # --- checks: each runs in a subshell with -e, in the copy --------------------------------------
 
 check_ruff() { "$TOOLS/bin/ruff" check --no-fix --output-format concise .; }
-check_format() { "$TOOLS/bin/ruff" format --check . || { echo "to lay them out: tests/lint.sh --fix"; return 1; }; }
+check_format() { "$TOOLS/bin/ruff" format --check --output-format concise . || { echo "to lay them out: tests/lint.sh --fix"; return 1; }; }
 check_mypy() {
   # From above ansible_collections, so that the files have their real module names.
   cd "$COLLECTIONS"
