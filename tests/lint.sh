@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # All static checks. Usage: tests/lint.sh [CHECK ...]; without arguments every check runs.
-# tests/lint.sh --fix repairs what ruff can repair in the Python files, and checks nothing.
+# tests/lint.sh --fix repairs what ruff can repair in the Python files, writes the tables of variables
+# in the READMEs of the roles, and checks nothing.
 #
 # Needs Python 3.11 or newer, git and a package index for pip. The tools live in .cache (pinned in
 # requirements-lint.txt and requirements-importer.txt); nothing is written outside the checkout.
@@ -20,7 +21,7 @@ IMPORTER=$CACHE/venv-importer
 PYTHON=${PYTHON:-python3}
 
 # In the order of the summary. ansible-test is by far the slowest and gets a core for itself.
-CHECKS=(ruff format mypy shellcheck yamllint ansible-lint changelog docs build importer install sanity)
+CHECKS=(ruff format mypy shellcheck yamllint ansible-lint changelog docs readmes build importer install sanity)
 declare -A WHAT=(
   [ruff]="errors and style of the Python files"
   [format]="layout of the Python files (ruff format)"
@@ -30,6 +31,7 @@ declare -A WHAT=(
   [ansible-lint]="roles, playbooks and modules, profile production"
   [changelog]="changelog fragments (antsibull-changelog)"
   [docs]="documentation of plugins and roles (antsibull-docs)"
+  [readmes]="tables of variables in the READMEs of the roles are up to date"
   [build]="ansible-galaxy collection build"
   [importer]="what Ansible Galaxy checks on import (galaxy-importer)"
   [install]="install from the tarball, ansible-doc of everything in it"
@@ -44,6 +46,8 @@ die() { say "$*" >&2; exit 2; }
 need_python() {
   "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     die "Python 3.11 or newer is needed; set PYTHON to one"
+  # Not the interpreter of the virtual environment that we may have been started from.
+  PYTHON=$("$PYTHON" -c 'import sys; print(sys._base_executable)')
   "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null && return
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     die "$PYTHON has no venv: apt install python3-venv"
@@ -114,7 +118,7 @@ copy_tree() {
 # --- checks: each runs in a subshell with -e, in the copy --------------------------------------
 
 check_ruff() { "$TOOLS/bin/ruff" check --no-fix --output-format concise .; }
-check_format() { "$TOOLS/bin/ruff" format --diff .; }
+check_format() { "$TOOLS/bin/ruff" format --check --output-format concise . || { echo "to lay them out: tests/lint.sh --fix"; return 1; }; }
 check_mypy() {
   # From above ansible_collections, so that the files have their real module names.
   cd "$COLLECTIONS"
@@ -132,6 +136,7 @@ check_changelog() {
   [ ! -e changelogs/changelog.yaml ] || "$TOOLS/bin/antsibull-changelog" lint-changelog-yaml changelogs/changelog.yaml
 }
 check_docs() { "$TOOLS/bin/antsibull-docs" lint-collection-docs --plugin-docs --validate-collection-refs self .; }
+check_readmes() { "$TOOLS/bin/python" tests/role_docs.py --check; }
 check_build() {
   "$TOOLS/bin/ansible-galaxy" collection build --output-path "$DIST" .
   # The lab and the tests stay out of what users install.
@@ -214,6 +219,7 @@ venv "$TOOLS" requirements-lint.txt
 if [ -n "$fix" ]; then
   "$TOOLS/bin/ruff" check --fix --unsafe-fixes --output-format concise . || true
   "$TOOLS/bin/ruff" format .
+  "$TOOLS/bin/python" tests/role_docs.py
   exit
 fi
 ! wanted importer || venv "$IMPORTER" requirements-importer.txt
