@@ -76,7 +76,8 @@ def service_rows(picture: Picture) -> list[dict[str, Any]]:
     for service in picture.services:
         mine = tasks.get(str(service.get("ID")), [])
         running = [task for task in mine if _runs(task) and task.get("NodeID") in ready]
-        mode = dig(service, "Spec", "Mode") or {}
+        found = dig(service, "Spec", "Mode")
+        mode = found if isinstance(found, dict) else {}
         name = str(dig(service, "Spec", "Name") or service.get("ID"))
         row: dict[str, Any] = {
             "name": name,
@@ -109,11 +110,10 @@ def _trouble(tasks: list[dict[str, Any]]) -> Optional[str]:
     """The newest reason why a task does not run, in the engine's words."""
     latest = sorted(tasks, key=lambda task: str(dig(task, "Status", "Timestamp") or ""), reverse=True)
     for task in latest:
-        status = task.get("Status") or {}
-        if status.get("Err"):
-            return str(status["Err"])
-        if status.get("State") == "pending" and status.get("Message"):
-            return str(status["Message"])
+        if dig(task, "Status", "Err"):
+            return str(dig(task, "Status", "Err"))
+        if dig(task, "Status", "State") == "pending" and dig(task, "Status", "Message"):
+            return str(dig(task, "Status", "Message"))
     return None
 
 
