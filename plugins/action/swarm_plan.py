@@ -105,9 +105,7 @@ class ActionModule(ActionBase):
             return host
         wanted = {key[len("docker_engine_") :]: value for key, value in engine.items()}
         plan = _engine.plan(host.observed, wanted, name)
-        return replace(
-            host, engine_steps=tuple(plan["steps"]), refusals=tuple(plan["refusals"])
-        )
+        return replace(host, engine_steps=tuple(plan["steps"]), refusals=tuple(plan["refusals"]))
 
     @staticmethod
     def _alive(args: dict[str, Any], task_vars: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
@@ -34,7 +34,7 @@ class Check:
     name: str
     status: str
     message: str
-    advice: Optional[str] = None
+    advice: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class Picture:
     nodes: list[Node] = field(default_factory=list)
     services: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
-    trouble: Optional[SwarmError] = None
+    trouble: SwarmError | None = None
 
 
 def look(client: Any) -> Picture:
@@ -85,7 +85,9 @@ def service_rows(picture: Picture) -> list[dict[str, Any]]:
             "mode": next(iter(mode), "?").lower(),
             "running": len(running),
             "wanted": None,
-            "image": str(dig(service, "Spec", "TaskTemplate", "ContainerSpec", "Image") or "").split("@")[0],
+            "image": str(
+                dig(service, "Spec", "TaskTemplate", "ContainerSpec", "Image") or ""
+            ).split("@")[0],
             "update": dig(service, "UpdateStatus", "State"),
             "trouble": _trouble(mine),
         }
@@ -93,10 +95,14 @@ def service_rows(picture: Picture) -> list[dict[str, Any]]:
             row["wanted"] = dig(mode, "Replicated", "Replicas") or 0
         elif "Global" in mode:
             # A global service runs where the scheduler put a task, and it puts one on each node that fits.
-            row["wanted"] = len({task.get("NodeID") for task in mine if task.get("DesiredState") == "running"})
+            row["wanted"] = len(
+                {task.get("NodeID") for task in mine if task.get("DesiredState") == "running"}
+            )
         else:
             row["wanted"] = 0  # a job: done is fine, running is fine
-            failed = [task for task in mine if dig(task, "Status", "State") in ("failed", "rejected")]
+            failed = [
+                task for task in mine if dig(task, "Status", "State") in ("failed", "rejected")
+            ]
             row["trouble"] = row["trouble"] if failed else None
         rows.append(row)
     return sorted(rows, key=lambda row: row["name"])
@@ -106,9 +112,11 @@ def _runs(task: dict[str, Any]) -> bool:
     return dig(task, "Status", "State") == "running" and task.get("DesiredState") == "running"
 
 
-def _trouble(tasks: list[dict[str, Any]]) -> Optional[str]:
+def _trouble(tasks: list[dict[str, Any]]) -> str | None:
     """The newest reason why a task does not run, in the engine's words."""
-    latest = sorted(tasks, key=lambda task: str(dig(task, "Status", "Timestamp") or ""), reverse=True)
+    latest = sorted(
+        tasks, key=lambda task: str(dig(task, "Status", "Timestamp") or ""), reverse=True
+    )
     for task in latest:
         if dig(task, "Status", "Err"):
             return str(dig(task, "Status", "Err"))
@@ -118,7 +126,7 @@ def _trouble(tasks: list[dict[str, Any]]) -> Optional[str]:
 
 
 def evaluate(
-    picture: Picture, unreachable: Optional[list[str]] = None, mesh: Optional[bool] = None
+    picture: Picture, unreachable: list[str] | None = None, mesh: bool | None = None
 ) -> list[Check]:
     """The checks, in the order in which they matter.
 
@@ -150,7 +158,9 @@ def evaluate(
 
 
 def verdict_of(checks: list[Check]) -> str:
-    worst = max((STATUSES.index(check.status) for check in checks), default=STATUSES.index("unknown"))
+    worst = max(
+        (STATUSES.index(check.status) for check in checks), default=STATUSES.index("unknown")
+    )
     return VERDICTS[STATUSES[worst]]
 
 
@@ -178,9 +188,16 @@ def _check_member(picture: Picture) -> Check:
         return Check("swarm", "unknown", f"this host {words}", "run it on a manager")
     if member.state != "active":
         reason = f": {member.error}" if member.error else ""
-        return Check("swarm", "failed", f"the engine reports the swarm state {member.state}{reason}")
+        return Check(
+            "swarm", "failed", f"the engine reports the swarm state {member.state}{reason}"
+        )
     if member.role != "manager":
-        return Check("swarm", "unknown", "this host is a worker, and only managers know", "run it on a manager")
+        return Check(
+            "swarm",
+            "unknown",
+            "this host is a worker, and only managers know",
+            "run it on a manager",
+        )
     return Check("swarm", "ok", "an active manager")
 
 
@@ -202,7 +219,9 @@ def _check_quorum(nodes: list[Node]) -> Check:
     if leader is None:
         return Check("quorum", "failed", message + ", no leader", "bring managers back", data)
     if lost:
-        return Check("quorum", "degraded", f"{message}; lost: {', '.join(lost)}", "bring them back", data)
+        return Check(
+            "quorum", "degraded", f"{message}; lost: {', '.join(lost)}", "bring them back", data
+        )
     return Check("quorum", "ok", message, None, data)
 
 
@@ -225,20 +244,32 @@ def _check_zones(nodes: list[Node]) -> Check:
             "spread the managers so that no zone has half of them",
             {"managers": zones, "fatal": fatal},
         )
-    message = "losing any one zone keeps the quorum" if not fatal else f"{len(managers)} managers: every one is needed"
-    return Check("zones", "ok", f"{message} (managers {spread})", None, {"managers": zones, "fatal": fatal})
+    message = (
+        "losing any one zone keeps the quorum"
+        if not fatal
+        else f"{len(managers)} managers: every one is needed"
+    )
+    return Check(
+        "zones", "ok", f"{message} (managers {spread})", None, {"managers": zones, "fatal": fatal}
+    )
 
 
 def _check_nodes(nodes: list[Node]) -> Check:
     down = [node.hostname for node in nodes if node.state != "ready"]
-    aside = [f"{node.hostname} {node.availability}" for node in nodes if node.availability != "active"]
+    aside = [
+        f"{node.hostname} {node.availability}" for node in nodes if node.availability != "active"
+    ]
     message = f"{len(nodes) - len(down)} of {len(nodes)} ready"
     if aside:
         message += f"; set aside: {', '.join(aside)}"
     data = {"total": len(nodes), "not_ready": down, "set_aside": aside}
     if down:
         return Check(
-            "nodes", "degraded", f"{message}; not ready: {', '.join(down)}", "start the engine there", data
+            "nodes",
+            "degraded",
+            f"{message}; not ready: {', '.join(down)}",
+            "start the engine there",
+            data,
         )
     return Check("nodes", "ok", message, None, data)
 
@@ -247,23 +278,37 @@ def _check_services(picture: Picture) -> Check:
     rows = service_rows(picture)
     short = [row for row in rows if row["running"] < row["wanted"]]
     stuck = [
-        row
-        for row in rows
-        if row not in short and row["update"] in ("paused", "rollback_paused")
+        row for row in rows if row not in short and row["update"] in ("paused", "rollback_paused")
     ]
     tasks = sum(row["running"] for row in rows)
     good = len(rows) - len(short)
     message = f"{good} of {len(rows)} as asked, {tasks} {'task' if tasks == 1 else 'tasks'} on ready nodes"
-    data = {"services": len(rows), "short": [row["name"] for row in short], "paused": [row["name"] for row in stuck]}
+    data = {
+        "services": len(rows),
+        "short": [row["name"] for row in short],
+        "paused": [row["name"] for row in stuck],
+    }
     if short:
         first = short[0]
         reason = f": {first['trouble']}" if first["trouble"] else ""
         status = "failed" if any(row["running"] == 0 for row in short) else "degraded"
         words = ", ".join(f"{row['name']} {row['running']}/{row['wanted']}" for row in short)
-        return Check("services", status, f"{message}; short: {words}{reason}", "docker service ps says more", data)
+        return Check(
+            "services",
+            status,
+            f"{message}; short: {words}{reason}",
+            "docker service ps says more",
+            data,
+        )
     if stuck:
         words = ", ".join(row["name"] for row in stuck)
-        return Check("services", "degraded", f"{message}; update paused: {words}", "mend and deploy again", data)
+        return Check(
+            "services",
+            "degraded",
+            f"{message}; update paused: {words}",
+            "mend and deploy again",
+            data,
+        )
     return Check("services", "ok", message, None, data)
 
 
@@ -275,7 +320,9 @@ def mesh_users(services: list[dict[str, Any]]) -> list[str]:
     """Services with a port published through the mesh. VIPs alone are not counted: a service may not use its own."""
     users = []
     for service in services:
-        ports = dig(service, "Endpoint", "Ports") or dig(service, "Spec", "EndpointSpec", "Ports") or []
+        ports = (
+            dig(service, "Endpoint", "Ports") or dig(service, "Spec", "EndpointSpec", "Ports") or []
+        )
         if any((port.get("PublishMode") or "ingress") == "ingress" for port in ports):
             users.append(str(dig(service, "Spec", "Name")))
     return sorted(users)
@@ -284,7 +331,13 @@ def mesh_users(services: list[dict[str, Any]]) -> list[str]:
 def _check_mesh(picture: Picture, mesh: bool) -> Check:
     users = mesh_users(picture.services)
     if mesh:
-        return Check("mesh", "ok", f"IPVS is there for {len(users)} services with published ports", None, {"users": users})
+        return Check(
+            "mesh",
+            "ok",
+            f"IPVS is there for {len(users)} services with published ports",
+            None,
+            {"users": users},
+        )
     return Check(
         "mesh",
         "degraded",
@@ -301,7 +354,8 @@ def result_of(picture: Picture, checks: list[Check]) -> dict[str, Any]:
         "verdict": verdict_of(checks),
         "checks": [check.as_dict() for check in checks],
         "managers": {
-            key: quorum.get(key) for key in ("managers", "reachable", "quorum", "may_lose", "leader")
+            key: quorum.get(key)
+            for key in ("managers", "reachable", "quorum", "may_lose", "leader")
         },
         "nodes": [node.as_dict() for node in picture.nodes],
         "services": service_rows(picture),
@@ -312,16 +366,33 @@ def render(result: dict[str, Any]) -> str:
     """Nodes by zone, services and the verdict, aligned."""
     blocks = []
     if result["nodes"]:
-        rows = [("zone", "node", "role", "state", "engine")]
-        for node in sorted(result["nodes"], key=lambda node: (node["labels"].get(ZONE_LABEL, "~"), node["hostname"])):
+        rows: list[tuple[str, ...]] = [("zone", "node", "role", "state", "engine")]
+        for node in sorted(
+            result["nodes"],
+            key=lambda node: (node["labels"].get(ZONE_LABEL, "~"), node["hostname"]),
+        ):
             role = "leader" if node["leader"] else node["role"]
-            state = node["state"] if node["availability"] == "active" else f"{node['state']}, {node['availability']}"
-            rows.append((node["labels"].get(ZONE_LABEL, "-"), node["hostname"], role, state, node["engine_version"] or "?"))
+            state = (
+                node["state"]
+                if node["availability"] == "active"
+                else f"{node['state']}, {node['availability']}"
+            )
+            rows.append(
+                (
+                    node["labels"].get(ZONE_LABEL, "-"),
+                    node["hostname"],
+                    role,
+                    state,
+                    node["engine_version"] or "?",
+                )
+            )
         blocks.append("NODES\n" + _table(rows))
     if result["services"]:
         rows = [("service", "mode", "tasks", "image")]
         for row in result["services"]:
-            rows.append((row["name"], row["mode"], f"{row['running']}/{row['wanted']}", row["image"]))
+            rows.append(
+                (row["name"], row["mode"], f"{row['running']}/{row['wanted']}", row["image"])
+            )
         blocks.append("SERVICES\n" + _table(rows))
     lines = [f"VERDICT  {result['verdict']}"]
     for check in result["checks"]:
@@ -334,5 +405,6 @@ def render(result: dict[str, Any]) -> str:
 def _table(rows: list[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
-        "  " + "   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows
+        "  " + "   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip()
+        for row in rows
     )

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     EngineClient,
@@ -149,7 +149,7 @@ def _addresses(params: dict[str, Any]) -> dict[str, str]:
 
 
 def change_member(
-    params: dict[str, Any], check_mode: bool, clock: Optional[Clock] = None
+    params: dict[str, Any], check_mode: bool, clock: Clock | None = None
 ) -> tuple[Member, Member, list[str]]:
     """Before, after and the steps between."""
     before = observe(params, tolerant=check_mode)
@@ -196,9 +196,7 @@ def _apply(params: dict[str, Any]) -> None:
                 raise
 
 
-def _verify(
-    settled: Optional[Member], params: dict[str, Any], clock: Optional[Clock] = None
-) -> Member:
+def _verify(settled: Member | None, params: dict[str, Any], clock: Clock | None = None) -> Member:
     wanted = "inactive" if params["state"] == "left" else "active"
 
     def there(member: Member) -> bool:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 # A swarm's managers listen here unless told otherwise (moby: daemon/cluster, defaultSwarmPort).
 SWARM_PORT = 2377
@@ -29,12 +29,12 @@ class Member:
     """What one host says of its own place in a swarm."""
 
     state: str = "unknown"  # inactive, pending, active, locked, error or unknown
-    node_id: Optional[str] = None
-    role: Optional[str] = None  # manager or worker; None outside a swarm
-    cluster_id: Optional[str] = None  # only managers that see a leader know it
-    node_addr: Optional[str] = None
+    node_id: str | None = None
+    role: str | None = None  # manager or worker; None outside a swarm
+    cluster_id: str | None = None  # only managers that see a leader know it
+    node_addr: str | None = None
     remote_managers: list[dict[str, str]] = field(default_factory=list)
-    error: Optional[str] = None
+    error: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,20 +77,22 @@ class Node:
     role: str
     availability: str
     state: str
-    addr: Optional[str]
+    addr: str | None
     labels: dict[str, str]
     leader: bool
-    reachability: Optional[str]  # of a manager: reachable, unreachable or unknown
-    manager_addr: Optional[str]
-    engine_version: Optional[str]
-    message: Optional[str] = None
+    reachability: str | None  # of a manager: reachable, unreachable or unknown
+    manager_addr: str | None
+    engine_version: str | None
+    message: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @property
     def ready(self) -> bool:
-        return self.state == "ready" and (self.role != "manager" or self.reachability == "reachable")
+        return self.state == "ready" and (
+            self.role != "manager" or self.reachability == "reachable"
+        )
 
 
 def parse_node(document: dict[str, Any]) -> Node:
@@ -116,7 +118,7 @@ def quorum_of(managers: int) -> int:
     return managers // 2 + 1
 
 
-def may_lose(managers: int, reachable: Optional[int] = None) -> int:
+def may_lose(managers: int, reachable: int | None = None) -> int:
     """How many of the reachable managers may still be lost."""
     reachable = managers if reachable is None else reachable
     return max(0, reachable - quorum_of(managers)) if managers else 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import Node, parse_node
@@ -27,10 +27,10 @@ class WantedNode:
     name: str
     node_id: str
     labels: dict[str, str]
-    availability: Optional[str] = None
+    availability: str | None = None
 
 
-def wanted_labels(labels: dict[str, Any], zone: Optional[str]) -> dict[str, str]:
+def wanted_labels(labels: dict[str, Any], zone: str | None) -> dict[str, str]:
     """Labels as strings, the zone among them."""
     wanted = {str(key): label_text(value) for key, value in labels.items()}
     if zone:
@@ -136,7 +136,7 @@ def change_nodes(
     wanted: list[WantedNode],
     check_mode: bool,
     wait_timeout: float = 0,
-    clock: Optional[Clock] = None,
+    clock: Clock | None = None,
 ) -> tuple[list[Node], list[dict[str, Any]], list[str]]:
     """The nodes afterwards, the steps, and the names of wanted nodes that are not ready."""
     names = {node.node_id: node.name for node in wanted}

@@ -17,7 +17,7 @@ import ipaddress
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     Node,
@@ -45,7 +45,7 @@ class Host:
     name: str
     roles: tuple[str, ...]  # manager, worker; both is a mistake that is refused
     inputs: dict[str, Any] = field(default_factory=dict)  # the swarm_ variables, defaults included
-    observed: Optional[dict[str, Any]] = None  # what swarm_host_info returned
+    observed: dict[str, Any] | None = None  # what swarm_host_info returned
     reached: bool = True  # False: asked, and no answer
     address: str = ""  # where the controller finds it
     extra_names: tuple[str, ...] = ()  # every variable that starts like one of ours
@@ -62,7 +62,7 @@ class Host:
         return (self.observed or {}).get("swarm") or {}
 
     @property
-    def state(self) -> Optional[str]:
+    def state(self) -> str | None:
         return self.swarm.get("state") if self.observed else None
 
     @property
@@ -76,7 +76,7 @@ class Host:
         return self.state == "unknown" and not running and bool(self.engine_steps)
 
     @property
-    def nodes(self) -> Optional[list[dict[str, Any]]]:
+    def nodes(self) -> list[dict[str, Any]] | None:
         return self.swarm.get("nodes")
 
 
@@ -85,9 +85,9 @@ class Plan:
     steps: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    cluster_id: Optional[str] = None
-    acting: Optional[str] = None  # the manager on which cluster-wide work is done
-    init: Optional[str] = None
+    cluster_id: str | None = None
+    acting: str | None = None  # the manager on which cluster-wide work is done
+    init: str | None = None
     join_managers: list[str] = field(default_factory=list)
     join_workers: list[str] = field(default_factory=list)
     nodes: list[dict[str, Any]] = field(default_factory=list)  # for swarm_nodes
@@ -102,10 +102,10 @@ class Plan:
 
 def make_plan(
     hosts: list[Host],
-    settings: Optional[dict[str, Any]] = None,
+    settings: dict[str, Any] | None = None,
     known_names: frozenset[str] = frozenset(),
     allow_partial_init: bool = False,
-    alive: Optional[list[str]] = None,
+    alive: list[str] | None = None,
 ) -> Plan:
     """The steps from what is to what is wanted.
 
@@ -207,7 +207,9 @@ def _check_inputs(host: Host) -> list[str]:
         )
     size = given.get("swarm_subnet_size")
     if size not in (None, "", 0) and not (_is_int(size) and 8 <= int(size) <= 29):
-        wrong.append(f"{host.name}: swarm_subnet_size is {size!r}: it must be a number from 8 to 29")
+        wrong.append(
+            f"{host.name}: swarm_subnet_size is {size!r}: it must be a number from 8 to 29"
+        )
     pools = given.get("swarm_default_addr_pool")
     if pools is not None and not isinstance(pools, list):
         wrong.append(
@@ -281,7 +283,7 @@ def _check_duplicates(hosts: list[Host]) -> list[str]:
 # The swarm that is there
 
 
-def _find_cluster(plan: Plan, hosts: list[Host], alive: Optional[list[str]]) -> None:
+def _find_cluster(plan: Plan, hosts: list[Host], alive: list[str] | None) -> None:
     """Which swarm the listed hosts are in, and whether that is one and healthy enough to act on."""
     for host in hosts:
         if host.state == "locked":
@@ -329,9 +331,7 @@ def _find_cluster(plan: Plan, hosts: list[Host], alive: Optional[list[str]]) -> 
         if host.state in ("active", "pending") and host.nodes is None:
             node_id = host.swarm.get("node_id")
             if node_id and node_id not in known:
-                peers = ", ".join(
-                    peer["addr"] for peer in host.swarm.get("remote_managers") or []
-                )
+                peers = ", ".join(peer["addr"] for peer in host.swarm.get("remote_managers") or [])
                 plan.refusals.append(
                     f"{host.name} is in another swarm (its node ID {node_id} is unknown to {chosen.name};"
                     f" its managers are {peers or 'not known'}): if it shall join this one, run"
@@ -352,11 +352,7 @@ def _no_quorum(hosts: list[Host], members: list[Host]) -> str:
     if not managers:
         names = ", ".join(host.name for host in members)
         peers = sorted(
-            {
-                peer["addr"]
-                for host in members
-                for peer in host.swarm.get("remote_managers") or []
-            }
+            {peer["addr"] for host in members for peer in host.swarm.get("remote_managers") or []}
         )
         return (
             f"{names} {'is a worker' if len(members) == 1 else 'are workers'} of a swarm of which no listed host is a"
@@ -364,10 +360,10 @@ def _no_quorum(hosts: list[Host], members: list[Host]) -> str:
             " run 'docker swarm leave' there, and run again"
         )
     names = ", ".join(host.name for host in managers)
+    silent = f" (no answer from {', '.join(away)})" if away else ""
     return (
         f"the swarm of {names} has lost its quorum: no leader answers, so nothing can be planned or changed;"
-        f" bring back more than half of its managers{' (not asked or no answer: ' + ', '.join(away) + ')' if away else ''}"
-        " and run again"
+        f" bring back more than half of its managers{silent} and run again"
     )
 
 
@@ -375,16 +371,14 @@ def _no_quorum(hosts: list[Host], members: list[Host]) -> str:
 
 
 def _plan_membership(
-    plan: Plan, hosts: list[Host], allow_partial_init: bool, alive: Optional[list[str]]
+    plan: Plan, hosts: list[Host], allow_partial_init: bool, alive: list[str] | None
 ) -> None:
     newcomers = [
         host for host in hosts if host.observed is not None and not host.member and not host.asleep
     ]
     managers = [host for host in newcomers if host.role == "manager"]
     if plan.acting is None:
-        silent = [
-            host.name for host in hosts if host.role == "manager" and host.observed is None
-        ]
+        silent = [host.name for host in hosts if host.role == "manager" and host.observed is None]
         able = [host for host in managers if alive is None or host.name in alive]
         if not newcomers or any(host.asleep for host in hosts):
             return
@@ -403,7 +397,12 @@ def _plan_membership(
         chosen = able[0]
         plan.init = plan.acting = chosen.name
         managers = [host for host in managers if host is not chosen]
-        plan.add("init", chosen.name, ", ".join(_traits(chosen, "manager")), why="no listed host is in a swarm")
+        plan.add(
+            "init",
+            chosen.name,
+            ", ".join(_traits(chosen, "manager")),
+            why="no listed host is in a swarm",
+        )
         total = reachable = 1
     else:
         known = [node for node in _acting_nodes(plan, hosts) if node["role"] == "manager"]
@@ -413,7 +412,13 @@ def _plan_membership(
         plan.join_managers.append(host.name)
         total, reachable = total + 1, reachable + 1
         note = f"managers {total - 1} -> {total}, may lose {may_lose(total, reachable)}"
-        plan.add("join", host.name, ", ".join(_traits(host, "manager")), why="not in the swarm", note=note)
+        plan.add(
+            "join",
+            host.name,
+            ", ".join(_traits(host, "manager")),
+            why="not in the swarm",
+            note=note,
+        )
     for host in newcomers:
         if host.role == "worker":
             plan.join_workers.append(host.name)
@@ -474,16 +479,14 @@ def _plan_cluster(plan: Plan, hosts: list[Host], settings: dict[str, Any]) -> No
     plan.steps += plan_nodes(nodes, [WantedNode(**node) for node in plan.nodes])
     by_id = {node.id: node for node in nodes}
     for host in hosts:
-        node = by_id.get(host.swarm.get("node_id") or "")
-        if node is not None and node.role != host.role and len(host.roles) == 1:
+        seen = by_id.get(host.swarm.get("node_id") or "")
+        if seen is not None and seen.role != host.role and len(host.roles) == 1:
             plan.warnings.append(
-                f"{host.name} is a {node.role} and listed as a {host.role}: this version does not change roles; run"
+                f"{host.name} is a {seen.role} and listed as a {host.role}: this version does not change roles; run"
                 f" 'docker node {'promote' if host.role == 'manager' else 'demote'} {host.name}' on {acting.name}"
             )
     for hostname, count in Counter(node.hostname for node in nodes).items():
-        ghosts = [
-            node for node in nodes if node.hostname == hostname and node.state == "down"
-        ]
+        ghosts = [node for node in nodes if node.hostname == hostname and node.state == "down"]
         if count > 1 and ghosts:
             plan.warnings.append(
                 f"{hostname} is in the swarm {count} times, {len(ghosts)} of them down (a reimaged host?): remove the"
@@ -497,7 +500,7 @@ def _plan_cluster(plan: Plan, hosts: list[Host], settings: dict[str, Any]) -> No
         )
 
 
-def short(identifier: Optional[str]) -> str:
+def short(identifier: str | None) -> str:
     return (identifier or "?")[:6]
 
 
@@ -511,7 +514,14 @@ def show(value: Any) -> str:
 
 # The plan as people read it
 
-_MARKS = {"init": "+", "join": "+", "engine": "~", "labels": "~", "availability": "~", "settings": "~"}
+_MARKS = {
+    "init": "+",
+    "join": "+",
+    "engine": "~",
+    "labels": "~",
+    "availability": "~",
+    "settings": "~",
+}
 _ORDER = ("engine", "init", "join", "settings", "labels", "availability")
 
 
@@ -528,7 +538,9 @@ def render(plan: Plan, title: str = "PLAN") -> str:
         lines += [f"  x {'refused':<13}{text}" for text in plan.refusals]
         return "\n".join(lines)
     steps = sorted(plan.steps, key=lambda step: _ORDER.index(step["action"]))
-    width = max([len(step["host"]) for step in steps] + [len(name) for name in plan.unreachable] + [2])
+    width = max(
+        [len(step["host"]) for step in steps] + [len(name) for name in plan.unreachable] + [2]
+    )
     texts = max([len(step["text"]) for step in steps if step.get("note")] + [0])
     for step in steps:
         note = f"   {step['note']}" if step.get("note") else ""
@@ -538,9 +550,13 @@ def render(plan: Plan, title: str = "PLAN") -> str:
     for name in plan.unreachable:
         lines.append(f"  ! {'unreachable':<13}{name:<{width}}   no answer: left as it is")
     for name in plan.unlisted:
-        lines.append(f"  ! {'not listed':<13}{name:<{width}}   in the swarm, not in the inventory: left as it is")
+        lines.append(
+            f"  ! {'not listed':<13}{name:<{width}}   in the swarm, not in the inventory: left as it is"
+        )
     lines += [f"  ! {'warning':<13}{text}" for text in plan.warnings]
     if plan.unchanged:
         noun = "host" if plan.unchanged == 1 else "hosts"
-        lines.append(f"  = {plan.unchanged} {noun} as {'it' if plan.unchanged == 1 else 'they'} should be")
+        lines.append(
+            f"  = {plan.unchanged} {noun} as {'it' if plan.unchanged == 1 else 'they'} should be"
+        )
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 
@@ -25,7 +25,7 @@ def parse_duration(text: Any) -> int:
     return sum(int(number) * _UNITS[unit] for number, unit in parts)
 
 
-def format_duration(nanoseconds: Optional[int]) -> Optional[str]:
+def format_duration(nanoseconds: int | None) -> str | None:
     """The shortest exact text: one unit if one will do."""
     if nanoseconds is None:
         return None
@@ -117,7 +117,9 @@ def plan_settings(found: dict[str, Any], wanted: dict[str, Any]) -> list[dict[st
     """The settings to change: what was not named, or is None, is left alone."""
     wrong = check_settings(wanted)
     if wrong:
-        raise SwarmError("bad_setting", "Could not plan the swarm's settings: " + "; ".join(wrong) + ".")
+        raise SwarmError(
+            "bad_setting", "Could not plan the swarm's settings: " + "; ".join(wrong) + "."
+        )
     steps = []
     for name in sorted(wanted):
         if wanted[name] is None:

@@ -13,8 +13,10 @@ description:
   - Looks at the managers, the nodes and the tasks of all services, and returns a verdict with the checks behind it.
   - Fails when the verdict is not one of O(accept), so that it can stand as a gate between two steps.
   - Counts only tasks that run on nodes that are ready. The engine's own counters include tasks of dead nodes.
-  - This version checks the quorum, the spread of managers over zones, that nodes are ready, that every service has the tasks it
-    asks for, that no update is paused, and that published ports have the IPVS they need on this host. It does not yet look at
+  - This version checks the quorum, the spread of managers over zones, that nodes are ready, that every service has
+    the tasks it
+    asks for, that no update is paused, and that published ports have the IPVS they need on this host. It does not
+    yet look at
     clocks, certificates, disks, address use or version skew, nor does it send traffic.
   - Runs on a manager. On anything else the verdict is V(unknown) or V(failed), with the reason.
 extends_documentation_fragment:
@@ -192,7 +194,9 @@ def main() -> None:
     if accepted:
         module.exit_json(**result)
     worst = "; ".join(
-        f"{check['name']}: {check['message']}" for check in result["checks"] if check["status"] != "ok"
+        f"{check['name']}: {check['message']}"
+        for check in result["checks"]
+        if check["status"] != "ok"
     )
     module.fail_json(
         msg=f"The swarm is {result['verdict']}, accepted is {' or '.join(module.params['accept'])}. {worst}.",

@@ -89,7 +89,8 @@ engine:
       description: The version of the C(docker) command; V(null) where there is none.
       type: str
     sdk_version:
-      description: The version of the Docker SDK for Python of the interpreter that ran the module; V(null) without one.
+      description: The version of the Docker SDK for Python of the interpreter that ran the module; V(null) without
+        one.
       type: str
     name:
       description: The host name as the engine knows it.
@@ -115,7 +116,8 @@ swarm:
   contains:
     state:
       description: >-
-        V(inactive) (in no swarm), V(pending) (joining), V(active), V(locked) (waits for the unlock key), V(error), or V(unknown)
+        V(inactive) (in no swarm), V(pending) (joining), V(active), V(locked) (waits for the unlock key), V(error),
+        or V(unknown)
         (an engine is there and does not answer).
       type: str
     role:
@@ -151,7 +153,8 @@ clock:
   returned: always
   contains:
     skew:
-      description: Seconds the host is ahead of the controller, less what the call itself may account for; V(0.0) means no skew was seen.
+      description: Seconds the host is ahead of the controller, less what the call itself may account for; V(0.0)
+        means no skew was seen.
       type: float
   sample: {skew: 0.0}
 join_tokens:
@@ -164,7 +167,7 @@ import os
 import re
 import shutil
 import sys
-from typing import Any, Optional
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 
@@ -180,7 +183,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import read_settings
 
 
-def sdk_version() -> Optional[str]:
+def sdk_version() -> str | None:
     """The SDK's version from its metadata: importing it would double the cost of observing."""
     for folder in sys.path:
         try:
@@ -194,7 +197,7 @@ def sdk_version() -> Optional[str]:
     return None
 
 
-def cli_version(module: AnsibleModule) -> Optional[str]:
+def cli_version(module: AnsibleModule) -> str | None:
     path = shutil.which("docker")
     if path is None:
         return None

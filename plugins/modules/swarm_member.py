@@ -11,7 +11,8 @@ module: swarm_member
 short_description: Make this host a member of a swarm, or make it leave
 description:
   - Changes the membership of the host on which it runs, and waits until the change is real.
-  - A host that is where it should be is left alone. A host in another swarm, in a locked swarm or in an error state is
+  - A host that is where it should be is left alone. A host in another swarm, in a locked swarm or in an error state
+    is
     never moved silently; the module fails and says what to do.
   - Whether a swarm has to be initialised at all is for the caller to know, who sees all hosts. The role
     flotilla.swarm.swarm_manager does so only when no listed host is in a swarm.
@@ -30,7 +31,8 @@ options:
   state:
     description:
       - V(initialized) makes the host the first manager of a new swarm, unless it is in a swarm already.
-      - V(joined) makes it join the swarm of O(remote_addrs), and waits until it is active and, as a manager, reachable.
+      - V(joined) makes it join the swarm of O(remote_addrs), and waits until it is active and, as a manager,
+        reachable.
       - V(unlocked) gives a locked engine the O(unlock_key).
       - V(left) makes it leave. A manager does so only with O(force=true).
     type: str
@@ -65,10 +67,12 @@ options:
     description: Address or interface of the traffic between containers. The same as O(advertise_addr) when not set.
     type: str
   data_path_port:
-    description: UDP port of the traffic between containers, for all nodes. The engine's default is 4789. Used at init only.
+    description: UDP port of the traffic between containers, for all nodes. The engine's default is 4789. Used at
+      init only.
     type: int
   default_addr_pool:
-    description: Address pools from which overlay networks get their subnets. The engine's default is 10.0.0.0/8. Used at init only.
+    description: Address pools from which overlay networks get their subnets. The engine's default is 10.0.0.0/8.
+      Used at init only.
     type: list
     elements: str
     default: []
@@ -76,7 +80,8 @@ options:
     description: Prefix length of each such subnet. The engine's default is 24. Used at init only.
     type: int
   settings:
-    description: Settings of the new swarm, named like the options of M(flotilla.swarm.swarm_settings). Used at init only.
+    description: Settings of the new swarm, named like the options of M(flotilla.swarm.swarm_settings). Used at init
+      only.
     type: dict
     default: {}
   unlock_key:
@@ -124,7 +129,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 member:
-  description: The host's place in a swarm afterwards; in check mode what it is now. The keys are those of RV(flotilla.swarm.swarm_host_info#module:swarm).
+  description: The host's place in a swarm afterwards; in check mode what it is now. The keys are those of
+    RV(flotilla.swarm.swarm_host_info#module:swarm).
   type: dict
   returned: always
   contains:
@@ -164,7 +170,8 @@ failure:
   contains:
     code:
       description: >-
-        One of V(engine_unreachable), V(no_sdk), V(locked), V(swarm_error), V(foreign_swarm), V(no_join_token), V(no_unlock_key),
+        One of V(engine_unreachable), V(no_sdk), V(locked), V(swarm_error), V(foreign_swarm), V(no_join_token),
+        V(no_unlock_key),
         V(is_manager), V(timeout), V(bad_setting) or another code of the engine's answer.
       type: str
     details:

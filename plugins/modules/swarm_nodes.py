@@ -13,7 +13,8 @@ description:
   - Makes the labels and the availability of the given nodes as wanted, and waits until these nodes are ready.
   - Takes all nodes at once and runs on one manager, however many nodes there are.
   - Nodes are named by the ID that the host itself reports, never by host name.
-  - A label that this module has set and that is wanted no more is taken off. Labels of others stay. Which labels are ours is
+  - A label that this module has set and that is wanted no more is taken off. Labels of others stay. Which labels are
+    ours is
     kept in the node label C(flotilla.swarm.labels).
   - This version changes neither the role of a node nor does it remove nodes.
 extends_documentation_fragment:
@@ -120,7 +121,8 @@ failure:
   contains:
     code:
       description: >-
-        One of V(not_ready), V(engine_unreachable), V(no_sdk), V(not_manager), V(not_in_swarm), V(locked), V(no_quorum),
+        One of V(not_ready), V(engine_unreachable), V(no_sdk), V(not_manager), V(not_in_swarm), V(locked),
+        V(no_quorum),
         V(out_of_sequence) or V(engine_error).
       type: str
     details:

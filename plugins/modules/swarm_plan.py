@@ -10,10 +10,13 @@ DOCUMENTATION = r"""
 module: swarm_plan
 short_description: Plan a run from what every host said of itself
 description:
-  - Compares what the inventory wants with what M(flotilla.swarm.swarm_host_info) found on every host, prints the plan and returns
+  - Compares what the inventory wants with what M(flotilla.swarm.swarm_host_info) found on every host, prints the
+    plan and returns
     it as data. The roles carry it out.
-  - Refuses, with the reason and what to do, whatever could make a second swarm or mix two; nothing has been changed by then.
-  - Runs on the controller and touches no host. It reads the variable C(__swarm_host) of each host, as the role flotilla.swarm.swarm
+  - Refuses, with the reason and what to do, whatever could make a second swarm or mix two; nothing has been changed
+    by then.
+  - Runs on the controller and touches no host. It reads the variable C(__swarm_host) of each host, as the role
+    flotilla.swarm.swarm
     registers it, and the variables of that role.
 extends_documentation_fragment:
   - flotilla.swarm._attributes
@@ -40,11 +43,13 @@ options:
     type: dict
     default: {}
   allow_partial_init:
-    description: Allow a new swarm to be initialised although not every listed manager could be asked whether it is in one.
+    description: Allow a new swarm to be initialised although not every listed manager could be asked whether it is
+      in one.
     type: bool
     default: false
   previous:
-    description: The result of the plan made before in the same run. The new one is then printed only if it is refused.
+    description: The result of the plan made before in the same run. The new one is then printed only if it is
+      refused.
     type: dict
     default: {}
 author:

@@ -10,7 +10,8 @@ DOCUMENTATION = r"""
 module: swarm_settings
 short_description: Change settings of a swarm, and nothing else
 description:
-  - Reads the whole specification of the swarm, changes the settings that are named, and writes the whole back. What is
+  - Reads the whole specification of the swarm, changes the settings that are named, and writes the whole back. What
+    is
     not named stays as it is.
   - Runs on a manager.
 extends_documentation_fragment:
@@ -28,10 +29,12 @@ options:
   autolock_managers:
     description:
       - Whether a manager needs the unlock key after a restart of its engine.
-      - Turning it on makes a key, which this module does not return. See it with C(docker swarm unlock-key), and keep it.
+      - Turning it on makes a key, which this module does not return. See it with C(docker swarm unlock-key), and
+        keep it.
     type: bool
   dispatcher_heartbeat_period:
-    description: How often a node says that it is alive, for example V(5s). After about three missed ones it counts as down.
+    description: How often a node says that it is alive, for example V(5s). After about three missed ones it counts
+      as down.
     type: str
   election_tick:
     description: Ticks without a leader before an election. Must be greater than O(heartbeat_tick).
@@ -106,7 +109,8 @@ failure:
   contains:
     code:
       description: >-
-        One of V(engine_unreachable), V(no_sdk), V(not_manager), V(not_in_swarm), V(locked), V(no_quorum), V(bad_setting),
+        One of V(engine_unreachable), V(no_sdk), V(not_manager), V(not_in_swarm), V(locked), V(no_quorum),
+        V(bad_setting),
         V(out_of_sequence) or V(engine_error).
       type: str
     details:

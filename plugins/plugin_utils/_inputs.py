@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,21 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
-@lru_cache(maxsize=None)
+@cache
 def role_defaults(role: str) -> dict[str, Any]:
     """A role's defaults, straight from its file: there is no second place that says them."""
     with open(ROLES / role / "defaults" / "main.yml", encoding="utf-8") as stream:
         return yaml.safe_load(stream) or {}
 
 
-@lru_cache(maxsize=None)
+@cache
 def role_options(role: str) -> dict[str, Any]:
     """A role's argument spec, as Ansible itself checks it."""
     with open(ROLES / role / "meta" / "argument_specs.yml", encoding="utf-8") as stream:
         return yaml.safe_load(stream)["argument_specs"]["main"].get("options") or {}
 
 
-@lru_cache(maxsize=None)
+@cache
 def known_names() -> frozenset[str]:
     """Every variable that one of our roles takes."""
     return frozenset(name for path in ROLES.iterdir() for name in role_defaults(path.name))

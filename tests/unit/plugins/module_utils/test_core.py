@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.flotilla.swarm.plugins.module_utils import _settings as swarm_settings
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._health import (
@@ -28,8 +31,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     quorum_of,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
-from hypothesis import given
-from hypothesis import strategies as st
 
 # As an engine 26.1 returned it, after autolock, labels, expiry and history had been set.
 SPEC: dict[str, Any] = {
@@ -123,7 +124,7 @@ class OutOfSequence:
     def __init__(self, races: int) -> None:
         self.races = races
         self.version = 10
-        self.spec = {"Raft": {"ElectionTick": 10}}
+        self.spec: dict[str, Any] = {"Raft": {"ElectionTick": 10}}
 
     def swarm(self) -> dict[str, Any]:
         return {"Version": {"Index": self.version}, "Spec": self.spec}
@@ -235,17 +236,21 @@ def test_init_sends_only_what_was_asked() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(0, 9) | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(
-        st.sampled_from(["Spec", "Status", "Description", "Labels", "State", "Mode", "Swarm"]),
-        inner,
-        max_size=3,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["Spec", "Status", "Description", "Labels", "State", "Mode", "Swarm"]),
+            inner,
+            max_size=3,
+        )
     ),
     max_leaves=6,
 )
 
 
-@given(st.dictionaries(st.sampled_from(["ID", "Spec", "Status", "Description"]), st.none(), max_size=4))
+@given(
+    st.dictionaries(st.sampled_from(["ID", "Spec", "Status", "Description"]), st.none(), max_size=4)
+)
 def test_nodes_with_missing_parts_are_parsed(document: dict[str, Any]) -> None:
     assert parse_node(document).ready is False
 
@@ -369,7 +374,13 @@ def test_tasks_on_dead_nodes_do_not_count() -> None:
 
 
 def test_a_service_without_any_task_fails_with_the_engine_s_reason() -> None:
-    tasks = [{"ServiceID": "s1", "DesiredState": "running", "Status": {"State": "pending", "Err": "no suitable node"}}]
+    tasks = [
+        {
+            "ServiceID": "s1",
+            "DesiredState": "running",
+            "Status": {"State": "pending", "Err": "no suitable node"},
+        }
+    ]
     seen = picture(tasks=tasks)
     checks = evaluate(seen)
     assert verdict_of(checks) == "failed"
@@ -386,7 +397,11 @@ def test_a_zone_with_a_majority_of_managers_is_degraded() -> None:
 
 
 def test_a_lost_manager_degrades_and_no_leader_fails() -> None:
-    nodes = [picture().nodes[0], node("m2", "manager", reachability="unreachable"), picture().nodes[2]]
+    nodes = [
+        picture().nodes[0],
+        node("m2", "manager", reachability="unreachable"),
+        picture().nodes[2],
+    ]
     assert statuses(picture(nodes=nodes))["quorum"] == "degraded"
     leaderless = [node("m1", "manager"), node("m2", "manager")]
     assert statuses(picture(nodes=leaderless))["quorum"] == "failed"

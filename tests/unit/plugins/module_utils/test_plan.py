@@ -6,17 +6,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.flotilla.swarm.plugins.module_utils._nodes import (
     OWNED_LABEL,
     labels_after,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._plan import Host, make_plan, render
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import read_settings
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 CLUSTER = "9rneu7clusterone"
 
@@ -42,8 +43,8 @@ def node(name: str, role: str, **more: Any) -> dict[str, Any]:
 def said(
     state: str = "inactive",
     name: str = "",
-    role: Optional[str] = None,
-    nodes: Optional[list[dict[str, Any]]] = None,
+    role: str | None = None,
+    nodes: list[dict[str, Any]] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """What swarm_host_info returns, as far as the plan reads it."""
@@ -61,7 +62,7 @@ def said(
     return {"host": {}, "engine": {"running": True}, "swarm": swarm}
 
 
-def host(name: str, observed: Optional[dict[str, Any]] = None, **more: Any) -> Host:
+def host(name: str, observed: dict[str, Any] | None = None, **more: Any) -> Host:
     roles = ("manager",) if name.startswith("m") else ("worker",)
     return Host(**{"name": name, "roles": roles, "observed": observed, "address": name, **more})
 
@@ -141,7 +142,9 @@ def test_a_failed_manager_does_not_initialise() -> None:
 
 def test_two_swarms_stop_the_run() -> None:
     hosts = running(["m1", "m2"], [])
-    hosts.append(host("m3", said("active", "m3", "manager", cluster(["m3"], []), cluster_id="other")))
+    hosts.append(
+        host("m3", said("active", "m3", "manager", cluster(["m3"], []), cluster_id="other"))
+    )
     (refusal,) = make_plan(hosts).refusals
     assert "2 swarms" in refusal
     assert "9rneu7: m1, m2" in refusal
@@ -271,7 +274,7 @@ def inventories(draw: st.DrawFn) -> list[Host]:
     for name in names:
         manager = name.startswith("m")
         role = "manager" if manager else "worker"
-        observed: Optional[dict[str, Any]] = {
+        observed: dict[str, Any] | None = {
             "fresh": said(name=name),
             "member": said("active", name, role, nodes if manager else None),
             "unreachable": None,
