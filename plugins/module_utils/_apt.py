@@ -32,7 +32,9 @@ _ENVIRONMENT = {
     "NEEDRESTART_SUSPEND": "1",
     "LC_ALL": "C.UTF-8",
 }
-_LOCKED = re.compile(r"could not get lock|lock was locked by another process|unable to lock", re.IGNORECASE)
+_LOCKED = re.compile(
+    r"could not get lock|lock was locked by another process|unable to lock", re.IGNORECASE
+)
 _FRESH_SECONDS = 3600
 
 
@@ -58,7 +60,9 @@ def wanted_versions(
         if like and not entry["version"]:
             # The command and the engine are built together, so that even their package revisions are equal, or nearly.
             fitting = [version for version in fitting if version == like] or [
-                version for version in fitting if _versions.upstream(version) == _versions.upstream(like)
+                version
+                for version in fitting
+                if _versions.upstream(version) == _versions.upstream(like)
             ]
         if not fitting:
             asked = entry["version"] or _versions.upstream(like or "")
@@ -117,21 +121,39 @@ class Apt:
                 )
             self._clock.sleep(2)
         reason = _reason(errors or output)
-        raise SwarmError("apt_failed", f"Could not {attempt}: {reason}", command=" ".join(args), stderr=errors[-2000:])
+        raise SwarmError(
+            "apt_failed",
+            f"Could not {attempt}: {reason}",
+            command=" ".join(args),
+            stderr=errors[-2000:],
+        )
 
     def repair(self) -> None:
         with self.no_service_starts():
-            self.command("finish an interrupted package run", "dpkg", "--force-confdef", "--force-confold", "--configure", "-a")
+            self.command(
+                "finish an interrupted package run",
+                "dpkg",
+                "--force-confdef",
+                "--force-confold",
+                "--configure",
+                "-a",
+            )
             self.command("mend the packages", *_APT_GET, "--fix-broken", "install")
 
     def update(self) -> None:
-        self.command("refresh the package lists", "apt-get", "-q", "-o", "Acquire::Retries=2", "update")
+        self.command(
+            "refresh the package lists", "apt-get", "-q", "-o", "Acquire::Retries=2", "update"
+        )
 
     def lists_are_fresh(self, now: float) -> bool:
         """Whether the package lists were fetched within the last hour."""
         folder = "/var/lib/apt/lists"
         try:
-            names = [name for name in os.listdir(folder) if name.endswith(("Packages", "Packages.lz4", "Packages.xz"))]
+            names = [
+                name
+                for name in os.listdir(folder)
+                if name.endswith(("Packages", "Packages.lz4", "Packages.xz"))
+            ]
             return bool(names) and now - os.stat(folder).st_mtime < _FRESH_SECONDS
         except OSError:
             return False
@@ -162,14 +184,16 @@ class Apt:
 
     @contextlib.contextmanager
     def no_service_starts(self) -> Iterator[None]:
-        """Keep package scripts from starting or restarting services: the engine first starts with its final settings."""
+        """Keep package scripts from starting services: the engine first starts with its final settings."""
         path = _host.POLICY_RC_D
         saved = path + ".flotilla-saved"
         if os.path.exists(path) and not os.path.exists(saved) and not _is_ours(path):
             os.rename(path, saved)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o755)
         with os.fdopen(descriptor, "w") as handle:
-            handle.write(f"#!/bin/sh\n# Written by {_host.POLICY_MARK} while it installs packages.\nexit 101\n")
+            handle.write(
+                f"#!/bin/sh\n# Written by {_host.POLICY_MARK} while it installs packages.\nexit 101\n"
+            )
         os.chmod(path, 0o755)
         try:
             yield

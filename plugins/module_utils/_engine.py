@@ -6,7 +6,7 @@
 
 """What has to be done to a host for it to have the engine that its variables ask for.
 
-Pure: an observation and the role's variables in, a plan out. The role carries the plan out and checks mode prints
+Pure: an observation and the role's variables in, a plan out. The role carries the plan out and check mode prints
 it, so that both are the same list.
 """
 
@@ -21,7 +21,9 @@ from ansible_collections.flotilla.swarm.plugins.module_utils import _host, _open
 
 OLDEST_ENGINE = "20.10"
 PROXY_DROPIN = _host.DROPIN_DIR + "/flotilla-proxy.conf"
-_MANAGED_NOTE = "# Managed by the role flotilla.swarm.docker_engine: changes made here are overwritten."
+_MANAGED_NOTE = (
+    "# Managed by the role flotilla.swarm.docker_engine: changes made here are overwritten."
+)
 
 # Keys that a running engine takes in on SIGHUP, in every supported version (moby, daemon/reload.go). It only looks at
 # keys that are in the file, so that removing one still takes a restart.
@@ -77,7 +79,9 @@ def proxy_dropin(wanted: dict[str, Any]) -> str | None:
     variables = {
         "HTTP_PROXY": wanted["http_proxy"],
         "HTTPS_PROXY": wanted["https_proxy"],
-        "NO_PROXY": ",".join(wanted["no_proxy"]) if wanted["http_proxy"] or wanted["https_proxy"] else "",
+        "NO_PROXY": ",".join(wanted["no_proxy"])
+        if wanted["http_proxy"] or wanted["https_proxy"]
+        else "",
     }
     lines = []
     for name, value in variables.items():
@@ -131,6 +135,10 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
+def _package(name: str) -> dict[str, Any]:
+    return {"name": name, "version": "", "like": "", "optional": False}
+
+
 def _names(words: list[str]) -> str:
     return ", ".join(words)
 
@@ -146,7 +154,9 @@ class _Planner:
         self.installed: dict[str, str] = self.host.get("packages") or {}
         self.held: list[str] = self.host.get("held") or []
         self.files: dict[str, str] = self.host.get("files") or {}
-        self.running = bool(self.engine.get("running") or (self.host.get("service") or {}).get("active"))
+        self.running = bool(
+            self.engine.get("running") or (self.host.get("service") or {}).get("active")
+        )
         self.steps: list[dict[str, Any]] = []
         self.refusals: list[str] = []
         self.notes: list[str] = []
@@ -171,7 +181,10 @@ class _Planner:
         self._users()
         self._sdk()
         service = self._service()
+        config = self.config
         return {
+            "needed": bool(self.steps or self.refusals or self.notes),
+            "configure": bool(config["daemon"] is not None or config["write"] or config["remove"]),
             "steps": self.steps,
             "refusals": self.refusals,
             "notes": self.notes,
@@ -215,33 +228,49 @@ class _Planner:
 
         changes, install = self._package_changes(names)
         if foreign:
-            changes.append(("replace " + _names(foreign), f"docker_engine_source is {wanted['source']}"))
+            changes.append(
+                ("replace " + _names(foreign), f"docker_engine_source is {wanted['source']}")
+            )
         sdk_package = wanted["sdk_package"] if wanted["sdk"] == "package" else ""
         if sdk_package and sdk_package not in self.installed and not self.engine.get("sdk_version"):
-            install.append({"name": sdk_package, "version": "", "like": "", "optional": False})
+            install.append(_package(sdk_package))
             changes.append((f"install {sdk_package}", "the modules need the Docker SDK for Python"))
+        if wanted["sdk"] == "venv" and not self.host.get("sdk_venv"):
+            install += [_package(name) for name in wanted["sdk_venv_packages"]]
         if self.host.get("broken_packages"):
-            self.step("repair", "finish what an interrupted package run left", "dpkg was interrupted")
+            self.step(
+                "repair", "finish what an interrupted package run left", "dpkg was interrupted"
+            )
         if repository:
             self.step("repository", f"set up {repository['uri']}", repository["why"])
         for what, why in changes:
             self.step("packages", what, why)
         hold, unhold = self._holds(names, {entry["name"] for entry in install})
         if hold:
-            self.step("hold", f"hold {_names(hold)}", "so that no unattended upgrade restarts the engine")
+            optional = {entry["name"] for entry in install if entry["optional"]}
+            sure = [name for name in hold if name not in optional]
+            self.step(
+                "hold",
+                f"hold {_names(sure or hold)}",
+                "so that no unattended upgrade restarts the engine",
+            )
         if unhold:
             self.step("hold", f"release {_names(unhold)}", "docker_engine_hold is false")
         if install or repository or hold or unhold or foreign or self.host.get("broken_packages"):
             if any(entry["name"] == names["engine"] for entry in install):
-                install += [
-                    {"name": name, "version": "", "like": "", "optional": False} for name in wanted["extra_packages"]
-                ]
+                install += [_package(name) for name in wanted["extra_packages"]]
             self.packages = {
+                "manager": "apt" if self.system.get("family") == "Debian" else "rpm",
                 "install": install,
                 "hold": hold,
                 "unhold": unhold,
                 "repository": repository,
                 "engine": sorted(names.values()),
+                # For dnf and zypper, which take a pin in the name.
+                "specs": [
+                    f"{entry['name']}-{entry['version']}*" if entry["version"] else entry["name"]
+                    for entry in install
+                ],
             }
 
     def _present_engine(self) -> None:
@@ -266,7 +295,9 @@ class _Planner:
                 "change one of the three."
             )
 
-    def _package_changes(self, names: dict[str, str]) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
+    def _package_changes(
+        self, names: dict[str, str]
+    ) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
         wanted = self.wanted
         changes: list[tuple[str, str]] = []
         install: list[dict[str, Any]] = []
@@ -277,16 +308,32 @@ class _Planner:
             ("containerd", wanted["containerd_version"]),
         ):
             name = names[part]
-            variable = "docker_engine_containerd_version" if part == "containerd" else "docker_engine_version"
+            variable = (
+                "docker_engine_containerd_version"
+                if part == "containerd"
+                else "docker_engine_version"
+            )
             have = self.installed.get(name)
             # Where the distribution has no package of its own for the command, the engine's package brings it.
             optional = part == "cli" and wanted["source"] == "distro"
-            entry = {"name": name, "version": pin, "like": names["engine"] if part == "cli" else "", "optional": optional}
+            entry = {
+                "name": name,
+                "version": pin,
+                "like": names["engine"] if part == "cli" else "",
+                "optional": optional,
+            }
             if have is None:
-                if part == "cli" and wanted["source"] == "distro" and (not wanted["cli"] or self.host.get("cli")):
+                if (
+                    part == "cli"
+                    and wanted["source"] == "distro"
+                    and (not wanted["cli"] or self.host.get("cli"))
+                ):
                     continue
                 what = "the docker command" if optional else name
-                reason = {"engine": "no engine is installed", "cli": "managers need the docker command"}
+                reason = {
+                    "engine": "no engine is installed",
+                    "cli": "managers need the docker command",
+                }
                 why = reason.get(part, "the engine needs it")
                 changes.append((f"install {what} {pin}".rstrip(), why))
                 install.append(entry)
@@ -302,18 +349,37 @@ class _Planner:
                     )
                     continue
                 install.append(entry)
-            elif part == "cli" and not pin and engine and _versions.upstream(have) != _versions.upstream(engine):
-                changes.append((f"change {name} {have} -> {_versions.upstream(engine)}", "it must equal the engine"))
+            elif (
+                part == "cli"
+                and not pin
+                and engine
+                and _versions.upstream(have) != _versions.upstream(engine)
+            ):
+                changes.append(
+                    (
+                        f"change {name} {have} -> {_versions.upstream(engine)}",
+                        "it must equal the engine",
+                    )
+                )
                 install.append(entry)
-            elif part == "engine" and _versions.compare(_versions.upstream(have), OLDEST_ENGINE) < 0:
-                changes.append((f"upgrade {name} {have}", f"the oldest supported engine is {OLDEST_ENGINE}"))
+            elif (
+                part == "engine" and _versions.compare(_versions.upstream(have), OLDEST_ENGINE) < 0
+            ):
+                changes.append(
+                    (f"upgrade {name} {have}", f"the oldest supported engine is {OLDEST_ENGINE}")
+                )
                 install.append(entry)
         # A package that is pinned, right and part of the same upgrade is named as well, or apt could move it.
         if any(entry["name"] == names["engine"] for entry in install) and wanted["version"]:
             name = names["cli"]
             if name in self.installed and all(entry["name"] != name for entry in install):
                 install.append(
-                    {"name": name, "version": wanted["version"], "like": names["engine"], "optional": False}
+                    {
+                        "name": name,
+                        "version": wanted["version"],
+                        "like": names["engine"],
+                        "optional": False,
+                    }
                 )
         return changes, install
 
@@ -328,10 +394,17 @@ class _Planner:
         if self.system.get("family") == "Debian":
             return self._apt_repository()
         content = rpm_source(wanted, self.system)
-        path = _host.ZYPP_REPOSITORY if self.system.get("family") == "Suse" else _host.RPM_REPOSITORY
+        path = (
+            _host.ZYPP_REPOSITORY if self.system.get("family") == "Suse" else _host.RPM_REPOSITORY
+        )
         if self.files.get(path) == _sha256(content):
             return None
-        return {"path": path, "content": content, "uri": wanted["repository_url"], "why": "the repository is not set up"}
+        return {
+            "path": path,
+            "content": content,
+            "uri": wanted["repository_url"],
+            "why": "the repository is not set up",
+        }
 
     def _apt_repository(self) -> dict[str, Any] | None:
         wanted = self.wanted
@@ -357,9 +430,17 @@ class _Planner:
         if key_right and source_right:
             return None
         if key_right:
-            why = "the source is not set up" if _host.APT_SOURCE not in self.files else "the source differs"
+            why = (
+                "the source is not set up"
+                if _host.APT_SOURCE not in self.files
+                else "the source differs"
+            )
         else:
-            why = "its key is not there" if _host.APT_KEYRING not in self.files else "its key is not the pinned one"
+            why = (
+                "its key is not there"
+                if _host.APT_KEYRING not in self.files
+                else "its key is not the pinned one"
+            )
         url = wanted["repository_key_url"] or (
             f"{wanted['repository_url'].rstrip('/')}/{self.system.get('distribution')}/gpg"
         )
@@ -390,10 +471,16 @@ class _Planner:
         if merged == (existing or {}):
             return
         changed = sorted(
-            key for key in {*merged, *(existing or {})} if merged.get(key) != (existing or {}).get(key)
+            key
+            for key in {*merged, *(existing or {})}
+            if merged.get(key) != (existing or {}).get(key)
         )
         self.config["daemon"] = merged
-        self.step("daemon_config", f"write {_host.DAEMON_JSON}: {_names(changed)}", self._why_daemon(existing))
+        self.step(
+            "daemon_config",
+            f"write {_host.DAEMON_JSON}: {_names(changed)}",
+            self._why_daemon(existing),
+        )
         if self.running:
             if all(key in _RELOADABLE and key in merged for key in changed):
                 self.reload = True
@@ -420,14 +507,20 @@ class _Planner:
         given = self.wanted["daemon"]
 
         def origin(key: str) -> str:
-            return "docker_engine_daemon sets it" if key in given else f"{_host.DAEMON_JSON} on the host has it"
+            return (
+                "docker_engine_daemon sets it"
+                if key in given
+                else f"{_host.DAEMON_JSON} on the host has it"
+            )
 
         if merged.get("live-restore"):
             self.refuse(
                 f"an engine with live-restore refuses swarm mode, and {origin('live-restore')}: "
                 "set live-restore to null in docker_engine_daemon."
             )
-        elif self.engine.get("live_restore") and not (self.host.get("daemon_config") or {}).get("live-restore"):
+        elif self.engine.get("live_restore") and not (self.host.get("daemon_config") or {}).get(
+            "live-restore"
+        ):
             self.refuse(
                 "an engine with live-restore refuses swarm mode, and the engine's command line sets it: remove "
                 "--live-restore from docker.service."
@@ -444,7 +537,9 @@ class _Planner:
             )
 
     def _foreign_dropin(self) -> bool:
-        return any(path.startswith(_host.DROPIN_DIR) and path != PROXY_DROPIN for path in self.files)
+        return any(
+            path.startswith(_host.DROPIN_DIR) and path != PROXY_DROPIN for path in self.files
+        )
 
     def _proxy(self) -> None:
         content = proxy_dropin(self.wanted)
@@ -456,7 +551,9 @@ class _Planner:
             self.step("proxy", "remove the engine's proxies", "no proxy is asked for")
         elif have != _sha256(content):
             self.config["write"][PROXY_DROPIN] = content
-            self.step("proxy", "set the engine's proxies", "they differ" if have else "they are not set")
+            self.step(
+                "proxy", "set the engine's proxies", "they differ" if have else "they are not set"
+            )
         else:
             return
         if self.running:
@@ -474,13 +571,19 @@ class _Planner:
         members = self.host.get("docker_group") or []
         self.users = [user for user in self.wanted["users"] if user not in members]
         if self.users:
-            self.step("users", f"add {_names(self.users)} to the group docker", "so that they can use the engine")
+            self.step(
+                "users",
+                f"add {_names(self.users)} to the group docker",
+                "so that they can use the engine",
+            )
 
     def _sdk(self) -> None:
         if self.wanted["sdk"] == "venv" and not self.host.get("sdk_venv"):
             self.sdk_venv = True
             self.step(
-                "sdk", f"install the Docker SDK for Python in {_host.SDK_VENV}", "the modules need it, and it is not there"
+                "sdk",
+                f"install the Docker SDK for Python in {_host.SDK_VENV}",
+                "the modules need it, and it is not there",
             )
 
     # Service
@@ -488,7 +591,9 @@ class _Planner:
     def _service(self) -> dict[str, Any]:
         service = self.host.get("service") or {}
         if self.packages and self.running:
-            moving = {entry["name"] for entry in self.packages["install"]} & set(self.packages["engine"])
+            moving = {entry["name"] for entry in self.packages["install"]} & set(
+                self.packages["engine"]
+            )
             if moving - {self.wanted["package_names"][self.wanted["source"]]["cli"]}:
                 self.restart_reasons.append("its packages change")
         if self.host.get("restart_pending") and self.running:
@@ -524,7 +629,9 @@ class _Planner:
 
     def _is_leader(self) -> bool:
         mine = self.swarm.get("node_id")
-        return any(node.get("leader") and node.get("id") == mine for node in self.swarm.get("nodes") or [])
+        return any(
+            node.get("leader") and node.get("id") == mine for node in self.swarm.get("nodes") or []
+        )
 
 
 def render(config: dict[str, Any]) -> str:

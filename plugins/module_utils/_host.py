@@ -11,6 +11,7 @@ It runs on bare hosts and on sick ones, so whatever is missing or unreadable is 
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import ipaddress
@@ -108,8 +109,13 @@ def observe_host(root: str = "") -> dict[str, Any]:
         "daemon_config": config,
         "daemon_config_error": config_error,
         "cli": _which(root, "docker"),
-        "sdk_venv": bool(glob.glob(f"{root}{SDK_VENV}/lib/python3*/site-packages/docker/__init__.py")),
-        "service": {"enabled": _enabled(root), "active": _engine_pid(root, (config or {}).get("pidfile")) is not None},
+        "sdk_venv": bool(
+            glob.glob(f"{root}{SDK_VENV}/lib/python3*/site-packages/docker/__init__.py")
+        ),
+        "service": {
+            "enabled": _enabled(root),
+            "active": _engine_pid(root, (config or {}).get("pidfile")) is not None,
+        },
         "restart_pending": os.path.exists(root + RESTART_MARKER),
         "docker_group": _group(root, "docker"),
     }
@@ -154,10 +160,8 @@ def restore_daemon_json() -> None:
 def restart_is_done() -> None:
     """Take back what `ask_for_restart` noted, and forget the daemon.json that is no longer needed."""
     for path in (RESTART_MARKER, PREVIOUS_DAEMON_JSON):
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-        except FileNotFoundError:
-            pass
 
 
 def _read(path: str) -> bytes | None:
@@ -174,7 +178,9 @@ def _text(path: str) -> str:
 
 def _os(root: str) -> dict[str, Any]:
     release: dict[str, str] = {}
-    for line in (_text(root + "/etc/os-release") or _text(root + "/usr/lib/os-release")).splitlines():
+    for line in (
+        _text(root + "/etc/os-release") or _text(root + "/usr/lib/os-release")
+    ).splitlines():
         key, separator, value = line.partition("=")
         if separator:
             release[key.strip()] = value.strip().strip("\"'")
@@ -200,19 +206,25 @@ def _memory(root: str) -> int | None:
 
 
 def _disk(root: str, data_root: Any) -> dict[str, Any]:
-    path = data_root if isinstance(data_root, str) and data_root.startswith("/") else "/var/lib/docker"
+    path = (
+        data_root if isinstance(data_root, str) and data_root.startswith("/") else "/var/lib/docker"
+    )
     while path != "/" and not os.path.isdir(root + path):
         path = os.path.dirname(path)
     try:
         stat = os.statvfs(root + path)
     except OSError:
         return {"path": path, "free_bytes": None, "total_bytes": None}
-    return {"path": path, "free_bytes": stat.f_bavail * stat.f_frsize, "total_bytes": stat.f_blocks * stat.f_frsize}
+    return {
+        "path": path,
+        "free_bytes": stat.f_bavail * stat.f_frsize,
+        "total_bytes": stat.f_blocks * stat.f_frsize,
+    }
 
 
 def _addresses() -> list[dict[str, Any]]:
     """IPv4 and global IPv6 addresses, asked of the kernel by netlink (RTM_GETADDR)."""
-    names = {index: name for index, name in _interfaces()}
+    names = dict(_interfaces())
     found: list[dict[str, Any]] = []
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as link:
@@ -322,7 +334,7 @@ def _kernel_features(root: str, kernel: str) -> dict[str, bool | None]:
         elif config:
             match = re.search(rf"^{option}=(.)$", config, re.MULTILINE)
             # "=m" without its module file: the module is not installed for this kernel, unless we cannot see it.
-            result[feature] = False if match is None else True if match.group(1) == "y" or not modules else False
+            result[feature] = False if match is None else bool(match.group(1) == "y" or not modules)
         else:
             result[feature] = False if modules else None
     return result
@@ -361,7 +373,11 @@ def _packages(root: str) -> tuple[dict[str, str], list[str], bool]:
             packages[name] = fields["Version"]
     # dpkg's journal (all-digit names) is what makes apt say that dpkg was interrupted.
     journal = [name for name in _listdir(root + "/var/lib/dpkg/updates") if name.isdigit()]
-    half = re.search(rb"^Status: \S+ (?:reinstreq \S+|\S+ (?:half-installed|half-configured|unpacked))$", status, re.M)
+    half = re.search(
+        rb"^Status: \S+ (?:reinstreq \S+|\S+ (?:half-installed|half-configured|unpacked))$",
+        status,
+        re.M,
+    )
     left = POLICY_MARK in _text(root + POLICY_RC_D)
     return packages, sorted(held), bool(journal or half or left)
 
@@ -373,7 +389,13 @@ def _rpm_packages(root: str) -> tuple[dict[str, str], list[str], bool]:
         return {}, [], False
     try:
         done = subprocess.run(
-            ["rpm", "-q", "--queryformat", "%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\n", *PACKAGES],
+            [
+                "rpm",
+                "-q",
+                "--queryformat",
+                "%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\n",
+                *PACKAGES,
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -387,8 +409,14 @@ def _rpm_packages(root: str) -> tuple[dict[str, str], list[str], bool]:
         name, separator, version = line.partition("\t")
         if separator:
             packages[name] = version[2:] if version.startswith("0:") else version
-    locks = _text("/etc/dnf/plugins/versionlock.list") + _text("/etc/yum/pluginconf.d/versionlock.list")
-    held = [name for name in packages if re.search(rf"^(?:\d+:)?{re.escape(name)}-\d", locks, re.MULTILINE)]
+    locks = _text("/etc/dnf/plugins/versionlock.list") + _text(
+        "/etc/yum/pluginconf.d/versionlock.list"
+    )
+    held = [
+        name
+        for name in packages
+        if re.search(rf"^(?:\d+:)?{re.escape(name)}-\d", locks, re.MULTILINE)
+    ]
     return packages, sorted(held), False
 
 
@@ -439,7 +467,14 @@ def _daemon_config(root: str) -> tuple[dict[str, Any] | None, str | None]:
 
 
 def _which(root: str, command: str) -> str | None:
-    for directory in ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"):
+    for directory in (
+        "/usr/local/bin",
+        "/usr/bin",
+        "/bin",
+        "/usr/local/sbin",
+        "/usr/sbin",
+        "/sbin",
+    ):
         path = f"{directory}/{command}"
         if os.access(root + path, os.X_OK):
             return path

@@ -17,7 +17,11 @@ from typing import Any, Callable
 from ansible_collections.flotilla.swarm.plugins.module_utils import _host
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineReader
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._model import parse_member, parse_node, quorum_of
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
+    parse_member,
+    parse_node,
+    quorum_of,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
 
 Runner = Callable[[list[str]], tuple[int, str, str]]
@@ -43,7 +47,9 @@ class View:
 def view_of(info: dict[str, Any], nodes: list[dict[str, Any]] | None, problem: str = "") -> View:
     """Pure: the view in the engine's own documents; NODES is None where the engine could not list them."""
     member = parse_member(info)
-    managers = [node for node in map(parse_node, nodes or []) if node.manager_addr or node.reachability]
+    managers = [
+        node for node in map(parse_node, nodes or []) if node.manager_addr or node.reachability
+    ]
     return View(
         answers=True,
         version=info.get("ServerVersion"),
@@ -51,10 +57,18 @@ def view_of(info: dict[str, Any], nodes: list[dict[str, Any]] | None, problem: s
         manager=member.role == "manager",
         node_id=member.node_id,
         total=len(managers) if nodes is not None else None,
-        reachable=sum(node.reachability == "reachable" for node in managers) if nodes is not None else None,
-        self_reachable=any(node.id == member.node_id and node.reachability == "reachable" for node in managers),
+        reachable=sum(node.reachability == "reachable" for node in managers)
+        if nodes is not None
+        else None,
+        self_reachable=any(
+            node.id == member.node_id and node.reachability == "reachable" for node in managers
+        ),
         peers_down=tuple(
-            sorted(node.hostname for node in managers if node.id != member.node_id and node.reachability != "reachable")
+            sorted(
+                node.hostname
+                for node in managers
+                if node.id != member.node_id and node.reachability != "reachable"
+            )
         ),
         problem=problem or member.error or "",
     )
@@ -75,14 +89,18 @@ def objection(view: View) -> tuple[str, str] | None:
     if view.total >= 3 and left < quorum:
         return (
             "quorum",
-            f"Could not restart the engine of this manager: {view.reachable} of {view.total} managers are reachable, "
-            f"without it {left} would be left, and a quorum needs {quorum}. {advice}",
+            (
+                f"Could not restart the engine of this manager: {view.reachable} of {view.total} managers are reachable, "
+                f"without it {left} would be left, and a quorum needs {quorum}. {advice}"
+            ),
         )
     if view.peers_down:
         return (
             "peer_down",
-            f"Could not restart the engine of this manager: manager {', '.join(view.peers_down)} is not reachable, and "
-            f"two managers are never down at once. {advice}",
+            (
+                f"Could not restart the engine of this manager: manager {', '.join(view.peers_down)} is not reachable, and "
+                f"two managers are never down at once. {advice}"
+            ),
         )
     return None
 
@@ -187,7 +205,9 @@ class Restart:
     def _systemctl(self, *args: str) -> None:
         code, _output, errors = self._run(["systemctl", *args])
         if code != 0 and "docker.socket" not in errors:
-            raise SwarmError("systemctl_failed", f"Could not {args[0]} {args[-1]}: {errors.strip()}.")
+            raise SwarmError(
+                "systemctl_failed", f"Could not {args[0]} {args[-1]}: {errors.strip()}."
+            )
 
     def _wait(self, before: View) -> str | None:
         """None once everything is back, else what is missing."""
@@ -205,7 +225,9 @@ class Restart:
         def ended(_seen: View) -> bool:
             return back(_seen) is None or (not _seen.answers and self._crashes())
 
-        view, _done = poll(self.observe, ended, self._params["timeout"], interval=0.5, clock=self._clock)
+        view, _done = poll(
+            self.observe, ended, self._params["timeout"], interval=0.5, clock=self._clock
+        )
         return back(view)
 
     def _crashes(self) -> bool:

@@ -33,9 +33,15 @@ def compare(left: str, right: str) -> int:
     right_epoch, right_rest = _epoch(right)
     if left_epoch != right_epoch:
         return left_epoch - right_epoch
-    left_upstream, _dash, left_revision = left_rest.rpartition("-") if "-" in left_rest else (left_rest, "", "")
-    right_upstream, _dash, right_revision = right_rest.rpartition("-") if "-" in right_rest else (right_rest, "", "")
-    return _compare_part(left_upstream, right_upstream) or _compare_part(left_revision, right_revision)
+    left_upstream, _dash, left_revision = (
+        left_rest.rpartition("-") if "-" in left_rest else (left_rest, "", "")
+    )
+    right_upstream, _dash, right_revision = (
+        right_rest.rpartition("-") if "-" in right_rest else (right_rest, "", "")
+    )
+    return _compare_part(left_upstream, right_upstream) or _compare_part(
+        left_revision, right_revision
+    )
 
 
 def is_older(version: str, pin: str) -> bool:

@@ -101,9 +101,9 @@ def read(path: str) -> str | None:
         return None
 
 
-def stage(module: AnsibleModule, text: str) -> str:
-    """A temporary file with the text. It is readable by root alone until it is moved to its place."""
-    descriptor, path = tempfile.mkstemp(dir=module.tmpdir)
+def stage(text: str, folder: str | None = None) -> str:
+    """A temporary file with the text, readable by root alone."""
+    descriptor, path = tempfile.mkstemp(prefix=".flotilla-", dir=folder)
     with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
         handle.write(text)
     return path
@@ -111,24 +111,29 @@ def stage(module: AnsibleModule, text: str) -> str:
 
 def put(module: AnsibleModule, text: str, path: str, mode: int) -> None:
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    temporary = stage(module, text)
+    temporary = stage(text, os.path.dirname(path))
     os.chmod(temporary, mode)
     module.atomic_move(temporary, path)
 
 
 def validate(module: AnsibleModule, text: str) -> bool:
     """Have the engine judge a daemon.json; False where there is no engine yet, or one that cannot."""
-    dockerd = next((path for path in ("/usr/bin/dockerd", "/usr/sbin/dockerd") if os.access(path, os.X_OK)), None)
+    dockerd = next(
+        (path for path in ("/usr/bin/dockerd", "/usr/sbin/dockerd") if os.access(path, os.X_OK)),
+        None,
+    )
     if dockerd is None or "--validate" not in module.run_command([dockerd, "--help"])[1]:
         return False
-    path = stage(module, text)
+    path = stage(text)
     try:
         code, output, errors = module.run_command([dockerd, "--validate", "--config-file", path])
     finally:
         os.unlink(path)
     if code != 0:
         lines = [line for line in (errors + output).splitlines() if line.strip()]
-        reason = re.sub(rf"\s*{re.escape(path)}:?\s*", " ", lines[-1] if lines else "no reason given").strip()
+        reason = re.sub(
+            rf"\s*{re.escape(path)}:?\s*", " ", lines[-1] if lines else "no reason given"
+        ).strip()
         raise SwarmError(
             "bad_daemon_config",
             f"Could not use the new {_host.DAEMON_JSON}: dockerd --validate says: {reason.rstrip('.')}. "
@@ -148,7 +153,12 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     if after is not None and new_daemon:
         result["validated"] = validate(module, after)
         result["diff"] = [
-            {"before_header": _host.DAEMON_JSON, "after_header": _host.DAEMON_JSON, "before": before or "", "after": after}
+            {
+                "before_header": _host.DAEMON_JSON,
+                "after_header": _host.DAEMON_JSON,
+                "before": before or "",
+                "after": after,
+            }
         ]
     result["files"] = sorted([*([_host.DAEMON_JSON] if new_daemon else []), *writes, *removes])
     result["changed"] = bool(result["files"])
@@ -161,7 +171,9 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     if after is not None and new_daemon:
         # What an earlier, interrupted run kept is the last file that an engine is known to have come up with.
         # Empty stands for a file that was not there.
-        if (before is not None or pid is not None) and not os.path.exists(_host.PREVIOUS_DAEMON_JSON):
+        if (before is not None or pid is not None) and not os.path.exists(
+            _host.PREVIOUS_DAEMON_JSON
+        ):
             put(module, before or "", _host.PREVIOUS_DAEMON_JSON, 0o600)
         put(module, after, _host.DAEMON_JSON, 0o644)
     for path, text in writes.items():

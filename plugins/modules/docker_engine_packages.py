@@ -168,7 +168,9 @@ def pinned_key(module: AnsibleModule, repository: dict[str, Any]) -> str:
         found = _openpgp.fingerprints(data)
         text = _openpgp.armor(_openpgp.dearmor(data))
     except _openpgp.NotAKey as exc:
-        raise SwarmError("not_a_key", f"Could not use the key from {origin}: {exc}. Check the address.") from exc
+        raise SwarmError(
+            "not_a_key", f"Could not use the key from {origin}: {exc}. Check the address."
+        ) from exc
     if found != [repository["fingerprint"]]:
         raise SwarmError(
             "wrong_key",
@@ -182,7 +184,7 @@ def pinned_key(module: AnsibleModule, repository: dict[str, Any]) -> str:
 
 def write(module: AnsibleModule, path: str, text: str) -> None:
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=module.tmpdir)
+    descriptor, temporary = tempfile.mkstemp(prefix=".flotilla-", dir=os.path.dirname(path))
     with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
         handle.write(text)
     os.chmod(temporary, 0o644)

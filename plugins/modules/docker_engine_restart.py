@@ -12,10 +12,10 @@ short_description: Start or restart the Docker engine of a host without endanger
 description:
   - Starts an engine, or restarts a running one through systemd, and waits until it is back where it was. It answers,
     the host is an active member of its swarm again and, if it is a manager, the managers see it as reachable.
-  - A manager is not restarted while another one is not reachable, nor when the managers that remain would be too few for
-    a quorum. Let a play run it on managers with C(throttle=1), and never two of them are down at once.
-  - If the engine does not come up with a C(daemon.json) that M(flotilla.swarm.docker_engine_config) has written, the old
-    file is put back and the module fails.
+  - A manager is not restarted while another one is not reachable, nor when the managers that remain would be too few
+    for a quorum. Let a play run it on managers with C(throttle=1), and never two of them are down at once.
+  - If the engine does not come up with a C(daemon.json) that M(flotilla.swarm.docker_engine_config) has written, the
+    old file is put back and the module fails.
 extends_documentation_fragment:
   - flotilla.swarm._attributes
   - flotilla.swarm._attributes.actiongroup_swarm
@@ -109,7 +109,10 @@ def main() -> None:
         module.exit_json(**restart.run(module.check_mode))
     except SwarmError as error:
         module.fail_json(
-            msg=error.message, failure=error.as_failure(), managers=restart.managers, changed=restart.touched
+            msg=error.message,
+            failure=error.as_failure(),
+            managers=restart.managers,
+            changed=restart.touched,
         )
 
 
