@@ -11,6 +11,7 @@ It runs on bare hosts and on sick ones, so whatever is missing or unreadable is 
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import ipaddress
@@ -18,6 +19,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import socket
 import struct
 import time
@@ -36,6 +38,9 @@ ZYPP_REPOSITORY = "/etc/zypp/repos.d/docker-ce.repo"
 # Written before a change that a running engine only takes in when restarted, removed by the restart. It is on
 # a tmpfs on purpose: a reboot restarts the engine as well.
 RESTART_MARKER = "/run/flotilla.swarm/docker-restart"
+# daemon.json as it was before the last change, until an engine has come up with the new one.
+PREVIOUS_DAEMON_JSON = "/var/lib/flotilla.swarm/daemon.json.previous"
+SDK_VENV = "/opt/flotilla.swarm"
 POLICY_RC_D = "/usr/sbin/policy-rc.d"
 POLICY_MARK = "flotilla.swarm"
 
@@ -104,13 +109,59 @@ def observe_host(root: str = "") -> dict[str, Any]:
         "daemon_config": config,
         "daemon_config_error": config_error,
         "cli": _which(root, "docker"),
+        "sdk_venv": bool(
+            glob.glob(f"{root}{SDK_VENV}/lib/python3*/site-packages/docker/__init__.py")
+        ),
         "service": {
             "enabled": _enabled(root),
-            "active": _active(root, (config or {}).get("pidfile")),
+            "active": _engine_pid(root, (config or {}).get("pidfile")) is not None,
         },
         "restart_pending": os.path.exists(root + RESTART_MARKER),
         "docker_group": _group(root, "docker"),
     }
+
+
+def observe_packages(root: str = "") -> dict[str, str]:
+    """The installed versions of the packages that matter to an engine."""
+    return _packages(root)[0]
+
+
+def engine_pid(root: str = "") -> int | None:
+    """The process of this host's dockerd, answering or not."""
+    config, _error = _daemon_config(root)
+    return _engine_pid(root, (config or {}).get("pidfile"))
+
+
+def engine_is_active(root: str = "") -> bool:
+    """Whether a dockerd runs on this host, answering or not."""
+    return engine_pid(root) is not None
+
+
+def unit_is_enabled() -> bool:
+    """Whether systemd starts the engine at boot."""
+    return _enabled("")
+
+
+def ask_for_restart() -> None:
+    """Note that the running engine has to be restarted, before the change that makes it so."""
+    os.makedirs(os.path.dirname(RESTART_MARKER), mode=0o755, exist_ok=True)
+    with open(RESTART_MARKER, "w", encoding="utf-8"):
+        pass
+
+
+def restore_daemon_json() -> None:
+    """Put back the daemon.json of before the last change; an empty one stands for none."""
+    if os.path.getsize(PREVIOUS_DAEMON_JSON):
+        shutil.copyfile(PREVIOUS_DAEMON_JSON, DAEMON_JSON)
+    else:
+        os.unlink(DAEMON_JSON)
+
+
+def restart_is_done() -> None:
+    """Take back what `ask_for_restart` noted, and forget the daemon.json that is no longer needed."""
+    for path in (RESTART_MARKER, PREVIOUS_DAEMON_JSON):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def _read(path: str) -> bytes | None:
@@ -436,12 +487,12 @@ def _enabled(root: str) -> bool:
     return os.path.lexists(wants) and not masked
 
 
-def _active(root: str, pidfile: Any) -> bool:
+def _engine_pid(root: str, pidfile: Any) -> int | None:
     for path in (pidfile if isinstance(pidfile, str) else "/run/docker.pid", "/var/run/docker.pid"):
         pid = _text(root + path).strip()
         if pid.isdigit() and _text(f"{root}/proc/{pid}/comm").strip() == "dockerd":
-            return True
-    return False
+            return int(pid)
+    return None
 
 
 def _group(root: str, name: str) -> list[str] | None:
