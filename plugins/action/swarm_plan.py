@@ -13,17 +13,16 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.flotilla.swarm.plugins.module_utils import _engine
 from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
     Host,
     Plan,
     make_plan,
     render,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import preflight
 from ansible_collections.flotilla.swarm.plugins.plugin_utils._inputs import (
-    known_names,
-    role_inputs,
-    role_problems,
+    HostVariables,
+    RoleVariables,
 )
 
 OURS = ("swarm_", "docker_engine_")
@@ -45,11 +44,12 @@ class ActionModule(ActionBase):
                 previous=dict(type="dict", default={}),
             )
         )
-        hosts = self._hosts(args, task_vars)
+        roles = RoleVariables(self._loader, self._templar, task_vars["hostvars"])
+        hosts = self._hosts(roles, args, task_vars)
         plan = make_plan(
             hosts,
             args["settings"],
-            known_names(),
+            roles.known_names(),
             args["allow_partial_init"],
             self._alive(args, task_vars),
         )
@@ -71,16 +71,21 @@ class ActionModule(ActionBase):
             result["msg"] = "Nothing was changed: " + "; ".join(plan.refusals) + "."
         return result
 
-    def _hosts(self, args: dict[str, Any], task_vars: dict[str, Any]) -> list[Host]:
+    def _hosts(
+        self, roles: RoleVariables, args: dict[str, Any], task_vars: dict[str, Any]
+    ) -> list[Host]:
         groups = task_vars.get("groups") or {}
-        roles: dict[str, list[str]] = {}
+        wanted: dict[str, list[str]] = {}
         for role, group in (("manager", "managers_group"), ("worker", "workers_group")):
             for name in groups.get(args[group]) or []:
-                roles.setdefault(name, []).append(role)
-        return [self._host(name, tuple(found), task_vars) for name, found in roles.items()]
+                wanted.setdefault(name, []).append(role)
+        variables = {name: roles.of(name) for name in wanted}
+        hosts = [self._host(name, tuple(wanted[name]), variables[name]) for name in wanted]
+        observed = {host.name: host.observed for host in hosts if host.observed is not None}
+        return [self._with_engine(host, variables[host.name], observed) for host in hosts]
 
-    def _host(self, name: str, roles: tuple[str, ...], task_vars: dict[str, Any]) -> Host:
-        variables = task_vars["hostvars"][name]
+    @staticmethod
+    def _host(name: str, roles: tuple[str, ...], variables: HostVariables) -> Host:
         said = variables.get("__swarm_host") or {}
         host = Host(
             name=name,
@@ -88,24 +93,37 @@ class ActionModule(ActionBase):
             observed=said if "swarm" in said else None,
             reached=not said.get("unreachable", False),
             address=_address(name, variables),
-            extra_names=tuple(key for key in variables if str(key).startswith(OURS)),
+            extra_names=tuple(key for key in variables.names if str(key).startswith(OURS)),
         )
+        mistakes = []
         try:
-            inputs = role_inputs("swarm", variables, self._templar.template)
-            engine = role_inputs("docker_engine", variables, self._templar.template)
+            host = replace(host, inputs=variables.inputs("swarm"))
+            for role in ("swarm", "docker_engine"):
+                mistakes += variables.problems(role, variables.inputs(role))
         except AnsibleError as error:
-            return replace(host, mistakes=(f"{name}: a variable cannot be read: {error}",))
-        mistakes = [
-            f"{name}: {problem}"
-            for role, given in (("swarm", inputs), ("docker_engine", engine))
-            for problem in role_problems(role, given)
-        ]
-        host = replace(host, inputs=inputs, mistakes=tuple(mistakes))
-        if mistakes or host.observed is None:
+            mistakes.append(f"a variable cannot be read: {error}")
+        return replace(host, mistakes=tuple(f"{name}: {mistake}" for mistake in mistakes))
+
+    @staticmethod
+    def _with_engine(
+        host: Host, variables: HostVariables, observed: dict[str, dict[str, Any]]
+    ) -> Host:
+        """The host with what the role docker_engine would do there, as that role itself plans it."""
+        if host.mistakes or host.observed is None:
             return host
-        wanted = {key[len("docker_engine_") :]: value for key, value in engine.items()}
-        plan = _engine.plan(host.observed, wanted, name)
-        return replace(host, engine_steps=tuple(plan["steps"]), refusals=tuple(plan["refusals"]))
+        try:
+            engine = variables.get("__docker_engine_plan")
+            checks = variables.get("__docker_engine_preflight_settings")
+        except AnsibleError as error:
+            return replace(host, mistakes=(f"{host.name}: {error}",))
+        found = preflight(host.name, observed, checks)
+        return replace(
+            host,
+            engine_steps=tuple(engine["steps"]),
+            engine_venv=variables.get("docker_engine_sdk") == "venv",
+            refusals=tuple([*engine["refusals"], *found["failures"]]),
+            remarks=tuple([*engine["notes"], *found["warnings"]]),
+        )
 
     @staticmethod
     def _alive(args: dict[str, Any], task_vars: dict[str, Any]) -> Any:
@@ -129,7 +147,7 @@ def _as_data(plan: Plan) -> dict[str, Any]:
         "steps": plan.steps,
         "cluster_id": plan.cluster_id,
         "acting": plan.acting,
-        "engine": [step["host"] for step in plan.steps if step["action"] == "engine"],
+        "engine": plan.engine,
         "init": plan.init,
         "join_managers": plan.join_managers,
         "join_workers": plan.join_workers,

@@ -50,8 +50,10 @@ class Host:
     address: str = ""  # where the controller finds it
     extra_names: tuple[str, ...] = ()  # every variable that starts like one of ours
     engine_steps: tuple[dict[str, Any], ...] = ()
+    engine_venv: bool = False  # the modules run with an interpreter that the engine's role chooses
     mistakes: tuple[str, ...] = ()  # in the types of its variables
     refusals: tuple[str, ...] = ()  # of the engine's plan and the preflight
+    remarks: tuple[str, ...] = ()  # of the same
 
     @property
     def role(self) -> str:
@@ -87,6 +89,7 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
     cluster_id: str | None = None
     acting: str | None = None  # the manager on which cluster-wide work is done
+    engine: list[str] = field(default_factory=list)  # hosts on which its role has to run
     init: str | None = None
     join_managers: list[str] = field(default_factory=list)
     join_workers: list[str] = field(default_factory=list)
@@ -124,6 +127,9 @@ def make_plan(
     if plan.refusals:
         return plan
     for host in hosts:
+        plan.warnings += host.remarks
+        if host.engine_steps or host.engine_venv:
+            plan.engine.append(host.name)
         if host.engine_steps:
             words = "; ".join(str(step["what"]) for step in host.engine_steps)
             plan.add("engine", host.name, words, details=list(host.engine_steps))
@@ -525,6 +531,29 @@ _MARKS = {
 _ORDER = ("engine", "init", "join", "settings", "labels", "availability")
 
 
+def _rows(plan: Plan) -> list[dict[str, Any]]:
+    """The steps in order; hosts that get the same done to their engine share a row."""
+    rows: list[dict[str, Any]] = []
+    for step in sorted(plan.steps, key=lambda step: _ORDER.index(step["action"])):
+        twin = next(
+            (
+                row
+                for row in rows
+                if step["action"] == row["action"] == "engine" and row["text"] == step["text"]
+            ),
+            None,
+        )
+        if twin is None:
+            rows.append({**step, "hosts": [step["host"]]})
+        else:
+            twin["hosts"].append(step["host"])
+    for row in rows:
+        row["host"] = " ".join(row["hosts"][:6])
+        if len(row["hosts"]) > 6:
+            row["host"] += f" and {len(row['hosts']) - 6} more"
+    return rows
+
+
 def render(plan: Plan, title: str = "PLAN") -> str:
     """The plan as an aligned table; what is refused comes as sentences."""
     if plan.cluster_id:
@@ -537,16 +566,13 @@ def render(plan: Plan, title: str = "PLAN") -> str:
     if plan.refusals:
         lines += [f"  x {'refused':<13}{text}" for text in plan.refusals]
         return "\n".join(lines)
-    steps = sorted(plan.steps, key=lambda step: _ORDER.index(step["action"]))
-    width = max(
-        [len(step["host"]) for step in steps] + [len(name) for name in plan.unreachable] + [2]
-    )
-    texts = max([len(step["text"]) for step in steps if step.get("note")] + [0])
-    for step in steps:
-        note = f"   {step['note']}" if step.get("note") else ""
-        text = f"{step['text']:<{texts}}{note}" if note else step["text"]
-        mark = "+" if step.get("new") else _MARKS[step["action"]]
-        lines.append(f"  {mark} {step['action']:<13}{step['host']:<{width}}   {text}")
+    rows = _rows(plan)
+    names = [row["host"] for row in rows] + plan.unreachable + plan.unlisted
+    width = max([len(name) for name in names] + [2])
+    texts = max([len(row["text"]) for row in rows if row.get("note")] + [0])
+    for row in rows:
+        text = f"{row['text']:<{texts}}   {row['note']}" if row.get("note") else row["text"]
+        lines.append(f"  {_MARKS[row['action']]} {row['action']:<13}{row['host']:<{width}}   {text}")
     for name in plan.unreachable:
         lines.append(f"  ! {'unreachable':<13}{name:<{width}}   no answer: left as it is")
     for name in plan.unlisted:
