@@ -5,6 +5,8 @@
     lab.py image        build what the hosts are made of, unless it is there
     lab.py up           boot the hosts that are missing; wait until ssh answers on all
     lab.py down         remove this lab; containers, networks and volumes of others stay
+    lab.py push NAME:TAG [KEY=VALUE ...]    push a sample image, with that environment, to the lab's registry
+    lab.py restore-limits    put back the kernel limit that `up` raised, if it did
     lab.py list         the labs on this machine and their hosts
     lab.py images       the images that labs are made of; `images --remove` removes them
     lab.py inventory    write the inventory of this lab and say where it is
@@ -38,6 +40,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import registry
+
 LABEL = "flotilla.lab"
 REPOSITORY = "flotilla-lab"
 SUITES = ("bullseye", "bookworm", "trixie", "sid")
@@ -45,10 +49,15 @@ ZONES = ("a", "b", "c")
 PACKAGES = (
     "systemd systemd-sysv dbus openssh-server python3 sudo iproute2 iptables procps kmod ca-certificates curl"
 ).split()
+VOLUMES = ("/var/lib/docker", "/var/lib/containerd", "/var/lib/docker-registry")
+REGISTRY = "registry"
+SAMPLES = {"hello:1": {"VERSION": "1"}, "hello:2": {"VERSION": "2"}}
 MAX_HOSTS = 25
 
 TOP = Path(__file__).resolve().parent.parent
 IMAGE_FILES = TOP / "lab" / "image"
+BEFORE = TOP / ".cache" / "max_user_instances"
+INOTIFY_INSTANCES = 4096
 DEFAULT_SUBNET = "172.30.80.0/24"
 
 
@@ -214,6 +223,44 @@ def check() -> None:
         raise LabError(f"A lab needs the engine of this machine, and DOCKER_HOST is {endpoint}: unset it.")
     if not Path("/sys/fs/cgroup").is_dir() or not any(Path("/sys/fs/cgroup").iterdir()):
         raise LabError("A lab needs control groups, and /sys/fs/cgroup is empty here: mount them, or use a machine that has them.")
+
+
+def raise_limits(tag: str) -> None:
+    """Every systemd takes some inotify instances of the one user root: 128 are used up by a dozen hosts."""
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    found = int(limit.read_text())
+    if found >= INOTIFY_INSTANCES:
+        return
+    try:
+        limit.write_text(str(INOTIFY_INSTANCES))
+    except OSError:
+        # Who may use the engine without being root can do it in a container: the limit is the kernel's.
+        command = f"echo {INOTIFY_INSTANCES} > {limit}"
+        done = run(
+            ("docker", "run", "--rm", "--security-opt=systempaths=unconfined", "--cap-add=SYS_ADMIN", tag, "sh", "-c", command),
+            check=False,
+        )
+        if done.returncode != 0:
+            raise LabError(
+                f"A lab needs more inotify instances than {found}: as root, run"
+                f" `sysctl -w fs.inotify.max_user_instances={INOTIFY_INSTANCES}`."
+            ) from None
+    BEFORE.parent.mkdir(exist_ok=True)
+    if not BEFORE.exists():
+        BEFORE.write_text(f"{found}\n")
+    say(f"limits  fs.inotify.max_user_instances {found} -> {INOTIFY_INSTANCES}; `make clean` puts it back")
+
+
+def restore_limits() -> None:
+    if not BEFORE.exists():
+        return
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    if limit.read_text().strip() == str(INOTIFY_INSTANCES):
+        try:
+            limit.write_text(BEFORE.read_text())
+        except OSError:
+            say(f"limits  fs.inotify.max_user_instances stays at {INOTIFY_INSTANCES}: only root can put it back")
+    BEFORE.unlink()
 
 
 # ---------------------------------------------------------------------------- images
@@ -384,31 +431,38 @@ def make_network(lab: Lab) -> str:
 
 
 def boot(lab: Lab, host: Host, network: str, tag: str, public_key: str) -> None:
+    name = f"{lab.prefix}-{host.name}"
     modules = ("-v", "/lib/modules:/lib/modules:ro") if Path("/lib/modules").is_dir() else ()
     volume = f"type=volume,volume-label={LABEL}={lab.prefix}"
     docker(
-        "run", "-d", "--name", f"{lab.prefix}-{host.name}", "--hostname", host.name,
+        "create", "--name", name, "--hostname", host.name,
         "--label", f"{LABEL}={lab.prefix}", "--label", f"{LABEL}.host={host.name}",
-        "--label", f"{LABEL}.kind={lab.suite} {lab.image}",
+        "--label", f"{LABEL}.kind={lab.suite} {host.group and lab.image or 'registry'}",
         # What --privileged would give, for machines whose root lacks CAP_SYS_RESOURCE and is refused that flag.
         "--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--cgroupns=private",
         "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined", "--security-opt=systempaths=unconfined",
         "--tmpfs=/run", "--tmpfs=/tmp:exec,mode=1777", "--stop-signal=SIGRTMIN+3",
         # The engine inside cannot put its overlays on an overlay.
-        "--mount", f"{volume},dst=/var/lib/docker", "--mount", f"{volume},dst=/var/lib/containerd", *modules,
+        *(f"--mount={volume},dst={path}" for path in VOLUMES), *modules,
         "--network", network, "--ip", host.address, "--network-alias", host.name,
         "--add-host", f"registry.lab:{lab.address(9)}", "-e", f"LAB_AUTHORIZED_KEY={public_key}", tag,
     )  # fmt: skip
+    if host.name == REGISTRY:
+        for file in ("registry.crt", "registry.key"):
+            docker("cp", str(lab.state / "registry" / file), f"{name}:/etc/docker/registry/{file}")
+    docker("start", name)
 
 
 def wait_for_ssh(lab: Lab, hosts: Iterable[Host], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     logins = ssh_options(lab)
+    # Hosts on which the engine is baked in are ready when it answers.
+    ready = "timeout 30 sh -c 'until docker version; do sleep 0.2; done'" if lab.image == "engine" else "true"
 
     def wait(host: Host) -> None:
         while True:
             if port_answers(host.address):
-                done = run(("ssh", *logins, "-i", str(lab.key), f"root@{host.address}", "true"), check=False)
+                done = run(("ssh", *logins, "-i", str(lab.key), f"root@{host.address}", ready), check=False)
                 if done.returncode == 0:
                     return
             if time.monotonic() > deadline:
@@ -430,7 +484,13 @@ def port_answers(address: str) -> bool:
 
 def up(lab: Lab) -> None:
     check()
-    tag = build_image(lab.suite, lab.image)
+    tags = {host.name: build_image(lab.suite, lab.image) for host in lab.hosts}
+    hosts = list(lab.hosts)
+    if lab.registry:
+        tags[REGISTRY] = build_image(lab.suite, REGISTRY)
+        hosts.append(Host(REGISTRY, "", "", lab.address(9)))
+        registry.make_certificates(lab.state / "registry", lab.address(9))
+    raise_limits(tags[lab.hosts[0].name])
     public_key = make_key(lab)
     network = make_network(lab)
     listed = docker(
@@ -440,17 +500,47 @@ def up(lab: Lab) -> None:
     there = {line.split("|")[0]: line.split("|")[1:] for line in listed.splitlines()}
     wanted = f"{lab.suite} {lab.image}"
     for name, (kind, _state) in sorted(there.items()):
-        if kind != wanted:
-            raise LabError(f"The lab {lab.prefix} has {name} as {kind}, and {wanted} is asked for: `make lab-down` first, or choose another LAB_PREFIX.")
-    missing = [host for host in lab.hosts if host.name not in there]
-    stopped = [host for host in lab.hosts if host.name in there and there[host.name][1] != "running"]
+        if kind != wanted and name != REGISTRY:
+            raise LabError(
+                f"The lab {lab.prefix} has {name} as {kind}, and {wanted} is asked for:"
+                f" `make lab-down` first, or choose another LAB_PREFIX."
+            )
+    missing = [host for host in hosts if host.name not in there]
+    stopped = [host for host in hosts if host.name in there and there[host.name][1] != "running"]
     write_inventory(lab)
     forget_connections(lab, missing + stopped)
-    in_parallel(lambda host: boot(lab, host, network, tag, public_key), missing)
+    in_parallel(lambda host: boot(lab, host, network, tags[host.name], public_key), missing)
     in_parallel(lambda host: void(docker("start", f"{lab.prefix}-{host.name}")), stopped)
     wait_for_ssh(lab, lab.hosts)
-    kept = len(lab.hosts) - len(missing) - len(stopped)
-    say(f"lab     {lab.prefix} in {lab.subnet}: {len(lab.hosts)} hosts, {len(missing)} created, {len(stopped)} started, {kept} kept")
+    if lab.registry:
+        fill_registry(lab)
+    kept = len(hosts) - len(missing) - len(stopped)
+    say(
+        f"lab     {lab.prefix} in {lab.subnet}: {len(lab.hosts)} hosts{' and a registry' if lab.registry else ''};"
+        f" {len(missing)} created, {len(stopped)} started, {kept} kept"
+    )
+
+
+def fill_registry(lab: Lab, seconds: float = 60) -> None:
+    address, ca = lab.address(9), lab.state / "registry" / "ca.crt"
+    deadline = time.monotonic() + seconds
+    while not registry.answers(address, ca):
+        if time.monotonic() > deadline:
+            raise LabError(f"The registry of lab {lab.prefix} did not answer at {address}:{registry.PORT} within {seconds:.0f} s.")
+        time.sleep(0.2)
+    for image, environment in SAMPLES.items():
+        if not registry.answers(address, ca, image):
+            push(lab, image, environment)
+
+
+def push(lab: Lab, image: str, environment: dict[str, str]) -> None:
+    found = subprocess.run(
+        ("docker", "exec", f"{lab.prefix}-{REGISTRY}", "cat", "/usr/local/lib/busybox"), capture_output=True, check=False
+    )
+    if found.returncode != 0:
+        raise LabError(f"The lab {lab.prefix} has no registry that runs: `make lab` boots one.")
+    pushed = registry.push(lab.address(9), lab.state / "registry" / "ca.crt", found.stdout, image, environment)
+    say(f"image   {registry.NAME}:{registry.PORT}/{image} {pushed[:19]}")
 
 
 def void(_value: object) -> None:
@@ -565,6 +655,10 @@ def main(argv: Sequence[str]) -> int:
             list_labs()
         elif command == "images":
             images(remove="--remove" in argv)
+        elif command == "push" and len(argv) > 1:
+            push(read_lab(), argv[1], dict(pair.split("=", 1) for pair in argv[2:]))
+        elif command == "restore-limits":
+            restore_limits()
         elif command == "subnet":
             say(str(read_lab().subnet))
         elif command == "inventory":
@@ -574,7 +668,7 @@ def main(argv: Sequence[str]) -> int:
         else:
             say((__doc__ or "").strip())
             return 2
-    except LabError as error:
+    except (LabError, registry.RegistryError) as error:
         print(f"lab: {error}", file=sys.stderr, flush=True)
         return 1
     return 0
