@@ -1,15 +1,17 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Runs one Molecule scenario on a fresh lab of its own and removes that lab afterwards, also on failure.
 #   scenario.sh NAME [molecule test options]
 #
 # What a scenario needs of its lab stands in molecule/NAME/lab.env (LAB_IMAGE=bare, LAB_MANAGERS=1, ...);
 # the environment wins over it. KEEP=1 leaves the lab running to look around.
+# shellcheck disable=SC2034  # variables are exported by set -a, for lab.py and molecule
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 
 name=${1:-}
 if [ -z "$name" ] || [ ! -e "molecule/$name/molecule.yml" ]; then
-    echo "scenario: ${name:-no name} is not a scenario: choose one of $(ls molecule | grep -v '^default$' | xargs)." >&2
+    scenarios=$(basename -a molecule/*/ | grep -vx default | xargs)
+    echo "scenario: ${name:-no name} is not a scenario: choose one of $scenarios." >&2
     exit 2
 fi
 shift
