@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The lab's registry: its certificate authority, and sample images pushed over TLS.
 
 An image is a few files around a static busybox. It is made and pushed here, with the standard library, so

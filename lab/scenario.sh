@@ -6,6 +6,7 @@
 # the environment wins over it. KEEP=1 leaves the lab running to look around.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
+export PATH=$PWD/.venv/bin:$PATH ANSIBLE_CONFIG=$PWD/ansible.cfg ANSIBLE_COLLECTIONS_PATH=$PWD/.cache/collections
 
 name=${1:-}
 if [ -z "$name" ] || [ ! -e "molecule/$name/molecule.yml" ]; then
