@@ -24,6 +24,7 @@ everywhere() { # everywhere FUNCTION HOST...
 }
 
 install() {
+    # shellcheck disable=SC2016  # it is for the host to expand
     on "$(address "$1")" 'set -e
         mkdir -p /etc/docker/certs.d/registry.lab:5000
         cat > /etc/docker/certs.d/registry.lab:5000/ca.crt

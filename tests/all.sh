@@ -5,7 +5,7 @@
 # V=1 shows everything as it happens. The scenarios are molecule/*/molecule.yml; in which suites one
 # runs stands in its lab.env (SUITES="bookworm trixie"), and LAB_SUITE chooses one for all.
 set -u -o pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 2
 logs=.cache/test-logs
 rm -rf "$logs"
 mkdir -p "$logs"
