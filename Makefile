@@ -66,9 +66,9 @@ molecule: ready ## run one scenario on a fresh lab: SCENARIO=name [LAB_SUITE=tri
 	@lab/scenario.sh $(SCENARIO)
 
 .PHONY: bench
-bench: ready ## measure speed against the limits
-	$(SAY) "bench: takes about ten minutes"
-	@python bench/bench.py
+bench: ready ## measure speed against the limits, ten minutes: [BENCH=name]
+	$(SAY) "bench: one line a figure"
+	@python bench/bench.py $(BENCH)
 
 .PHONY: venv
 venv: .venv/.ready $(LINK) ## install the pinned Python packages into .venv

@@ -34,9 +34,9 @@ install() {
         root="sudo -n env"
     fi
     say "installing $*"
-    # shellcheck disable=SC2046,SC2086
+    # shellcheck disable=SC2086
     $root apt-get -qq update || say "apt-get update failed; trying with the lists that are there"
-    # shellcheck disable=SC2046,SC2086
+    # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive $root apt-get -qq -y --no-install-recommends install "$@" > /dev/null \
         || fail "apt-get could not install $*: install them by hand."
 }

@@ -77,7 +77,7 @@ def make_certificates(where: Path, address: str) -> None:
          "-extfile", extensions, "-out", certificate],
     ):  # fmt: skip
         done = subprocess.run(
-            ["openssl", *command],
+            ["openssl", *map(str, command)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -5,7 +5,6 @@
 #
 # What a scenario needs of its lab stands in molecule/NAME/lab.env (LAB_IMAGE=bare, LAB_MANAGERS=1, ...);
 # the environment wins over it. KEEP=1 leaves the lab running to look around.
-# shellcheck disable=SC2034  # variables are exported by set -a, for lab.py and molecule
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PWD/.venv/bin:$PATH ANSIBLE_CONFIG=$PWD/ansible.cfg ANSIBLE_COLLECTIONS_PATH=$PWD/.cache/collections
