@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 # Copyright (c) 2026, the Flotilla authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -8,8 +9,9 @@
     lab.py image        build what the hosts are made of, unless it is there
     lab.py up           boot the hosts that are missing; wait until ssh answers on all
     lab.py down         remove this lab; containers, networks and volumes of others stay
+    lab.py clean        remove every lab of this checkout, and what `up` changed on this machine
+    lab.py url          where the sample stack answers
     lab.py push NAME:TAG [KEY=VALUE ...]    push a sample image, with that environment, to the lab's registry
-    lab.py restore-limits    put back the kernel limit that `up` raised, if it did
     lab.py list         the labs on this machine and their hosts
     lab.py images       the images that labs are made of; `images --remove` removes them
     lab.py inventory    write the inventory of this lab and say where it is
@@ -29,6 +31,7 @@ the lab works before anything is installed.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import ipaddress
 import os
 import re
@@ -48,12 +51,24 @@ LABEL = "flotilla.lab"
 REPOSITORY = "flotilla-lab"
 SUITES = ("bullseye", "bookworm", "trixie", "sid")
 ZONES = ("a", "b", "c")
-PACKAGES = (
-    "systemd systemd-sysv dbus openssh-server python3 sudo iproute2 iptables procps kmod ca-certificates curl"
-).split()
+PACKAGES = [
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "openssh-server",
+    "python3",
+    "sudo",
+    "iproute2",
+    "iptables",
+    "procps",
+    "kmod",
+    "ca-certificates",
+    "curl",
+]
 VOLUMES = ("/var/lib/docker", "/var/lib/containerd", "/var/lib/docker-registry")
 REGISTRY = "registry"
 SAMPLES = {"hello:1": {"VERSION": "1"}, "hello:2": {"VERSION": "2"}}
+STACK_PORT = 8080
 MAX_HOSTS = 25
 
 TOP = Path(__file__).resolve().parent.parent
@@ -520,6 +535,10 @@ def labelled(kind: str, prefix: str) -> list[str]:
     return docker(*listing, "--filter", f"label={LABEL}={prefix}").split()
 
 
+def own(lab: Lab) -> tuple[str, ...]:
+    return ("--label", f"{LABEL}={lab.prefix}", "--label", f"{LABEL}.of={TOP}")
+
+
 def make_key(lab: Lab) -> str:
     lab.state.mkdir(parents=True, exist_ok=True)
     if not lab.key.exists():
@@ -547,25 +566,18 @@ def make_network(lab: Lab) -> str:
         raise LabError(f"The network {name} exists and is not of a lab: choose another LAB_PREFIX.")
     if found and found != str(lab.subnet):
         raise LabError(
-            f"The lab {lab.prefix} runs in {found}, not in {lab.subnet}: `make lab-down` first, or choose another LAB_PREFIX."
+            f"The lab {lab.prefix} runs in {found}, not in {lab.subnet}:"
+            " `make lab-down` first, or choose another LAB_PREFIX."
         )
     if not found:
         done = run(
-            (
-                "docker",
-                "network",
-                "create",
-                "--subnet",
-                str(lab.subnet),
-                "--label",
-                f"{LABEL}={lab.prefix}",
-                name,
-            ),
+            ("docker", "network", "create", "--subnet", str(lab.subnet), *own(lab), name),
             check=False,
         )
         if done.returncode != 0:
             raise LabError(
-                f"The network {lab.subnet} cannot be made ({done.stderr.strip()}): set LAB_SUBNET to one that is free, or to auto."
+                f"The network {lab.subnet} cannot be made ({done.stderr.strip()}):"
+                " set LAB_SUBNET to one that is free, or to auto."
             )
     return name
 
@@ -573,14 +585,15 @@ def make_network(lab: Lab) -> str:
 def boot(lab: Lab, host: Host, network: str, tag: str, public_key: str) -> None:
     name = f"{lab.prefix}-{host.name}"
     modules = ("-v", "/lib/modules:/lib/modules:ro") if Path("/lib/modules").is_dir() else ()
-    volume = f"type=volume,volume-label={LABEL}={lab.prefix}"
+    volume = f"type=volume,volume-label={LABEL}={lab.prefix},volume-label={LABEL}.of={TOP}"
     docker(
         "create", "--name", name, "--hostname", host.name,
-        "--label", f"{LABEL}={lab.prefix}", "--label", f"{LABEL}.host={host.name}",
+        *own(lab), "--label", f"{LABEL}.host={host.name}",
         "--label", f"{LABEL}.kind={lab.suite} {(host.group and lab.image) or 'registry'}",
         # What --privileged would give, for machines whose root lacks CAP_SYS_RESOURCE and is refused that flag.
         "--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--cgroupns=private",
-        "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined", "--security-opt=systempaths=unconfined",
+        "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined",
+        "--security-opt=systempaths=unconfined",
         "--tmpfs=/run", "--tmpfs=/tmp:exec,mode=1777", "--stop-signal=SIGRTMIN+3",
         # The engine inside cannot put its overlays on an overlay.
         *(f"--mount={volume},dst={path}" for path in VOLUMES), *modules,
@@ -613,7 +626,8 @@ def wait_for_ssh(lab: Lab, hosts: Iterable[Host], seconds: float = 60) -> None:
                     return
             if time.monotonic() > deadline:
                 raise LabError(
-                    f"{host.name} ({host.address}) did not answer by ssh within {seconds:.0f} s: see `docker logs {lab.prefix}-{host.name}`."
+                    f"{host.name} ({host.address}) did not answer by ssh within {seconds:.0f} s:"
+                    f" see `docker logs {lab.prefix}-{host.name}`."
                 )
             time.sleep(0.2)
 
@@ -712,6 +726,51 @@ def down(prefix: str) -> None:
     say(f"lab     {prefix}: removed {len(containers)} containers, {len(networks)} networks")
 
 
+def clean() -> None:
+    prefixes = {path.name for path in (TOP / ".lab").glob("*") if path.is_dir()}
+    for kind in ("container", "network", "volume"):
+        prefixes |= set(labels_of(kind))
+    for prefix in sorted(prefixes):
+        down(prefix)
+    images(remove=True)
+    restore_limits()
+
+
+def labels_of(kind: str) -> list[str]:
+    """The labs of this checkout, by what they left on this machine."""
+    command = {"container": ("ps", "-a"), "network": ("network", "ls"), "volume": ("volume", "ls")}[
+        kind
+    ]
+    return docker(
+        *command, "--filter", f"label={LABEL}.of={TOP}", "--format", f'{{{{.Label "{LABEL}"}}}}'
+    ).split()
+
+
+def find_url(lab: Lab, seconds: float = 30) -> None:
+    """The stack's port is on the hosts that run a task of it: ask all until one answers."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for host in lab.hosts:
+            connection = http.client.HTTPConnection(host.address, STACK_PORT, timeout=1)
+            try:
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                if answer.status == 200:
+                    say(
+                        f"url     http://{host.address}:{STACK_PORT}/ answers: {answer.read().decode().strip()}"
+                    )
+                    return
+            except OSError:
+                continue
+            finally:
+                connection.close()
+        time.sleep(0.5)
+    raise LabError(
+        f"No host of lab {lab.prefix} answers on port {STACK_PORT} after {seconds:.0f} s:"
+        " see `docker service ps hello_web` on a manager."
+    )
+
+
 def list_labs() -> None:
     rows = docker(
         "ps", "-a", "--filter", f"label={LABEL}",
@@ -757,6 +816,9 @@ def forget_connections(lab: Lab, hosts: Iterable[Host]) -> None:
         close_connections(lab.prefix, host.address)
 
 
+SHOWN_STATE = '"{{ inventory_dir }}/../../.lab/flotilla"'
+
+
 def inventory_text(lab: Lab, state: str) -> str:
     """The inventory of a lab, in the shape of inventories/lab/hosts.yml."""
     lines = ["---", "all:", "  vars:"]
@@ -783,11 +845,21 @@ def inventory_text(lab: Lab, state: str) -> str:
 
 
 def inventory_dir(lab: Lab) -> Path:
+    """The default lab has its inventory in the checkout, for people to read; every lab has one in its state."""
+    shown = TOP / "inventories" / "lab"
+    if inventory_text(lab, SHOWN_STATE) == without_comments((shown / "hosts.yml").read_text()):
+        return shown
     return lab.state / "inventory"
 
 
+def without_comments(text: str) -> str:
+    return "".join(
+        line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#")
+    )
+
+
 def write_inventory(lab: Lab) -> None:
-    where = inventory_dir(lab)
+    where = lab.state / "inventory"
     where.mkdir(parents=True, exist_ok=True)
     (where / "hosts.yml").write_text(inventory_text(lab, str(lab.state)))
     group_vars = where / "group_vars"
@@ -814,8 +886,10 @@ def main(argv: Sequence[str]) -> int:
             images(remove="--remove" in argv)
         elif command == "push" and len(argv) > 1:
             push(read_lab(), argv[1], dict(pair.split("=", 1) for pair in argv[2:]))
-        elif command == "restore-limits":
-            restore_limits()
+        elif command == "clean":
+            clean()
+        elif command == "url":
+            find_url(read_lab())
         elif command == "subnet":
             say(str(read_lab().subnet))
         elif command == "inventory":

@@ -32,8 +32,24 @@ mkdir -p /www
 echo "hello ${VERSION:-?} from ${TASK:-a task} on ${NODE:-a host}" > /www/index.html
 exec httpd -f -p "${PORT:-8080}" -h /www
 """
-APPLETS = tuple(
-    "sh httpd wget nslookup ping sleep cat echo ls mkdir rm test env id kill false true".split()
+APPLETS = (
+    "sh",
+    "httpd",
+    "wget",
+    "nslookup",
+    "ping",
+    "sleep",
+    "cat",
+    "echo",
+    "ls",
+    "mkdir",
+    "rm",
+    "test",
+    "env",
+    "id",
+    "kill",
+    "false",
+    "true",
 )
 
 

@@ -1,17 +1,17 @@
-#!/usr/bin/env bash
+#!/bin/bash
+# shellcheck disable=SC2034  # what is set here is for lab.py and molecule
 # Runs one Molecule scenario on a fresh lab of its own and removes that lab afterwards, also on failure.
 #   scenario.sh NAME [molecule test options]
 #
 # What a scenario needs of its lab stands in molecule/NAME/lab.env (LAB_IMAGE=bare, LAB_MANAGERS=1, ...);
 # the environment wins over it. KEEP=1 leaves the lab running to look around.
-# shellcheck disable=SC2034  # variables are exported by set -a, for lab.py and molecule
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
+export PATH=$PWD/.venv/bin:$PATH ANSIBLE_CONFIG=$PWD/ansible.cfg ANSIBLE_COLLECTIONS_PATH=$PWD/.cache/collections
 
 name=${1:-}
 if [ -z "$name" ] || [ ! -e "molecule/$name/molecule.yml" ]; then
-    scenarios=$(basename -a molecule/*/ | grep -vx default | xargs)
-    echo "scenario: ${name:-no name} is not a scenario: choose one of $scenarios." >&2
+    echo "scenario: ${name:-no name} is not a scenario: choose one of $(find molecule -name lab.env -o -name molecule.yml | cut -d/ -f2 | sort -u | grep -v '^default$' | xargs)." >&2
     exit 2
 fi
 shift
