@@ -77,6 +77,19 @@ class Live:
     def network_names(self) -> dict[str, str]:
         return {str(n.get("Id")): str(n.get("Name")) for n in self.networks if n.get("Id")}
 
+    def unlisted_networks(self, stack: str) -> list[str]:
+        """Networks that the stack's services are on and that are in no list: the swarm's host and bridge.
+
+        They have IDs of their own, other than those of the host's networks of that name.
+        """
+        used: set[str] = set()
+        for service in self.services:
+            spec = service.get("Spec") or {}
+            if (spec.get("Labels") or {}).get(NAMESPACE) == stack:
+                attached = (spec.get("TaskTemplate") or {}).get("Networks") or []
+                used.update(str(network.get("Target")) for network in attached)
+        return sorted(used - set(self.network_names()))
+
     def spec_of(self, kind: str, name: str) -> Optional[dict[str, Any]]:
         if kind == "network":
             return next((n for n in self.networks if n.get("Name") == name), None)
@@ -149,8 +162,12 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
     found = []
     for name in sorted({*before, *after}, key=_field_order):
         old, new = before.get(name), after.get(name)
-        if old != new:
-            found.append(Change(name, show(name, old), show(name, new)))
+        if old == new:
+            continue
+        if name in _SETS:
+            # Of a set, only the members that come and go.
+            old, new = ([i for i in a or [] if i not in (b or [])] for a, b in ((old, new), (new, old)))
+        found.append(Change(name, show(name, old), show(name, new)))
     return found
 
 
@@ -270,10 +287,17 @@ _MOUNT_DEFAULTS = {"consistency": "default", "bind_options.propagation": "rpriva
 _ZERO_COUNTS = {"replicas", "delay", "window", "stop_grace_period", "init", "swappiness"}
 # Maps whose keys are the user's own: an empty value is a value.
 _USER_MAPS = {"labels", "container_labels", "env", "options", "driver_opts", "sysctls"}
+# Lists whose order says nothing.
+_SETS = {"ports", "networks"}
 _RENAMED = {"args": "command", "command": "entrypoint", "groups": "group_add"}
 
 
+_COMPOSE_WORDS = {"NanoCPUs": "cpus", "MemoryBytes": "memory"}
+
+
 def _snake(name: str) -> str:
+    if name in _COMPOSE_WORDS:
+        return _COMPOSE_WORDS[name]
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
@@ -463,11 +487,11 @@ def _arguments(values: list[Any]) -> Iterator[str]:
 
 
 def _quantity(name: str, value: int) -> str:
-    if name.endswith("_bytes"):
+    if name == "memory" or name.endswith("_bytes"):
         for unit, size in (("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)):
             if value and value % size == 0:
                 return f"{value // size}{unit}"
-    if name in ("nano_cpus", "nano_cp_us"):
+    if name == "cpus":
         return f"{value / 1e9:g}"
     if name in _DURATIONS:
         return f"{value / 1e9:g}s"
@@ -545,9 +569,17 @@ _PROGRESS = re.compile(
 
 
 def cli_notes(output: str) -> list[str]:
-    """Lines of the CLI that are about the Compose files: what it ignores, what it could not resolve."""
-    lines = (line.strip() for line in output.splitlines())
-    return [line for line in lines if line and not _PROGRESS.match(line)]
+    """What the CLI says about the Compose files: keys that it ignores, images that it could not resolve.
+
+    It wraps long sentences and ends them with an empty line.
+    """
+    notes: list[list[str]] = [[]]
+    for line in map(str.strip, output.splitlines()):
+        if line and not _PROGRESS.match(line):
+            notes[-1].append(line)
+        else:
+            notes.append([])
+    return [" ".join(lines) for lines in notes if lines]
 
 
 def cli_failure(stack: str, attempt: str, output: str, refusals: Iterable[tuple[str, str, str]]) -> SwarmError:

@@ -309,12 +309,19 @@ class Stack:
     # Observe
 
     def observe(self) -> Live:
-        return Live(
+        live = Live(
             services=self.engine.get("/services", f"plan stack {self.name}"),
             networks=self.engine.get("/networks", "list the networks"),
             secrets=self.engine.get("/secrets", "list the secrets"),
             configs=self.engine.get("/configs", "list the configs"),
         )
+        for network_id in live.unlisted_networks(self.name):
+            try:
+                live.networks.append(self.engine.get(f"/networks/{network_id}", "read a network"))
+            except SwarmError as error:
+                if error.code != "not_found":
+                    raise
+        return live
 
     # Plan
 
