@@ -1,0 +1,67 @@
+#!/bin/sh
+# Installs what a fresh Debian or Ubuntu lacks, or says in one sentence what to install.
+#   prerequisites.sh python|lab     packages for the venv, or for a lab
+#   prerequisites.sh which-python   the interpreter that the venv is made with
+set -eu
+
+say() { printf 'setup   %s\n' "$*" >&2; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+# Commands that answer, not only names on the PATH: version managers leave names that do not work.
+find_python() {
+    for python in python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
+        if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
+            command -v "$python"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# Package names by command, only for commands that are missing.
+missing() {
+    for pair in "$@"; do
+        command -v "${pair%%=*}" > /dev/null 2>&1 || printf '%s ' "${pair#*=}"
+    done
+}
+
+install() {
+    [ -n "$*" ] || return 0
+    command -v apt-get > /dev/null || fail "install these packages first: $*"
+    root=
+    if [ "$(id -u)" -ne 0 ]; then
+        sudo -n true 2> /dev/null || fail "install these packages first (or run as root): $*"
+        root="sudo -n env"
+    fi
+    say "installing $*"
+    # shellcheck disable=SC2086
+    $root apt-get -qq update || say "apt-get update failed; trying with the lists that are there"
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive $root apt-get -qq -y --no-install-recommends install "$@" > /dev/null \
+        || fail "apt-get could not install $*: install them by hand."
+}
+
+case "${1:-}" in
+    which-python)
+        find_python
+        ;;
+    python)
+        python=$(find_python) || fail "no Python 3.11 or newer answers: install one, Debian 12 and Ubuntu 24.04 have it as python3."
+        wanted=$(missing ssh=openssh-client ssh-keygen=openssh-client git=git)
+        "$python" -c 'import ensurepip, venv' 2> /dev/null || wanted="$wanted python3-venv"
+        # shellcheck disable=SC2086
+        install $(printf '%s\n' $wanted | sort -u)
+        ;;
+    lab)
+        wanted=$(missing ip=iproute2 openssl=openssl ssh=openssh-client)
+        if command -v apt-get > /dev/null; then
+            wanted="$wanted$(missing mmdebstrap=mmdebstrap)"
+            [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || wanted="$wanted debian-archive-keyring"
+        fi
+        # shellcheck disable=SC2086
+        install $(printf '%s\n' $wanted | sort -u)
+        ;;
+    *)
+        fail "say python, lab or which-python"
+        ;;
+esac

@@ -1,0 +1,50 @@
+#!/bin/bash
+# Runs one Molecule scenario on a fresh lab of its own and removes that lab afterwards, also on failure.
+#   scenario.sh NAME [molecule test options]
+#
+# What a scenario needs of its lab stands in molecule/NAME/lab.env (LAB_IMAGE=bare, LAB_MANAGERS=1, ...);
+# the environment wins over it. KEEP=1 leaves the lab running to look around.
+set -eu -o pipefail
+cd "$(dirname "$0")/.."
+
+name=${1:-}
+if [ -z "$name" ] || [ ! -e "molecule/$name/molecule.yml" ]; then
+    echo "scenario: ${name:-no name} is not a scenario: choose one of $(ls molecule | grep -v '^default$' | xargs)." >&2
+    exit 2
+fi
+shift
+
+asked=$(export -p | grep ' LAB_' | grep -v '=""' || true)
+set -a
+LAB_PREFIX=flotilla-$name
+LAB_SUITE=bookworm
+LAB_IMAGE=engine
+LAB_SUBNET=auto
+LAB_REGISTRY=no
+# shellcheck source=/dev/null
+[ ! -e "molecule/$name/lab.env" ] || . "molecule/$name/lab.env"
+eval "$asked"
+LAB_TOP=$PWD
+LAB_STATE=$PWD/.lab/$LAB_PREFIX
+MOLECULE_EPHEMERAL_DIRECTORY=$PWD/.cache/molecule/$LAB_PREFIX
+[ -t 1 ] || export NO_COLOR=1 PY_COLORS=0
+# The address is chosen once: what comes later must find the same lab.
+LAB_SUBNET=$(python lab/lab.py subnet)
+set +a
+
+remove() {
+    if [ "${KEEP:-}" = 1 ]; then
+        echo "==> kept: lab $LAB_PREFIX, inventory .lab/$LAB_PREFIX/inventory; remove it by make lab-down LAB_PREFIX=$LAB_PREFIX"
+    else
+        python lab/lab.py down
+    fi
+}
+
+python lab/lab.py image
+python lab/lab.py down
+python lab/lab.py inventory > /dev/null
+rm -rf "$MOLECULE_EPHEMERAL_DIRECTORY"
+trap remove EXIT
+started=$SECONDS
+molecule test --no-command-borders --destroy=never --scenario-name "$name" "$@"
+echo "==> scenario $name on $LAB_SUITE: passed in $((SECONDS - started)) s"

@@ -1,0 +1,37 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Lets `pytest tests/unit` import ansible_collections.flotilla.swarm from any checkout.
+
+ansible-test brings a loader of its own; then there is nothing to do here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACE = Path("ansible_collections", "flotilla", "swarm")
+
+
+def make_importable() -> None:
+    if any(type(finder).__name__ == "_AnsibleCollectionFinder" for finder in sys.meta_path):
+        return
+    if ROOT.parts[-3:] == PLACE.parts:
+        sys.path.insert(0, str(ROOT.parents[2]))
+        return
+    collections = ROOT / ".cache" / "collections"
+    link = collections / PLACE
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.exists():
+        # Renamed into place, because several test runs may start at once.
+        own = link.with_name(f"swarm.{os.getpid()}")
+        own.symlink_to(ROOT)
+        own.replace(link)
+    sys.path.insert(0, str(collections))
+
+
+make_importable()

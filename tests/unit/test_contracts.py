@@ -1,0 +1,289 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What must hold in every part of the collection and no linter checks."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.playbook.block import Block
+from ansible.playbook.handler import Handler
+from ansible.playbook.task import Task
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = ROOT / "plugins"
+MODULES = sorted((PLUGINS / "modules").glob("*.py"))
+FRAGMENTS = sorted((PLUGINS / "doc_fragments").glob("*.py"))
+ROLES = sorted(path for path in (ROOT / "roles").glob("*") if path.is_dir())
+CHANGES = sorted((ROOT / "changelogs" / "fragments").glob("*.y*ml"))
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", "roles/*/README.md")
+    for path in ROOT.glob(pattern)
+    if path.name != "CHANGELOG.md"
+)
+
+PRIVATE = ("doc_fragments", "module_utils", "plugin_utils")
+NO_ACTION = {*Task.fattributes, *Handler.fattributes, *Block.fattributes, "local_action"}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def strings_of(path: Path) -> dict[str, str]:
+    """The string constants of a file, at its top or in a class: DOCUMENTATION and its kind."""
+    found = {}
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
+    for node in (node for body in bodies for node in body):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and isinstance(node.value.value, str):
+                    found[target.id] = node.value.value
+    return found
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+
+
+def options_in(options: dict[str, Any] | None, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, option in (options or {}).items():
+        yield f"{where}: {name}", option
+        yield from options_in(option.get("suboptions") or option.get("options"), f"{where}: {name}")
+
+
+def returns_in(keys: dict[str, Any], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, key in keys.items():
+        yield f"{where}: {name}", key
+        yield from returns_in(key.get("contains") or {}, f"{where}: {name}")
+
+
+def tasks_in(document: Any) -> Iterator[dict[str, Any]]:
+    """The tasks of a list of tasks or plays, blocks opened."""
+    for item in document or []:
+        sections = ("tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always")
+        nested = [section for section in sections if section in item]
+        for section in nested:
+            yield from tasks_in(item[section])
+        if not nested and "hosts" not in item:
+            yield item
+
+
+def unqualified(document: Any) -> Iterator[str]:
+    for task in tasks_in(document):
+        for key in task:
+            if key not in NO_ACTION and not key.startswith("with_") and key.count(".") < 2:
+                yield f"{task.get('name', 'a task without a name')}: {key}"
+
+
+def spec_of(role: Path) -> dict[str, Any]:
+    return load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"]
+
+
+@pytest.fixture(params=MODULES, ids=lambda path: path.stem)
+def module(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+@pytest.fixture(params=ROLES, ids=lambda path: path.name)
+def role(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+def test_every_module_is_in_the_action_group_and_nothing_else() -> None:
+    group = load(ROOT / "meta" / "runtime.yml")["action_groups"]["swarm"]
+    assert sorted(group) == [path.stem for path in MODULES]
+
+
+def test_module_is_documented(module: Path) -> None:
+    strings = strings_of(module)
+    documentation = yaml.safe_load(strings["DOCUMENTATION"])
+    assert documentation["module"] == module.stem
+    assert documentation["short_description"]
+    assert documentation["description"]
+    fragments = documentation["extends_documentation_fragment"]
+    assert "flotilla.swarm._attributes" in fragments
+    assert "flotilla.swarm._attributes.actiongroup_swarm" in [name.lower() for name in fragments]
+    attributes = documentation["attributes"]
+    assert {"check_mode", "diff_mode", "idempotent"} <= set(attributes)
+    assert attributes["check_mode"]["support"] == "full"
+
+
+def test_examples_use_the_module_by_its_full_name(module: Path) -> None:
+    examples = yaml.safe_load(strings_of(module)["EXAMPLES"])
+    assert not list(unqualified(examples))
+    assert any(f"flotilla.swarm.{module.stem}" in task for task in tasks_in(examples))
+
+
+def test_every_key_that_a_module_returns_is_documented(module: Path) -> None:
+    keys = yaml.safe_load(strings_of(module)["RETURN"])
+    assert keys
+    problems = [
+        where
+        for where, key in returns_in(keys, module.stem)
+        if not key.get("description") or not key.get("type")
+    ]
+    problems += [name for name, key in keys.items() if not key.get("returned")]
+    assert not problems
+
+
+@pytest.mark.parametrize("path", [*MODULES, *FRAGMENTS], ids=name_of)
+def test_every_option_has_a_description_and_a_type(path: Path) -> None:
+    problems = [
+        where
+        for text in strings_of(path).values()
+        if isinstance(document := yaml.safe_load(text), dict)
+        for where, option in options_in(document.get("options"), path.stem)
+        if not option.get("description") or not option.get("type")
+    ]
+    assert not problems
+
+
+def test_every_action_plugin_has_the_documentation_of_a_module() -> None:
+    actions = {path.stem for path in (PLUGINS / "action").glob("*.py")}
+    assert not actions - {path.stem for path in MODULES}
+
+
+def test_filters_are_documented() -> None:
+    for path in (PLUGINS / "filter").glob("*.py"):
+        assert path.with_suffix(".yml").exists() or "DOCUMENTATION" in strings_of(path), path.name
+
+
+def test_only_the_client_imports_the_docker_sdk() -> None:
+    importers = {
+        name_of(path)
+        for path in PLUGINS.rglob("*.py")
+        for name in imports_of(path)
+        if name.partition(".")[0] == "docker"
+    }
+    assert importers == {"plugins/module_utils/_client.py"}
+
+
+def test_what_other_collections_must_not_use_says_so() -> None:
+    paths = [path for kind in PRIVATE for path in (PLUGINS / kind).glob("*.py")]
+    assert paths
+    problems = [
+        name_of(path)
+        for path in paths
+        if not path.stem.startswith("_")
+        or "private to" not in path.read_text(encoding="utf-8")[:600].lower()
+    ]
+    assert not problems
+
+
+def test_every_python_file_names_its_licence() -> None:
+    places = ("plugins", "tests", "lab", "bench", "molecule")
+    problems = [
+        name_of(path)
+        for place in places
+        for path in (ROOT / place).rglob("*.py")
+        if "output" not in path.parts
+        and "SPDX-License-Identifier: GPL-3.0-or-later" not in path.read_text(encoding="utf-8")
+    ]
+    assert not problems
+
+
+def test_role_defaults_and_argument_specs_are_the_same(role: Path) -> None:
+    path = role / "defaults" / "main.yml"
+    defaults = (load(path) or {}) if path.exists() else {}
+    options = spec_of(role).get("options") or {}
+    assert not set(defaults) - set(options), "not in meta/argument_specs.yml"
+    with_default = {name for name, option in options.items() if "default" in option}
+    assert not with_default - set(defaults), "not in defaults/main.yml"
+    different = {
+        name: (defaults[name], options[name].get("default"))
+        for name in defaults
+        if defaults[name] != options[name].get("default")
+    }
+    assert not different
+
+
+def test_role_options_are_described(role: Path) -> None:
+    spec = spec_of(role)
+    assert spec["short_description"]
+    assert spec["description"]
+    problems = [
+        where
+        for where, option in options_in(spec.get("options"), role.name)
+        if not option.get("description") or not option.get("type")
+    ]
+    assert not problems
+
+
+def test_role_options_have_a_prefix(role: Path) -> None:
+    prefix = "swarm_" if role.name in {"swarm_manager", "swarm_worker"} else f"{role.name}_"
+    assert not [name for name in spec_of(role).get("options") or {} if not name.startswith(prefix)]
+
+
+def test_role_has_a_readme(role: Path) -> None:
+    readme = (role / "README.md").read_text(encoding="utf-8")
+    assert f"flotilla.swarm.{role.name}" in readme
+
+
+def test_tasks_use_full_names() -> None:
+    paths = [
+        path
+        for pattern in ("roles/*/tasks/**/*.yml", "roles/*/handlers/*.yml", "playbooks/*.yml")
+        for path in ROOT.glob(pattern)
+    ]
+    problems = [f"{name_of(path)}: {found}" for path in paths for found in unqualified(load(path))]
+    assert not problems
+
+
+@pytest.mark.parametrize("path", CHANGES, ids=lambda path: path.name)
+def test_changelog_fragment(path: Path) -> None:
+    sections = [name for name, title in load(ROOT / "changelogs" / "config.yaml")["sections"]]
+    fragment = load(path)
+    assert fragment
+    assert not set(fragment) - {*sections, "release_summary", "trivial"}
+    for section, entries in fragment.items():
+        texts = [entries] if section == "release_summary" else entries
+        assert isinstance(texts, list)
+        assert texts
+        for text in texts:
+            assert isinstance(text, str)
+            assert text.strip().endswith((".", ")")), text
+
+
+def test_there_are_changelog_fragments_for_the_version_that_galaxy_is_told() -> None:
+    assert CHANGES
+    releases = load(ROOT / "changelogs" / "changelog.yaml")["releases"]
+    assert load(ROOT / "galaxy.yml")["version"] in releases
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_links_and_make_targets_in_documents_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)", text)
+    missing = [
+        link
+        for link in links
+        if "://" not in link
+        and not link.startswith("mailto:")
+        and not (path.parent / link).exists()
+    ]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`(?:[A-Z_]+=\S+ )*make ([a-z][a-z-]*)", text):
+        if not re.search(rf"^{target}:", makefile, re.MULTILINE):
+            missing.append(f"make {target}")
+    assert not missing
