@@ -23,7 +23,6 @@ the only way to know whether a secret's data would change, and the refusals are 
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import http.client
 import http.server
@@ -54,14 +53,13 @@ _OUT_OF_SEQUENCE = "update out of sequence"
 
 @dataclass(frozen=True)
 class Write:
-    """One write of the CLI. Secret and config data is not in it, only how long it is."""
+    """One write of the CLI, without the data of secrets and configs."""
 
     kind: str
     action: str
     name: str
     object_id: str
     spec: dict[str, Any]
-    data_size: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -206,14 +204,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not isinstance(spec, dict):
             spec = {}
         action = "remove" if self.command == "DELETE" else "update" if object_id else "create"
-        data = spec.pop("Data", None)
+        spec.pop("Data", None)
         write = Write(
             kind=kind,
             action=action,
             name=str(spec.get("Name", object_id or "")),
             object_id=object_id or "",
             spec=spec,
-            data_size=None if data is None else _size(data),
         )
         run = self.server.run
         run.writes.append(write)
@@ -319,13 +316,6 @@ def _message(answer: Any) -> str:
     if isinstance(answer, dict) and answer.get("message"):
         return str(answer["message"])
     return "no reason given"
-
-
-def _size(data: Any) -> int:
-    try:
-        return len(base64.b64decode(str(data)))
-    except ValueError:
-        return len(str(data))
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -471,7 +461,9 @@ def cli_takes(command: str, option: str, cli: str = "docker") -> bool:
             " installs it on managers; the package is docker-ce-cli or docker-cli.",
         ) from error
     if command.split()[-1] not in answer.stdout:
-        raise SwarmError("no_cli", f"Could not use the Docker CLI: it says: {answer.stdout.strip()}")
+        raise SwarmError(
+            "no_cli", f"Could not use the Docker CLI: it says: {answer.stdout.strip()}"
+        )
     return option in answer.stdout
 
 
@@ -480,7 +472,9 @@ def cli_environment(extra: Optional[dict[str, str]] = None) -> dict[str, str]:
 
     DOCKER_* of the caller would send it to another engine or speak another version of the API.
     """
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "XDG_RUNTIME_DIR") if key in os.environ}
+    kept = {
+        key: os.environ[key] for key in ("PATH", "HOME", "XDG_RUNTIME_DIR") if key in os.environ
+    }
     kept.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     kept["LC_ALL"] = "C.UTF-8"
     kept.update(extra or {})

@@ -166,7 +166,9 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
             continue
         if name in _SETS:
             # Of a set, only the members that come and go.
-            old, new = ([i for i in a or [] if i not in (b or [])] for a, b in ((old, new), (new, old)))
+            old, new = (
+                [i for i in a or [] if i not in (b or [])] for a, b in ((old, new), (new, old))
+            )
         found.append(Change(name, show(name, old), show(name, new)))
     return found
 
@@ -224,7 +226,9 @@ def outline(
     steps = []
     for name, service in services.items():
         used.update(map(str, service.get("networks") or ["default"]))
-        steps.append(Step("create", "service", f"{stack}_{name}", _outline_summary(service, environment)))
+        steps.append(
+            Step("create", "service", f"{stack}_{name}", _outline_summary(service, environment))
+        )
     kinds: tuple[tuple[str, dict[str, dict[str, Any]]], ...] = (
         ("network", {name: networks.get(name, {}) for name in used}),
         ("secret", _section(documents, "secrets")),
@@ -234,7 +238,9 @@ def outline(
         for name, entry in entries.items():
             if not entry.get("external"):
                 summary = str(entry.get("driver") or "overlay") if kind == "network" else ""
-                steps.append(Step("create", kind, str(entry.get("name") or f"{stack}_{name}"), summary))
+                steps.append(
+                    Step("create", kind, str(entry.get("name") or f"{stack}_{name}"), summary)
+                )
     return sorted(steps, key=lambda step: (KINDS.index(step.kind), step.name))
 
 
@@ -516,7 +522,7 @@ def _summary(write: Write) -> str:
     if write.kind == "network":
         return str(write.spec.get("Driver") or "overlay")
     if write.kind in ("secret", "config"):
-        return f"{write.data_size} bytes" if write.data_size else ""
+        return ""
     container = (write.spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}
     mode = _mode(write.spec.get("Mode") or {})
     if mode["Mode"] == "replicated":
@@ -524,7 +530,9 @@ def _summary(write: Write) -> str:
         how_many = f"{count} replica" if count == 1 else f"{count} replicas"
     else:
         how_many = mode["Mode"]
-    return f"image {short_image(str(container.get('Image')))}, {how_many}"
+    # As it stands in the Compose file: the digest is the registry's business.
+    labels = write.spec.get("Labels") or {}
+    return f"image {labels.get(IMAGE_LABEL) or container.get('Image')}, {how_many}"
 
 
 def short_image(image: str) -> str:
@@ -582,12 +590,16 @@ def cli_notes(output: str) -> list[str]:
     return [" ".join(lines) for lines in notes if lines]
 
 
-def cli_failure(stack: str, attempt: str, output: str, refusals: Iterable[tuple[str, str, str]]) -> SwarmError:
+def cli_failure(
+    stack: str, attempt: str, output: str, refusals: Iterable[tuple[str, str, str]]
+) -> SwarmError:
     """Why the CLI stopped. The engine's own words come first, then the CLI's."""
     refused = [f"{kind} {name}: {message}" for kind, name, message in refusals]
     said = refused or cli_notes(output)[-4:] or ["the CLI gave no reason"]
     if any("only updates to Labels" in line for line in refused):
         said.append("the data of a secret or config cannot change: give the new data a new name")
+    if any("unsupported Compose file version" in line for line in said):
+        said.append('this CLI wants a line version: "3.8" in a Compose file')
     code = "refused" if refused else "cli_failed"
     where = "the engine refuses" if refused else "docker stack deploy says"
     return SwarmError(

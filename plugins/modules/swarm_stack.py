@@ -295,7 +295,9 @@ def hidden_arguments(module: AnsibleModule) -> dict[str, Any]:
 class Stack:
     """One stack, from what is given to what runs."""
 
-    def __init__(self, params: dict[str, Any], given: dict[str, Any], result: dict[str, Any]) -> None:
+    def __init__(
+        self, params: dict[str, Any], given: dict[str, Any], result: dict[str, Any]
+    ) -> None:
         self.params = params
         self.given = given
         self.result = result
@@ -375,7 +377,9 @@ class Stack:
 
     def _check(self, run: Run, attempt: str) -> None:
         if run.timed_out:
-            raise SwarmError("cli_timeout", f"Could not {attempt} stack {self.name}: the CLI does not end.")
+            raise SwarmError(
+                "cli_timeout", f"Could not {attempt} stack {self.name}: the CLI does not end."
+            )
         if run.returncode != 0 or run.refusals:
             refusals = [(r.write.kind, r.write.name, r.message) for r in run.refusals]
             raise cli_failure(self.name, attempt, run.output, refusals)
@@ -400,11 +404,19 @@ class Stack:
         services = self.engine.get(f"/services?{_filters(mine)}", "list the services")
         tasks = self.engine.get(f"/tasks?{_filters(mine)}", "list the tasks")
         # The filter that the CLI's own progress bar uses: the engine compares the specs itself.
-        current = self.engine.get(f"/tasks?{_filters({**mine, '_up-to-date': ['true']})}", "list the tasks")
+        current = self.engine.get(
+            f"/tasks?{_filters({**mine, '_up-to-date': ['true']})}", "list the tasks"
+        )
         ids = {str(task.get("ID")) for task in current}
         nodes = self.engine.nodes()
         found = [
-            judge(service, tasks, ids, nodes, str((service.get("Spec") or {}).get("Name")) in self.written)
+            judge(
+                service,
+                tasks,
+                ids,
+                nodes,
+                str((service.get("Spec") or {}).get("Name")) in self.written,
+            )
             for service in services
         ]
         return sorted((v for v in found if v.service in names), key=lambda v: v.service)
@@ -434,9 +446,9 @@ def compose_texts(definition: Any, version: str) -> list[str]:
         return []
     texts = []
     for entry in definition if isinstance(definition, list) else [definition]:
-        if isinstance(entry, dict):
-            entry = {"version": version, **entry} if version else entry
-            texts.append(json.dumps(entry))
+        document = _json_object(entry)
+        if document is not None:
+            texts.append(json.dumps({"version": version, **document} if version else document))
         elif isinstance(entry, str):
             texts.append(entry)
         else:
@@ -445,6 +457,16 @@ def compose_texts(definition: Any, version: str) -> list[str]:
                 f"definition must be a dictionary or text, or a list of such, not {type(entry).__name__}.",
             )
     return texts
+
+
+def _json_object(entry: Any) -> Optional[dict[str, Any]]:
+    """A dictionary, also one that came as JSON."""
+    if isinstance(entry, str) and entry.lstrip().startswith("{"):
+        try:
+            entry = json.loads(entry)
+        except ValueError:
+            return None
+    return entry if isinstance(entry, dict) else None
 
 
 def write_files(directory: str, files: dict[str, str]) -> str:
@@ -495,7 +517,9 @@ def run_module(module: AnsibleModule, stack: Stack) -> None:
         )
     services = {step.name for step in steps if step.kind == "service"}
     if module.check_mode:
-        result["services"] = [Verdict(name, "", 0, 0, "unknown").as_dict() for name in sorted(services)]
+        result["services"] = [
+            Verdict(name, "", 0, 0, "unknown").as_dict() for name in sorted(services)
+        ]
     else:
         stack.verify(services)
 
@@ -509,7 +533,9 @@ def main() -> None:
             definition=dict(type="raw", no_log=True),
             files=dict(type="dict", no_log=True),
             environment=dict(type="dict", no_log=True),
-            resolve_image=dict(type="str", choices=["always", "changed", "never"], default="changed"),
+            resolve_image=dict(
+                type="str", choices=["always", "changed", "never"], default="changed"
+            ),
             with_registry_auth=dict(type="bool", default=False),
             wait=dict(type="bool", default=True),
             wait_timeout=dict(type="int", default=300),
