@@ -36,8 +36,9 @@ import socketserver
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable
 from urllib.parse import parse_qs, urlsplit
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
@@ -100,7 +101,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, path: str, engine_socket: str, forward: Optional[Decide]) -> None:
+    def __init__(self, path: str, engine_socket: str, forward: Decide | None) -> None:
         self.engine_socket = engine_socket
         self.forward = forward
         self.run = Run()
@@ -145,7 +146,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not known or not mine or self.command == "HEAD":
             self._relay()
             return
-        kind, name = known.groups()
+        _kind, name = known.groups()
         if name is None:
             status, answer = self._ask("GET", self.path)
             if status == 200:
@@ -159,7 +160,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 return
         self._relay()
 
-    def _relay(self, body: Optional[bytes] = None) -> int:
+    def _relay(self, body: bytes | None = None) -> int:
         """Pass the request on and its answer back, in the pieces in which it comes."""
         connection = _UnixConnection(self.server.engine_socket)
         try:
@@ -198,7 +199,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     # Writing
 
-    def _write(self, collection: str, object_id: Optional[str], body: bytes) -> None:
+    def _write(self, collection: str, object_id: str | None, body: bytes) -> None:
         kind = collection[:-1]
         spec = _json(body)
         if not isinstance(spec, dict):
@@ -234,7 +235,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.server.run.refusals.append(Refusal(write, status, _message(answer)))
         self._answer(status, answer)
 
-    def _rehearse(self, write: Write, body: bytes) -> Optional[Refusal]:
+    def _rehearse(self, write: Write, body: bytes) -> Refusal | None:
         """Would the engine take it? Only an update can be asked about without doing it."""
         if write.action != "update" or self._refers_to_invented(write.spec):
             return None
@@ -282,8 +283,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self,
         method: str,
         path: str,
-        body: Optional[bytes] = None,
-        headers: Optional[dict[str, str]] = None,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, Any]:
         kept = {k: v for k, v in (headers or {}).items() if k.lower() not in _HOP_BY_HOP}
         connection = _UnixConnection(self.server.engine_socket)
@@ -389,7 +390,7 @@ def private_directory() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def proxy(engine_socket: str, forward: Optional[Decide] = None) -> Iterator[tuple[str, Run]]:
+def proxy(engine_socket: str, forward: Decide | None = None) -> Iterator[tuple[str, Run]]:
     """The proxy's own socket, and the record of what goes through it."""
     with private_directory() as directory:
         path = os.path.join(directory, "engine.sock")
@@ -408,9 +409,9 @@ def run_cli(
     arguments: list[str],
     *,
     stdin: str = "",
-    environment: Optional[dict[str, str]] = None,
-    directory: Optional[str] = None,
-    forward: Optional[Decide] = None,
+    environment: dict[str, str] | None = None,
+    directory: str | None = None,
+    forward: Decide | None = None,
     timeout: float = 300.0,
     cli: str = "docker",
 ) -> Run:
@@ -429,7 +430,7 @@ def run_cli(
             start_new_session=True,
         )
         try:
-            run.output, unused = process.communicate(stdin, timeout=timeout)
+            run.output, _unused = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
             run.timed_out = True
         finally:
@@ -467,7 +468,7 @@ def cli_takes(command: str, option: str, cli: str = "docker") -> bool:
     return option in answer.stdout
 
 
-def cli_environment(extra: Optional[dict[str, str]] = None) -> dict[str, str]:
+def cli_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     """The CLI's environment: what it needs, and the variables of the Compose files, nothing else.
 
     DOCKER_* of the caller would send it to another engine or speak another version of the API.

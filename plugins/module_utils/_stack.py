@@ -17,9 +17,10 @@ a value changes is shown, since the change is what is about to happen.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Callable, Iterable, Iterator, Optional
+from typing import Any, Callable
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import KINDS, Write
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
@@ -90,7 +91,7 @@ class Live:
                 used.update(str(network.get("Target")) for network in attached)
         return sorted(used - set(self.network_names()))
 
-    def spec_of(self, kind: str, name: str) -> Optional[dict[str, Any]]:
+    def spec_of(self, kind: str, name: str) -> dict[str, Any] | None:
         if kind == "network":
             return next((n for n in self.networks if n.get("Name") == name), None)
         documents = {"secret": self.secrets, "config": self.configs, "service": self.services}[kind]
@@ -213,7 +214,7 @@ def _section(documents: list[dict[str, Any]], name: str) -> dict[str, dict[str, 
 
 
 def outline(
-    stack: str, documents: list[dict[str, Any]], environment: Optional[dict[str, str]] = None
+    stack: str, documents: list[dict[str, Any]], environment: dict[str, str] | None = None
 ) -> list[Step]:
     """What a first deploy creates, read from the Compose files alone: for hosts without an engine yet.
 
@@ -624,11 +625,11 @@ class Verdict:
     desired: int
     running: int
     state: str
-    cause: Optional[str] = None
+    cause: str | None = None
     reason: str = ""
-    node: Optional[str] = None
+    node: str | None = None
     tasks: frozenset[str] = frozenset()
-    youngest: Optional[float] = None
+    youngest: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -818,7 +819,7 @@ def _trouble(
     current: list[dict[str, Any]],
     lost: list[dict[str, Any]],
     ready: set[str],
-) -> Optional[dict[str, Any]]:
+) -> dict[str, Any] | None:
     """The task that says most about why the service is not there yet."""
     live = [t for t in current if _wanted(t)]
     failed = [t for t in candidates if _state(t) in ("failed", "rejected")]
@@ -831,7 +832,7 @@ def _trouble(
     return None
 
 
-def _task_cause(task: dict[str, Any]) -> Optional[str]:
+def _task_cause(task: dict[str, Any]) -> str | None:
     status = task.get("Status") or {}
     error = str(status.get("Err") or "")
     if error:
@@ -850,14 +851,14 @@ def _task_reason(task: dict[str, Any], ready: set[str]) -> str:
     return f"{_state(task) or 'new'}: {text}"
 
 
-def _said(status: dict[str, Any], trouble: Optional[dict[str, Any]]) -> str:
+def _said(status: dict[str, Any], trouble: dict[str, Any] | None) -> str:
     parts = [str(status.get("Message") or "")]
     if trouble is not None and (trouble.get("Status") or {}).get("Err"):
         parts.append(str(trouble["Status"]["Err"]))
     return "; ".join(part for part in parts if part) or "no reason given"
 
 
-def _node_of(task: Optional[dict[str, Any]], names: dict[str, str]) -> Optional[str]:
+def _node_of(task: dict[str, Any] | None, names: dict[str, str]) -> str | None:
     node_id = str((task or {}).get("NodeID") or "")
     return names.get(node_id, node_id) or None
 
@@ -866,7 +867,7 @@ def _hostname(node: dict[str, Any]) -> str:
     return str((node.get("Description") or {}).get("Hostname") or node.get("ID"))
 
 
-def _timestamp(task: dict[str, Any]) -> Optional[float]:
+def _timestamp(task: dict[str, Any]) -> float | None:
     text = str((task.get("Status") or {}).get("Timestamp") or "")
     match = re.match(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", text)
     if not match:
@@ -889,7 +890,7 @@ class Watch:
         self._settle = settle
         self._written = written
         self._wall_clock = wall_clock
-        self._tasks: Optional[frozenset[tuple[str, frozenset[str]]]] = None
+        self._tasks: frozenset[tuple[str, frozenset[str]]] | None = None
         self._since = 0.0
 
     def final(self, verdicts: list[Verdict], now: float) -> bool:

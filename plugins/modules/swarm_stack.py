@@ -242,7 +242,7 @@ import os
 import platform
 import time
 import traceback
-from typing import Any, Optional
+from typing import Any
 from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
@@ -305,7 +305,7 @@ class Stack:
         self.engine = EngineReader(params["docker_host"], params["timeout"])
         self.socket = params["docker_host"][len("unix://") :]
         self.environment = {k: _text(v) for k, v in (given["environment"] or {}).items()}
-        self.detaches: Optional[bool] = None
+        self.detaches: bool | None = None
         self.written: set[str] = set()
 
     # Observe
@@ -342,7 +342,7 @@ class Stack:
         )
         return steps, live
 
-    def deploy(self, live: Optional[Live]) -> Run:
+    def deploy(self, live: Live | None) -> Run:
         """Run the CLI: to plan, or with `live` to write what differs from it."""
         params = self.params
         if self.detaches is None:
@@ -459,7 +459,7 @@ def compose_texts(definition: Any, version: str) -> list[str]:
     return texts
 
 
-def _json_object(entry: Any) -> Optional[dict[str, Any]]:
+def _json_object(entry: Any) -> dict[str, Any] | None:
     """A dictionary, also one that came as JSON."""
     if isinstance(entry, str) and entry.lstrip().startswith("{"):
         try:
