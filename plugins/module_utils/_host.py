@@ -11,6 +11,7 @@ It runs on bare hosts and on sick ones, so whatever is missing or unreadable is 
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import ipaddress
@@ -18,6 +19,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import socket
 import struct
 import time
@@ -36,6 +38,9 @@ ZYPP_REPOSITORY = "/etc/zypp/repos.d/docker-ce.repo"
 # Written before a change that a running engine only takes in when restarted, removed by the restart. It is on
 # a tmpfs on purpose: a reboot restarts the engine as well.
 RESTART_MARKER = "/run/flotilla.swarm/docker-restart"
+# daemon.json as it was before the last change, until an engine has come up with the new one.
+PREVIOUS_DAEMON_JSON = "/var/lib/flotilla.swarm/daemon.json.previous"
+SDK_VENV = "/opt/flotilla.swarm"
 POLICY_RC_D = "/usr/sbin/policy-rc.d"
 POLICY_MARK = "flotilla.swarm"
 
@@ -104,10 +109,59 @@ def observe_host(root: str = "") -> dict[str, Any]:
         "daemon_config": config,
         "daemon_config_error": config_error,
         "cli": _which(root, "docker"),
-        "service": {"enabled": _enabled(root), "active": _active(root, (config or {}).get("pidfile"))},
+        "sdk_venv": bool(
+            glob.glob(f"{root}{SDK_VENV}/lib/python3*/site-packages/docker/__init__.py")
+        ),
+        "service": {
+            "enabled": _enabled(root),
+            "active": _engine_pid(root, (config or {}).get("pidfile")) is not None,
+        },
         "restart_pending": os.path.exists(root + RESTART_MARKER),
         "docker_group": _group(root, "docker"),
     }
+
+
+def observe_packages(root: str = "") -> dict[str, str]:
+    """The installed versions of the packages that matter to an engine."""
+    return _packages(root)[0]
+
+
+def engine_pid(root: str = "") -> int | None:
+    """The process of this host's dockerd, answering or not."""
+    config, _error = _daemon_config(root)
+    return _engine_pid(root, (config or {}).get("pidfile"))
+
+
+def engine_is_active(root: str = "") -> bool:
+    """Whether a dockerd runs on this host, answering or not."""
+    return engine_pid(root) is not None
+
+
+def unit_is_enabled() -> bool:
+    """Whether systemd starts the engine at boot."""
+    return _enabled("")
+
+
+def ask_for_restart() -> None:
+    """Note that the running engine has to be restarted, before the change that makes it so."""
+    os.makedirs(os.path.dirname(RESTART_MARKER), mode=0o755, exist_ok=True)
+    with open(RESTART_MARKER, "w", encoding="utf-8"):
+        pass
+
+
+def restore_daemon_json() -> None:
+    """Put back the daemon.json of before the last change; an empty one stands for none."""
+    if os.path.getsize(PREVIOUS_DAEMON_JSON):
+        shutil.copyfile(PREVIOUS_DAEMON_JSON, DAEMON_JSON)
+    else:
+        os.unlink(DAEMON_JSON)
+
+
+def restart_is_done() -> None:
+    """Take back what `ask_for_restart` noted, and forget the daemon.json that is no longer needed."""
+    for path in (RESTART_MARKER, PREVIOUS_DAEMON_JSON):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def _read(path: str) -> bytes | None:
@@ -124,7 +178,9 @@ def _text(path: str) -> str:
 
 def _os(root: str) -> dict[str, Any]:
     release: dict[str, str] = {}
-    for line in (_text(root + "/etc/os-release") or _text(root + "/usr/lib/os-release")).splitlines():
+    for line in (
+        _text(root + "/etc/os-release") or _text(root + "/usr/lib/os-release")
+    ).splitlines():
         key, separator, value = line.partition("=")
         if separator:
             release[key.strip()] = value.strip().strip("\"'")
@@ -150,19 +206,25 @@ def _memory(root: str) -> int | None:
 
 
 def _disk(root: str, data_root: Any) -> dict[str, Any]:
-    path = data_root if isinstance(data_root, str) and data_root.startswith("/") else "/var/lib/docker"
+    path = (
+        data_root if isinstance(data_root, str) and data_root.startswith("/") else "/var/lib/docker"
+    )
     while path != "/" and not os.path.isdir(root + path):
         path = os.path.dirname(path)
     try:
         stat = os.statvfs(root + path)
     except OSError:
         return {"path": path, "free_bytes": None, "total_bytes": None}
-    return {"path": path, "free_bytes": stat.f_bavail * stat.f_frsize, "total_bytes": stat.f_blocks * stat.f_frsize}
+    return {
+        "path": path,
+        "free_bytes": stat.f_bavail * stat.f_frsize,
+        "total_bytes": stat.f_blocks * stat.f_frsize,
+    }
 
 
 def _addresses() -> list[dict[str, Any]]:
     """IPv4 and global IPv6 addresses, asked of the kernel by netlink (RTM_GETADDR)."""
-    names = {index: name for index, name in _interfaces()}
+    names = dict(_interfaces())
     found: list[dict[str, Any]] = []
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as link:
@@ -272,7 +334,7 @@ def _kernel_features(root: str, kernel: str) -> dict[str, bool | None]:
         elif config:
             match = re.search(rf"^{option}=(.)$", config, re.MULTILINE)
             # "=m" without its module file: the module is not installed for this kernel, unless we cannot see it.
-            result[feature] = False if match is None else True if match.group(1) == "y" or not modules else False
+            result[feature] = False if match is None else bool(match.group(1) == "y" or not modules)
         else:
             result[feature] = False if modules else None
     return result
@@ -311,7 +373,11 @@ def _packages(root: str) -> tuple[dict[str, str], list[str], bool]:
             packages[name] = fields["Version"]
     # dpkg's journal (all-digit names) is what makes apt say that dpkg was interrupted.
     journal = [name for name in _listdir(root + "/var/lib/dpkg/updates") if name.isdigit()]
-    half = re.search(rb"^Status: \S+ (?:reinstreq \S+|\S+ (?:half-installed|half-configured|unpacked))$", status, re.M)
+    half = re.search(
+        rb"^Status: \S+ (?:reinstreq \S+|\S+ (?:half-installed|half-configured|unpacked))$",
+        status,
+        re.M,
+    )
     left = POLICY_MARK in _text(root + POLICY_RC_D)
     return packages, sorted(held), bool(journal or half or left)
 
@@ -323,7 +389,13 @@ def _rpm_packages(root: str) -> tuple[dict[str, str], list[str], bool]:
         return {}, [], False
     try:
         done = subprocess.run(
-            ["rpm", "-q", "--queryformat", "%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\n", *PACKAGES],
+            [
+                "rpm",
+                "-q",
+                "--queryformat",
+                "%{NAME}\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\n",
+                *PACKAGES,
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -337,8 +409,14 @@ def _rpm_packages(root: str) -> tuple[dict[str, str], list[str], bool]:
         name, separator, version = line.partition("\t")
         if separator:
             packages[name] = version[2:] if version.startswith("0:") else version
-    locks = _text("/etc/dnf/plugins/versionlock.list") + _text("/etc/yum/pluginconf.d/versionlock.list")
-    held = [name for name in packages if re.search(rf"^(?:\d+:)?{re.escape(name)}-\d", locks, re.MULTILINE)]
+    locks = _text("/etc/dnf/plugins/versionlock.list") + _text(
+        "/etc/yum/pluginconf.d/versionlock.list"
+    )
+    held = [
+        name
+        for name in packages
+        if re.search(rf"^(?:\d+:)?{re.escape(name)}-\d", locks, re.MULTILINE)
+    ]
     return packages, sorted(held), False
 
 
@@ -389,7 +467,14 @@ def _daemon_config(root: str) -> tuple[dict[str, Any] | None, str | None]:
 
 
 def _which(root: str, command: str) -> str | None:
-    for directory in ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"):
+    for directory in (
+        "/usr/local/bin",
+        "/usr/bin",
+        "/bin",
+        "/usr/local/sbin",
+        "/usr/sbin",
+        "/sbin",
+    ):
         path = f"{directory}/{command}"
         if os.access(root + path, os.X_OK):
             return path
@@ -402,12 +487,12 @@ def _enabled(root: str) -> bool:
     return os.path.lexists(wants) and not masked
 
 
-def _active(root: str, pidfile: Any) -> bool:
+def _engine_pid(root: str, pidfile: Any) -> int | None:
     for path in (pidfile if isinstance(pidfile, str) else "/run/docker.pid", "/var/run/docker.pid"):
         pid = _text(root + path).strip()
         if pid.isdigit() and _text(f"{root}/proc/{pid}/comm").strip() == "dockerd":
-            return True
-    return False
+            return int(pid)
+    return None
 
 
 def _group(root: str, name: str) -> list[str] | None:

@@ -56,7 +56,14 @@ def armor(binary: bytes) -> str:
     lines = [body[start : start + 64] for start in range(0, len(body), 64)]
     checksum = base64.b64encode(_crc24(binary).to_bytes(3, "big")).decode("ascii")
     return "\n".join(
-        ["-----BEGIN PGP PUBLIC KEY BLOCK-----", "", *lines, "=" + checksum, "-----END PGP PUBLIC KEY BLOCK-----", ""]
+        [
+            "-----BEGIN PGP PUBLIC KEY BLOCK-----",
+            "",
+            *lines,
+            "=" + checksum,
+            "-----END PGP PUBLIC KEY BLOCK-----",
+            "",
+        ]
     )
 
 
@@ -71,7 +78,9 @@ def fingerprints(data: bytes) -> list[str]:
             found.append(hashlib.sha1(material, usedforsecurity=False).hexdigest().upper())
         elif body[:1] in (b"\x05", b"\x06"):
             lead, size = (b"\x9a", 4) if body[:1] == b"\x05" else (b"\x9b", 4)
-            found.append(hashlib.sha256(lead + len(body).to_bytes(size, "big") + body).hexdigest().upper())
+            found.append(
+                hashlib.sha256(lead + len(body).to_bytes(size, "big") + body).hexdigest().upper()
+            )
         else:
             raise NotAKey("the key has a version that is not known")
     if not found:

@@ -1,0 +1,70 @@
+# Copyright (c) 2026 The Flotilla authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The plan and the preflight of the role docker_engine as filters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.flotilla.swarm.plugins.module_utils import _engine, _preflight
+
+
+def _file(path: str, base: str, variable: str) -> str:
+    full = os.path.join(base, os.path.expanduser(path))
+    try:
+        with open(full, encoding="utf-8") as handle:
+            return handle.read()
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
+        raise AnsibleFilterError(
+            f"{variable}: cannot read {full} on the controller: {reason}."
+        ) from exc
+
+
+def _plain(value: Any) -> Any:
+    """Without the types that Ansible hangs on values, so that comparing and rendering see plain data."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, str):
+        return str(value)
+    return value
+
+
+def engine_plan(
+    observed: Mapping[str, Any], variables: Mapping[str, Any], host: str, base: str = "."
+) -> dict[str, Any]:
+    """See engine_plan.yml."""
+    wanted = _plain(variables)
+    wanted["registry_ca"] = {
+        registry: _file(path, base, "docker_engine_registry_ca_certificates")
+        for registry, path in wanted["registry_ca_certificates"].items()
+    }
+    key = wanted["repository_key"]
+    if key and "-----BEGIN" not in key:
+        wanted["repository_key"] = _file(key, base, "docker_engine_repository_key")
+    return _engine.plan(_plain(observed), wanted, str(host))
+
+
+def engine_preflight(
+    observed: Mapping[str, Any], settings: Mapping[str, Any], host: str
+) -> dict[str, list[str]]:
+    """See engine_preflight.yml."""
+    known = {str(name): _plain(each) for name, each in observed.items() if "host" in each}
+    if host not in known:
+        return {"failures": [], "warnings": []}
+    return _preflight.preflight(str(host), known, _plain(settings))
+
+
+class FilterModule:
+    """What Ansible loads."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"engine_plan": engine_plan, "engine_preflight": engine_preflight}

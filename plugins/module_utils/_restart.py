@@ -1,0 +1,264 @@
+# Copyright (c) 2026 The Flotilla authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: it can change without notice.
+
+"""Start or restart one host's engine: look at the swarm, refuse, restart, wait until all is back."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from ansible_collections.flotilla.swarm.plugins.module_utils import _host
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineReader
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
+    parse_member,
+    parse_node,
+    quorum_of,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
+
+Runner = Callable[[list[str]], tuple[int, str, str]]
+UNIT = "docker.service"
+
+
+@dataclass(frozen=True)
+class View:
+    """What one engine says of itself and, if it is a manager with a leader, of all managers."""
+
+    answers: bool = False
+    version: str | None = None
+    state: str = "unknown"
+    manager: bool = False
+    node_id: str | None = None
+    total: int | None = None
+    reachable: int | None = None
+    self_reachable: bool = False
+    peers_down: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def view_of(info: dict[str, Any], nodes: list[dict[str, Any]] | None, problem: str = "") -> View:
+    """Pure: the view in the engine's own documents; NODES is None where the engine could not list them."""
+    member = parse_member(info)
+    managers = [
+        node for node in map(parse_node, nodes or []) if node.manager_addr or node.reachability
+    ]
+    return View(
+        answers=True,
+        version=info.get("ServerVersion"),
+        state=member.state,
+        manager=member.role == "manager",
+        node_id=member.node_id,
+        total=len(managers) if nodes is not None else None,
+        reachable=sum(node.reachability == "reachable" for node in managers)
+        if nodes is not None
+        else None,
+        self_reachable=any(
+            node.id == member.node_id and node.reachability == "reachable" for node in managers
+        ),
+        peers_down=tuple(
+            sorted(
+                node.hostname
+                for node in managers
+                if node.id != member.node_id and node.reachability != "reachable"
+            )
+        ),
+        problem=problem or member.error or "",
+    )
+
+
+def objection(view: View) -> tuple[str, str] | None:
+    """Why this engine must not be restarted now, as (code, sentence); None if it may. Pure."""
+    if not view.answers or not view.manager:
+        return None
+    advice = "Bring the managers back first, or allow it with docker_engine_restart_force=true."
+    if view.total is None:
+        return (
+            "no_quorum",
+            f"Could not restart the engine of this manager: the swarm has no quorum now ({view.problem}). {advice}",
+        )
+    left = (view.reachable or 0) - (1 if view.self_reachable else 0)
+    quorum = quorum_of(view.total)
+    if view.total >= 3 and left < quorum:
+        return (
+            "quorum",
+            (
+                f"Could not restart the engine of this manager: {view.reachable} of {view.total} managers are reachable, "
+                f"without it {left} would be left, and a quorum needs {quorum}. {advice}"
+            ),
+        )
+    if view.peers_down:
+        return (
+            "peer_down",
+            (
+                f"Could not restart the engine of this manager: manager {', '.join(view.peers_down)} is not reachable, and "
+                f"two managers are never down at once. {advice}"
+            ),
+        )
+    return None
+
+
+class Restart:
+    """The restart of the engine on this host."""
+
+    def __init__(self, params: dict[str, Any], run: Runner, clock: Clock | None = None) -> None:
+        self._params = params
+        self._run = run
+        self._clock = clock or Clock()
+        self.managers: dict[str, int] | None = None
+        self.touched = False
+
+    def run(self, check_mode: bool) -> dict[str, Any]:
+        started = self._clock.now()
+        before = self.observe()
+        restart = self._params["state"] == "restarted" and _host.engine_is_active()
+        if restart:
+            before = self._permitted(before)
+        changed = restart or not before.answers or not _host.unit_is_enabled()
+        if before.total is not None:
+            self.managers = {"total": before.total, "reachable": before.reachable or 0}
+        if changed and not check_mode:
+            self.touched = True
+            self._apply(restart, before)
+        now = self.observe() if changed and not check_mode else before
+        return {
+            "changed": changed,
+            "version": now.version,
+            "managers": self.managers,
+            "seconds": round(self._clock.now() - started, 1),
+        }
+
+    def observe(self) -> View:
+        reader = EngineReader(self._params["docker_host"], 10)
+        try:
+            info = reader.info()
+        except SwarmError as error:
+            return View(problem=error.message)
+        if parse_member(info).role != "manager":
+            return view_of(info, None)
+        try:
+            return view_of(info, reader.nodes())
+        except SwarmError as error:
+            return view_of(info, None, error.message)
+
+    def _permitted(self, before: View) -> View:
+        if self._params["force"]:
+            return before
+        view, fine = poll(
+            self.observe,
+            lambda seen: objection(seen) is None,
+            self._params["peers_timeout"],
+            clock=self._clock,
+        )
+        if not fine:
+            found = objection(view)
+            assert found is not None
+            code, sentence = found
+            raise SwarmError(code, sentence, total=view.total, reachable=view.reachable)
+        return view
+
+    def _apply(self, restart: bool, before: View) -> None:
+        self._start(restart)
+        failed = self._wait(before)
+        if failed is None:
+            _host.restart_is_done()
+            return
+        reason = self._journal()
+        if not os.path.exists(_host.PREVIOUS_DAEMON_JSON):
+            raise SwarmError(
+                "not_back",
+                f"Could not {'restart' if restart else 'start'} the engine: {failed}; its journal says: {reason}. "
+                "See journalctl -u docker on the host.",
+            )
+        _host.restore_daemon_json()
+        self._start(True)
+        again = self._wait(before)
+        state = "and the engine runs with it" if again is None else f"but with that too {again}"
+        if again is None:
+            _host.restart_is_done()
+        raise SwarmError(
+            "bad_daemon_config",
+            f"Could not {'restart' if restart else 'start'} the engine with the new {_host.DAEMON_JSON}: {reason}. The "
+            f"old file was put back, {state}. Correct docker_engine_daemon.",
+            restored=again is None,
+        )
+
+    def _start(self, restart: bool) -> None:
+        self._systemctl("daemon-reload")
+        # An earlier crash loop leaves the unit refused, whatever its settings are now.
+        self._run(["systemctl", "reset-failed", UNIT])
+        self._systemctl("enable", UNIT)
+        if restart and containerd_is_replaced():
+            # The engine's restart alone would leave the old containerd running.
+            self._systemctl("stop", "docker.socket", UNIT)
+            self._systemctl("restart", "containerd.service")
+            self._systemctl("start", "docker.socket")
+        self._systemctl("restart" if restart else "start", "--no-block", UNIT)
+
+    def _systemctl(self, *args: str) -> None:
+        code, _output, errors = self._run(["systemctl", *args])
+        if code != 0 and "docker.socket" not in errors:
+            raise SwarmError(
+                "systemctl_failed", f"Could not {args[0]} {args[-1]}: {errors.strip()}."
+            )
+
+    def _wait(self, before: View) -> str | None:
+        """None once everything is back, else what is missing."""
+
+        def back(view: View) -> str | None:
+            if not view.answers:
+                return "it does not answer"
+            if before.state == "active" and view.state != "active":
+                return f"it is not active in its swarm again, but {view.state} ({view.problem or 'no reason given'})"
+            # Where there was no quorum before, none can be asked for after.
+            if before.manager and before.total is not None and not view.self_reachable:
+                return "the managers do not see it as reachable"
+            return None
+
+        def ended(_seen: View) -> bool:
+            return back(_seen) is None or (not _seen.answers and self._crashes())
+
+        view, _done = poll(
+            self.observe, ended, self._params["timeout"], interval=0.5, clock=self._clock
+        )
+        return back(view)
+
+    def _crashes(self) -> bool:
+        """Whether systemd has given up, or has had to start it again itself: waiting on leads nowhere."""
+        output = self._run(["systemctl", "show", "-p", "ActiveState,SubState,NRestarts", UNIT])[1]
+        shown = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+        return shown.get("ActiveState") == "failed" or int(shown.get("NRestarts") or 0) >= 1
+
+    def _journal(self) -> str:
+        output = self._run(["journalctl", "-u", UNIT, "-n", "60", "-o", "cat", "--no-pager"])[1]
+        return reason_in(output)
+
+
+def reason_in(journal: str) -> str:
+    """The line of the engine's journal that says why it did not start; pure."""
+    lines = [line.strip() for line in journal.splitlines() if line.strip()]
+    for words in (r"unable to configure|failed to start daemon|level=fatal", r"level=error"):
+        for line in reversed(lines):
+            if re.search(words, line):
+                message = re.search(r'msg="((?:[^"\\]|\\.)*)"', line)
+                return (message.group(1).replace('\\"', '"') if message else line).rstrip(".")
+    return lines[-1].rstrip(".") if lines else "nothing"
+
+
+def containerd_is_replaced() -> bool:
+    """Whether the containerd that runs is no longer the file that is installed."""
+    for path in glob.glob("/proc/[0-9]*/exe"):
+        try:
+            target = os.readlink(path)
+        except OSError:
+            continue
+        if target.endswith("/containerd (deleted)"):
+            return True
+    return False

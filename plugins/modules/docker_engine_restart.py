@@ -1,0 +1,120 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026 The Flotilla authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: docker_engine_restart
+short_description: Start or restart the Docker engine of a host without endangering the swarm
+description:
+  - Starts an engine, or restarts a running one through systemd, and waits until it is back where it was. It answers,
+    the host is an active member of its swarm again and, if it is a manager, the managers see it as reachable.
+  - A manager is not restarted while another one is not reachable, nor when the managers that remain would be too few
+    for a quorum. Let a play run it on managers with C(throttle=1), and never two of them are down at once.
+  - If the engine does not come up with a C(daemon.json) that M(flotilla.swarm.docker_engine_config) has written, the
+    old file is put back and the module fails.
+extends_documentation_fragment:
+  - flotilla.swarm._attributes
+  - flotilla.swarm._attributes.actiongroup_swarm
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    details: There is nothing to show but that it is restarted.
+  idempotent:
+    support: partial
+    details: With O(state=restarted) it always restarts.
+options:
+  state:
+    description:
+      - With V(started) an engine that does not run is started.
+      - With V(restarted) it is restarted.
+      - Both make it start at boot.
+    type: str
+    choices: [started, restarted]
+    default: started
+  force:
+    description: Restart a manager even if the others would lose the quorum or one of them is not reachable.
+    type: bool
+    default: false
+  timeout:
+    description: Seconds until the engine, and the manager, must be back.
+    type: int
+    default: 120
+  peers_timeout:
+    description: Seconds to wait, before the restart of a manager, for other managers that are not reachable.
+    type: int
+    default: 60
+  docker_host:
+    description: The unix socket on which the engine listens.
+    type: str
+    default: unix:///var/run/docker.sock
+author:
+  - The Flotilla authors (@flotilla-swarm)
+"""
+
+EXAMPLES = r"""
+- name: Restart the managers, one at a time
+  flotilla.swarm.docker_engine_restart:
+    state: restarted
+  throttle: 1
+"""
+
+RETURN = r"""
+version:
+  description: The version of the engine that now runs.
+  type: str
+  returned: success
+  sample: 26.1.5
+managers:
+  description: How many managers the swarm has, and how many of them were reachable before; V(null) on other hosts.
+  type: dict
+  returned: always
+  sample: {total: 3, reachable: 3}
+seconds:
+  description: How long it took until everything was back.
+  type: float
+  returned: success
+  sample: 2.7
+failure:
+  description: What went wrong, for machines. RV(ignore:code) never changes for the same cause.
+  type: dict
+  returned: failure
+  sample: {code: quorum, details: {total: 3, reachable: 2}}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._restart import Restart
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            state=dict(type="str", choices=["started", "restarted"], default="started"),
+            force=dict(type="bool", default=False),
+            timeout=dict(type="int", default=120),
+            peers_timeout=dict(type="int", default=60),
+            docker_host=dict(type="str", default="unix:///var/run/docker.sock"),
+        ),
+        supports_check_mode=True,
+    )
+    restart = Restart(module.params, lambda args: module.run_command(args))
+    try:
+        module.exit_json(**restart.run(module.check_mode))
+    except SwarmError as error:
+        module.fail_json(
+            msg=error.message,
+            failure=error.as_failure(),
+            managers=restart.managers,
+            changed=restart.touched,
+        )
+
+
+if __name__ == "__main__":
+    main()
