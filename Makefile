@@ -1,7 +1,8 @@
 # flotilla.swarm: everything that is done with this checkout. `make` lists the targets.
 #
-# The lab's settings (LAB_PREFIX, LAB_SUBNET, LAB_SUITE, LAB_MANAGERS, LAB_WORKERS, LAB_IMAGE) are read from
-# the environment or the command line: make lab LAB_PREFIX=mine LAB_SUBNET=auto LAB_SUITE=trixie
+# A lab's settings are read from the environment or the command line: LAB_PREFIX, LAB_SUBNET, LAB_SUITE,
+# LAB_MANAGERS, LAB_WORKERS, LAB_IMAGE (see lab/lab.py). A second lab beside the first:
+#   make demo LAB_PREFIX=second LAB_SUBNET=auto LAB_SUITE=trixie
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -10,50 +11,95 @@ MAKEFLAGS += --no-print-directory
 
 TOP := $(CURDIR)
 export LAB_TOP := $(TOP)
-export LAB_PREFIX LAB_SUBNET LAB_SUITE LAB_MANAGERS LAB_WORKERS LAB_IMAGE LAB_REGISTRY LAB_MIRROR LAB_PULL KEEP
+export LAB_PREFIX LAB_SUBNET LAB_SUITE LAB_MANAGERS LAB_WORKERS LAB_IMAGE LAB_REGISTRY LAB_MIRROR LAB_PULL KEEP V
 export ANSIBLE_CONFIG := $(TOP)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(TOP)/.cache/collections
-export ANSIBLE_FORCE_COLOR ?= $(shell test -t 1 && echo 1 || echo 0)
-export PATH := $(TOP)/.venv/bin:$(PATH)
+export PATH := $(TOP)/.venv/bin:$(PATH):/usr/sbin:/sbin
 
 LINK := .cache/collections/ansible_collections/flotilla/swarm
-PYTHON := .venv/bin/python
-SAY := @printf '\033[1m==>\033[0m %s\n'
+PYTHON := $(or $(wildcard .venv/bin/python),python3)
+SAY := @printf '==> %s\n'
 
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+.PHONY: demo
+demo: ready ## from nothing to a swarm of five hosts that runs a stack; again to see that nothing changes
+	$(SAY) "demo: booting the hosts"
+	@python lab/lab.py up
+	$(SAY) "demo: playbooks/site.yml makes them a swarm"
+	@ansible-playbook -i "$$(python lab/lab.py inventory)" playbooks/site.yml
+	@python lab/lab.py url
+
+.PHONY: lab
+lab: ready ## boot the lab's hosts, and nothing more; what runs is kept
+	$(SAY) "lab: booting the hosts"
+	@python lab/lab.py up
+
+.PHONY: lab-down
+lab-down: ## remove one lab (LAB_PREFIX, default flotilla)
+	@$(PYTHON) lab/lab.py down
+
+.PHONY: lab-list
+lab-list: ## show the labs on this machine
+	@$(PYTHON) lab/lab.py list
+
+.PHONY: test
+test: ready ## run all checks: lint, unit, every scenario (V=1 shows all output)
+	@tests/all.sh
+
+.PHONY: lint
+lint: ## run the static checks
+	@lab/prerequisites.sh python
+	$(SAY) "lint: tests/lint.sh"
+	@PYTHON="$$(lab/prerequisites.sh which-python)" tests/lint.sh
+
+.PHONY: unit
+unit: venv ## run the unit tests
+	$(SAY) "unit: pytest tests/unit"
+	@python -m pytest -q tests/unit
+
+.PHONY: molecule
+molecule: ready ## run one scenario on a fresh lab: SCENARIO=name [LAB_SUITE=trixie] [KEEP=1]
+	$(SAY) "molecule: scenario $(SCENARIO)"
+	@lab/scenario.sh $(SCENARIO)
+
+.PHONY: bench
+bench: ready ## measure speed against the limits, ten minutes: [BENCH=name]
+	$(SAY) "bench: one line a figure"
+	@python bench/bench.py $(BENCH)
+
 .PHONY: venv
 venv: .venv/.ready $(LINK) ## install the pinned Python packages into .venv
+
+.PHONY: engine
+engine: venv ## install and start the Docker engine on this machine, if none answers
+	@lab/engine.sh up
+
+.PHONY: clean
+clean: ## remove every lab of this checkout, its images, and all that make has created
+	$(SAY) "clean: labs, images, engine"
+	@if docker info > /dev/null 2>&1; then $(PYTHON) lab/lab.py clean; fi
+	@lab/engine.sh down
+	$(SAY) "clean: .lab .cache .venv and other caches"
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	@rm -rf .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible tests/output dist .cache .venv
+	@rmdir --ignore-fail-on-non-empty ~/.ansible/cp 2> /dev/null || true
+
+# Everything a lab needs. Each part is quick when it is there already.
+.PHONY: ready
+ready: venv engine
+	@lab/prerequisites.sh lab
+	@python lab/lab.py check
 
 .venv/.ready: requirements.txt
 	$(SAY) "venv: installing the packages of requirements.txt into .venv"
 	@lab/prerequisites.sh python
 	@test -x .venv/bin/python || "$$(lab/prerequisites.sh which-python)" -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt 2> >(grep -v 'is ignored: it is neither' >&2)
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 # The live tree is the collection: what is edited is what runs.
 $(LINK):
 	@mkdir -p $(@D) && ln -sfn $(TOP) $@
-
-.PHONY: lab
-lab: venv ## boot the lab's hosts (kept if they run)
-	$(SAY) "lab: booting the hosts"
-	@lab/prerequisites.sh lab
-	@$(PYTHON) lab/lab.py up
-
-.PHONY: lab-down
-lab-down: ## remove this lab (LAB_PREFIX=...) and nothing else
-	@$(or $(wildcard $(PYTHON)),python3) lab/lab.py down
-
-.PHONY: lab-list
-lab-list: ## show the labs on this machine
-	@$(or $(wildcard $(PYTHON)),python3) lab/lab.py list
-
-.PHONY: molecule
-molecule: venv ## run one scenario on a fresh lab of its own: SCENARIO=name, KEEP=1 keeps the lab
-	$(SAY) "molecule: scenario $(SCENARIO)"
-	@lab/prerequisites.sh lab
-	@lab/scenario.sh $(SCENARIO)

@@ -24,6 +24,7 @@ everywhere() { # everywhere FUNCTION HOST...
 }
 
 install() {
+    # shellcheck disable=SC2016  # it is for the host to expand
     on "$(address "$1")" 'set -e
         mkdir -p /etc/docker/certs.d/registry.lab:5000
         cat > /etc/docker/certs.d/registry.lab:5000/ca.crt
@@ -48,14 +49,16 @@ token=$(on "$first" 'docker swarm join-token -q worker')
 [ ${#workers[@]} -eq 0 ] || everywhere join "${workers[@]}"
 
 labels=
-for host in "${managers[@]}" "${workers[@]}"; do
-    labels+="docker node update --label-add zone=${host##*=} ${host%%=*} > /dev/null; "
-done
+label() { labels+="docker node update --label-add zone=${1##*=} --label-add tier=$2 ${1%%=*} > /dev/null; "; }
+for host in "${managers[@]}"; do label "$host" control; done
+for host in "${workers[@]}"; do label "$host" work; done
 on "$first" "until [ \$(docker node ls --format '{{.Status}}' | grep -c Ready) -eq $((${#managers[@]} + ${#workers[@]})) ]; do sleep 0.3; done; $labels"
 
 on "$first" 'cat > /tmp/hello.yml && docker stack deploy --detach=true -c /tmp/hello.yml hello > /dev/null 2>&1 \
     || docker stack deploy -c /tmp/hello.yml hello > /dev/null' < "$stack"
 on "$first" "until docker service ls --format '{{.Replicas}}' | grep -q '^2/2'; do sleep 0.3; done"
+
+# The verdict: every node ready, and the page answers.
 for host in "${managers[@]}" "${workers[@]}"; do
     if page=$(curl -sf -m 2 "http://$(address "$host"):8080/"); then echo "http://$(address "$host"):8080/: $page"; fi
 done

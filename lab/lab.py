@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The lab: hosts to try flotilla.swarm on, as containers with systemd and sshd.
 
     lab.py check        say in one sentence why a lab cannot run here, or nothing
     lab.py image        build what the hosts are made of, unless it is there
     lab.py up           boot the hosts that are missing; wait until ssh answers on all
     lab.py down         remove this lab; containers, networks and volumes of others stay
+    lab.py clean        remove every lab of this checkout, and what `up` changed on this machine
+    lab.py url          where the sample stack answers
     lab.py push NAME:TAG [KEY=VALUE ...]    push a sample image, with that environment, to the lab's registry
-    lab.py restore-limits    put back the kernel limit that `up` raised, if it did
     lab.py list         the labs on this machine and their hosts
     lab.py images       the images that labs are made of; `images --remove` removes them
     lab.py inventory    write the inventory of this lab and say where it is
@@ -26,8 +31,8 @@ the lab works before anything is installed.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import ipaddress
-import json
 import os
 import re
 import shutil
@@ -46,12 +51,24 @@ LABEL = "flotilla.lab"
 REPOSITORY = "flotilla-lab"
 SUITES = ("bullseye", "bookworm", "trixie", "sid")
 ZONES = ("a", "b", "c")
-PACKAGES = (
-    "systemd systemd-sysv dbus openssh-server python3 sudo iproute2 iptables procps kmod ca-certificates curl"
-).split()
+PACKAGES = [
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "openssh-server",
+    "python3",
+    "sudo",
+    "iproute2",
+    "iptables",
+    "procps",
+    "kmod",
+    "ca-certificates",
+    "curl",
+]
 VOLUMES = ("/var/lib/docker", "/var/lib/containerd", "/var/lib/docker-registry")
 REGISTRY = "registry"
 SAMPLES = {"hello:1": {"VERSION": "1"}, "hello:2": {"VERSION": "2"}}
+STACK_PORT = 8080
 MAX_HOSTS = 25
 
 TOP = Path(__file__).resolve().parent.parent
@@ -101,19 +118,36 @@ def say(text: str) -> None:
 
 
 def run(
-    command: Sequence[str], *, check: bool = True, stdin: str | None = None, timeout: float | None = None
+    command: Sequence[str],
+    *,
+    check: bool = True,
+    stdin: str | None = None,
+    timeout: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        command, text=True, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, check=False,
+        command,
+        text=True,
+        input=stdin,
+        stdin=None if stdin is not None else subprocess.DEVNULL,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
     )
     if check and done.returncode != 0:
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip() and "--help" not in line]
-        raise LabError(f"`{' '.join(command[:3])} ...` failed: {(lines or ['no message'])[0].strip()}")
+        lines = [
+            line
+            for line in (done.stderr or done.stdout).splitlines()
+            if line.strip() and "--help" not in line
+        ]
+        raise LabError(
+            f"`{' '.join(command[:3])} ...` failed: {(lines or ['no message'])[0].strip()}"
+        )
     return done
 
 
-def docker(*args: str, check: bool = True, stdin: str | None = None, timeout: float | None = None) -> str:
+def docker(
+    *args: str, check: bool = True, stdin: str | None = None, timeout: float | None = None
+) -> str:
     return run(("docker", *args), check=check, stdin=stdin, timeout=timeout).stdout.strip()
 
 
@@ -148,16 +182,24 @@ def one_of(name: str, default: str, allowed: Sequence[str]) -> str:
 def read_lab() -> Lab:
     prefix = setting("LAB_PREFIX", "flotilla")
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", prefix):
-        raise LabError(f"LAB_PREFIX is {prefix!r}: give at most 31 lower-case letters, digits and dashes, a letter first.")
+        raise LabError(
+            f"LAB_PREFIX is {prefix!r}: give at most 31 lower-case letters, digits and dashes, a letter first."
+        )
     managers = number("LAB_MANAGERS", 3, 0)
     workers = number("LAB_WORKERS", 2, 0)
     if not 1 <= managers + workers <= MAX_HOSTS:
-        raise LabError(f"LAB_MANAGERS and LAB_WORKERS make {managers + workers} hosts: a lab has 1 to {MAX_HOSTS}.")
+        raise LabError(
+            f"LAB_MANAGERS and LAB_WORKERS make {managers + workers} hosts: a lab has 1 to {MAX_HOSTS}."
+        )
     subnet = read_subnet(prefix)
     hosts = []
-    for group, letter, count, offset in (("swarm_managers", "m", managers, 10), ("swarm_workers", "w", workers, 100)):
+    for group, letter, count, offset in (
+        ("swarm_managers", "m", managers, 10),
+        ("swarm_workers", "w", workers, 100),
+    ):
         hosts += [
-            Host(f"{letter}{i}", group, ZONES[(i - 1) % len(ZONES)], str(subnet[offset + i])) for i in range(1, count + 1)
+            Host(f"{letter}{i}", group, ZONES[(i - 1) % len(ZONES)], str(subnet[offset + i]))
+            for i in range(1, count + 1)
         ]
     return Lab(
         prefix=prefix,
@@ -184,7 +226,15 @@ def read_subnet(prefix: str) -> ipaddress.IPv4Network:
 
 def live_subnet(prefix: str) -> str:
     found = run(
-        ("docker", "network", "inspect", "-f", "{{range .IPAM.Config}}{{.Subnet}}{{end}}", f"{prefix}-lab"), check=False
+        (
+            "docker",
+            "network",
+            "inspect",
+            "-f",
+            "{{range .IPAM.Config}}{{.Subnet}}{{end}}",
+            f"{prefix}-lab",
+        ),
+        check=False,
     )
     return found.stdout.strip() if found.returncode == 0 else ""
 
@@ -193,14 +243,29 @@ def free_subnet() -> str:
     """The first /24 from the default on that neither a Docker network nor a route of this machine uses."""
     taken = run(("ip", "-4", "-o", "route", "show", "table", "all"), check=False).stdout
     for network in docker("network", "ls", "-q").split():
-        taken += docker("network", "inspect", "-f", "{{range .IPAM.Config}}{{.Subnet}} {{end}}", network, check=False) + "\n"
-    used = [ipaddress.ip_network(text, strict=False) for text in re.findall(r"\d+\.\d+\.\d+\.\d+/\d+", taken)]
+        taken += (
+            docker(
+                "network",
+                "inspect",
+                "-f",
+                "{{range .IPAM.Config}}{{.Subnet}} {{end}}",
+                network,
+                check=False,
+            )
+            + "\n"
+        )
+    used = [
+        ipaddress.ip_network(text, strict=False)
+        for text in re.findall(r"\d+\.\d+\.\d+\.\d+/\d+", taken)
+    ]
     first = int(ipaddress.IPv4Address(DEFAULT_SUBNET.split("/")[0]))
     for step in range(1, 120):
         candidate = ipaddress.IPv4Network((first + 256 * step, 24))
         if not any(candidate.overlaps(network) for network in used if network.prefixlen):
             return str(candidate)
-    raise LabError("LAB_SUBNET is auto and no /24 behind 172.30.80.0 is free: set LAB_SUBNET to one that is.")
+    raise LabError(
+        "LAB_SUBNET is auto and no /24 behind 172.30.80.0 is free: set LAB_SUBNET to one that is."
+    )
 
 
 # ---------------------------------------------------------------------------- can it run here
@@ -208,21 +273,34 @@ def free_subnet() -> str:
 
 def check() -> None:
     if sys.platform != "linux":
-        raise LabError(f"A lab needs Linux, and this is {sys.platform}: use a Linux machine or virtual machine.")
-    for tool, package in (("docker", "docker.io (docker-cli from Debian 13 on)"), ("ssh", "openssh-client")):
+        raise LabError(
+            f"A lab needs Linux, and this is {sys.platform}: use a Linux machine or virtual machine."
+        )
+    for tool, package in (
+        ("docker", "docker.io (docker-cli from Debian 13 on)"),
+        ("ssh", "openssh-client"),
+    ):
         if shutil.which(tool) is None:
             raise LabError(f"A lab needs the command {tool}: install the package {package}.")
     answer = run(("docker", "info", "-f", "{{.OSType}} {{.ServerVersion}}"), check=False)
     if answer.returncode != 0 or answer.stdout.split()[:1] != ["linux"]:
         reason = (answer.stderr or answer.stdout).strip().splitlines() or ["no answer"]
         if "permission denied" in reason[0].lower():
-            raise LabError("A lab needs the Docker engine, and this user may not use it: run as root or join the group docker.")
-        raise LabError(f"A lab needs a Docker engine on this machine, and none answers ({reason[0]}): run `make engine` as root.")
+            raise LabError(
+                "A lab needs the Docker engine, and this user may not use it: run as root or join the group docker."
+            )
+        raise LabError(
+            f"A lab needs a Docker engine on this machine, and none answers ({reason[0]}): run `make engine` as root."
+        )
     endpoint = os.environ.get("DOCKER_HOST", "")
     if endpoint and not endpoint.startswith("unix://"):
-        raise LabError(f"A lab needs the engine of this machine, and DOCKER_HOST is {endpoint}: unset it.")
+        raise LabError(
+            f"A lab needs the engine of this machine, and DOCKER_HOST is {endpoint}: unset it."
+        )
     if not Path("/sys/fs/cgroup").is_dir() or not any(Path("/sys/fs/cgroup").iterdir()):
-        raise LabError("A lab needs control groups, and /sys/fs/cgroup is empty here: mount them, or use a machine that has them.")
+        raise LabError(
+            "A lab needs control groups, and /sys/fs/cgroup is empty here: mount them, or use a machine that has them."
+        )
 
 
 def raise_limits(tag: str) -> None:
@@ -237,7 +315,17 @@ def raise_limits(tag: str) -> None:
         # Who may use the engine without being root can do it in a container: the limit is the kernel's.
         command = f"echo {INOTIFY_INSTANCES} > {limit}"
         done = run(
-            ("docker", "run", "--rm", "--security-opt=systempaths=unconfined", "--cap-add=SYS_ADMIN", tag, "sh", "-c", command),
+            (
+                "docker",
+                "run",
+                "--rm",
+                "--security-opt=systempaths=unconfined",
+                "--cap-add=SYS_ADMIN",
+                tag,
+                "sh",
+                "-c",
+                command,
+            ),
             check=False,
         )
         if done.returncode != 0:
@@ -248,7 +336,9 @@ def raise_limits(tag: str) -> None:
     BEFORE.parent.mkdir(exist_ok=True)
     if not BEFORE.exists():
         BEFORE.write_text(f"{found}\n")
-    say(f"limits  fs.inotify.max_user_instances {found} -> {INOTIFY_INSTANCES}; `make clean` puts it back")
+    say(
+        f"limits  fs.inotify.max_user_instances {found} -> {INOTIFY_INSTANCES}; `make clean` puts it back"
+    )
 
 
 def restore_limits() -> None:
@@ -259,7 +349,9 @@ def restore_limits() -> None:
         try:
             limit.write_text(BEFORE.read_text())
         except OSError:
-            say(f"limits  fs.inotify.max_user_instances stays at {INOTIFY_INSTANCES}: only root can put it back")
+            say(
+                f"limits  fs.inotify.max_user_instances stays at {INOTIFY_INSTANCES}: only root can put it back"
+            )
     BEFORE.unlink()
 
 
@@ -290,7 +382,9 @@ def debian_sources(suite: str) -> list[str]:
     """The Debian mirror that this machine uses, or none: then mmdebstrap takes Debian's own."""
     mirror = setting("LAB_MIRROR", "").rstrip("/")
     if not mirror and shutil.which("apt-get"):
-        for line in run(("apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN)"), check=False).stdout.splitlines():
+        for line in run(
+            ("apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN)"), check=False
+        ).stdout.splitlines():
             uri, _space, origin = line.partition(" ")
             if origin == "Debian" and "security" not in uri and "backports" not in uri:
                 mirror = uri.rstrip("/")
@@ -299,7 +393,11 @@ def debian_sources(suite: str) -> list[str]:
         return []
     sources = [f"deb {mirror} {suite} main"]
     if suite != "sid":
-        security = f"{mirror.removesuffix('/debian')}/debian-security" if mirror.endswith("/debian") else ""
+        security = (
+            f"{mirror.removesuffix('/debian')}/debian-security"
+            if mirror.endswith("/debian")
+            else ""
+        )
         if security:
             sources.append(f"deb {security} {suite}-security main")
     return sources
@@ -340,8 +438,12 @@ def pull_base(suite: str, tag: str) -> bool:
 
 def bootstrap_base(suite: str, tag: str) -> None:
     if shutil.which("mmdebstrap") is None:
-        raise LabError("No image registry answers, and the command mmdebstrap is missing: install the package mmdebstrap.")
-    say(f"image   {suite}: no image registry answers, making it with mmdebstrap; takes about half a minute, once")
+        raise LabError(
+            "No image registry answers, and the command mmdebstrap is missing: install the package mmdebstrap."
+        )
+    say(
+        f"image   {suite}: no image registry answers, making it with mmdebstrap; takes about half a minute, once"
+    )
     sources = debian_sources(suite)
     bootstrap = [
         "mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}",
@@ -355,16 +457,23 @@ def bootstrap_base(suite: str, tag: str) -> None:
         bootstrap.insert(1, f"--keyring={keyring}")
     labels = ["-c", f"LABEL {LABEL}.image={suite}", "-c", 'CMD ["/init.sh"]']
     with (
-        subprocess.Popen(bootstrap, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as made,
-        subprocess.Popen(("docker", "import", *labels, "-", tag), stdin=made.stdout, stdout=subprocess.DEVNULL) as taken,
+        subprocess.Popen(
+            bootstrap, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+        ) as made,
+        subprocess.Popen(
+            ("docker", "import", *labels, "-", tag), stdin=made.stdout, stdout=subprocess.DEVNULL
+        ) as taken,
     ):
-        assert made.stdout is not None and made.stderr is not None
+        assert made.stdout is not None
+        assert made.stderr is not None
         made.stdout.close()
         complaint = made.stderr.read().decode(errors="replace").strip().splitlines()
         if made.wait() != 0:
             taken.wait()
             docker("rmi", tag, check=False)
-            raise LabError(f"mmdebstrap could not make {suite}: {next((x for x in complaint if 'E:' in x), complaint[-1:])}")
+            raise LabError(
+                f"mmdebstrap could not make {suite}: {next((x for x in complaint if 'E:' in x), complaint[-1:])}"
+            )
     if not have_image(tag):
         raise LabError(f"docker import did not take the image {tag}.")
 
@@ -373,7 +482,19 @@ def add_layer(parent: str, tag: str, text: str, *args: str, init: bool = False) 
     """Run a script in a container of the parent image and commit the result: no image builder is needed."""
     name = f"{REPOSITORY}-build-{os.getpid()}"
     mask = ("--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined")
-    docker("create", "-i", "--name", name, "--label", f"{LABEL}.build=1", *mask, parent, "sh", "-s", *args)
+    docker(
+        "create",
+        "-i",
+        "--name",
+        name,
+        "--label",
+        f"{LABEL}.build=1",
+        *mask,
+        parent,
+        "sh",
+        "-s",
+        *args,
+    )
     try:
         if init:
             docker("cp", str(IMAGE_FILES / "init.sh"), f"{name}:/init.sh")
@@ -384,7 +505,14 @@ def add_layer(parent: str, tag: str, text: str, *args: str, init: bool = False) 
 
 
 def images(remove: bool) -> None:
-    for line in docker("image", "ls", "--filter", f"label={LABEL}.image", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}").splitlines():
+    for line in docker(
+        "image",
+        "ls",
+        "--filter",
+        f"label={LABEL}.image",
+        "--format",
+        "{{.Repository}}:{{.Tag}} {{.Size}}",
+    ).splitlines():
         tag, size = line.split(" ", 1)
         if not remove:
             say(f"{tag:<48} {size}")
@@ -407,10 +535,27 @@ def labelled(kind: str, prefix: str) -> list[str]:
     return docker(*listing, "--filter", f"label={LABEL}={prefix}").split()
 
 
+def own(lab: Lab) -> tuple[str, ...]:
+    return ("--label", f"{LABEL}={lab.prefix}", "--label", f"{LABEL}.of={TOP}")
+
+
 def make_key(lab: Lab) -> str:
     lab.state.mkdir(parents=True, exist_ok=True)
     if not lab.key.exists():
-        run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"lab {lab.prefix}", "-f", str(lab.key)))
+        run(
+            (
+                "ssh-keygen",
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "",
+                "-C",
+                f"lab {lab.prefix}",
+                "-f",
+                str(lab.key),
+            )
+        )
     return lab.key.with_suffix(".pub").read_text().strip()
 
 
@@ -420,27 +565,35 @@ def make_network(lab: Lab) -> str:
     if found and name not in labelled("network", lab.prefix):
         raise LabError(f"The network {name} exists and is not of a lab: choose another LAB_PREFIX.")
     if found and found != str(lab.subnet):
-        raise LabError(f"The lab {lab.prefix} runs in {found}, not in {lab.subnet}: `make lab-down` first, or choose another LAB_PREFIX.")
+        raise LabError(
+            f"The lab {lab.prefix} runs in {found}, not in {lab.subnet}:"
+            " `make lab-down` first, or choose another LAB_PREFIX."
+        )
     if not found:
         done = run(
-            ("docker", "network", "create", "--subnet", str(lab.subnet), "--label", f"{LABEL}={lab.prefix}", name), check=False
+            ("docker", "network", "create", "--subnet", str(lab.subnet), *own(lab), name),
+            check=False,
         )
         if done.returncode != 0:
-            raise LabError(f"The network {lab.subnet} cannot be made ({done.stderr.strip()}): set LAB_SUBNET to one that is free, or to auto.")
+            raise LabError(
+                f"The network {lab.subnet} cannot be made ({done.stderr.strip()}):"
+                " set LAB_SUBNET to one that is free, or to auto."
+            )
     return name
 
 
 def boot(lab: Lab, host: Host, network: str, tag: str, public_key: str) -> None:
     name = f"{lab.prefix}-{host.name}"
     modules = ("-v", "/lib/modules:/lib/modules:ro") if Path("/lib/modules").is_dir() else ()
-    volume = f"type=volume,volume-label={LABEL}={lab.prefix}"
+    volume = f"type=volume,volume-label={LABEL}={lab.prefix},volume-label={LABEL}.of={TOP}"
     docker(
         "create", "--name", name, "--hostname", host.name,
-        "--label", f"{LABEL}={lab.prefix}", "--label", f"{LABEL}.host={host.name}",
-        "--label", f"{LABEL}.kind={lab.suite} {host.group and lab.image or 'registry'}",
+        *own(lab), "--label", f"{LABEL}.host={host.name}",
+        "--label", f"{LABEL}.kind={lab.suite} {(host.group and lab.image) or 'registry'}",
         # What --privileged would give, for machines whose root lacks CAP_SYS_RESOURCE and is refused that flag.
         "--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--cgroupns=private",
-        "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined", "--security-opt=systempaths=unconfined",
+        "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined",
+        "--security-opt=systempaths=unconfined",
         "--tmpfs=/run", "--tmpfs=/tmp:exec,mode=1777", "--stop-signal=SIGRTMIN+3",
         # The engine inside cannot put its overlays on an overlay.
         *(f"--mount={volume},dst={path}" for path in VOLUMES), *modules,
@@ -457,17 +610,24 @@ def wait_for_ssh(lab: Lab, hosts: Iterable[Host], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     logins = ssh_options(lab)
     # Hosts on which the engine is baked in are ready when it answers.
-    ready = "timeout 30 sh -c 'until docker version; do sleep 0.2; done'" if lab.image == "engine" else "true"
+    ready = (
+        "timeout 30 sh -c 'until docker version; do sleep 0.2; done'"
+        if lab.image == "engine"
+        else "true"
+    )
 
     def wait(host: Host) -> None:
         while True:
             if port_answers(host.address):
-                done = run(("ssh", *logins, "-i", str(lab.key), f"root@{host.address}", ready), check=False)
+                done = run(
+                    ("ssh", *logins, "-i", str(lab.key), f"root@{host.address}", ready), check=False
+                )
                 if done.returncode == 0:
                     return
             if time.monotonic() > deadline:
                 raise LabError(
-                    f"{host.name} ({host.address}) did not answer by ssh within {seconds:.0f} s: see `docker logs {lab.prefix}-{host.name}`."
+                    f"{host.name} ({host.address}) did not answer by ssh within {seconds:.0f} s:"
+                    f" see `docker logs {lab.prefix}-{host.name}`."
                 )
             time.sleep(0.2)
 
@@ -526,7 +686,9 @@ def fill_registry(lab: Lab, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not registry.answers(address, ca):
         if time.monotonic() > deadline:
-            raise LabError(f"The registry of lab {lab.prefix} did not answer at {address}:{registry.PORT} within {seconds:.0f} s.")
+            raise LabError(
+                f"The registry of lab {lab.prefix} did not answer at {address}:{registry.PORT} within {seconds:.0f} s."
+            )
         time.sleep(0.2)
     for image, environment in SAMPLES.items():
         if not registry.answers(address, ca, image):
@@ -535,11 +697,15 @@ def fill_registry(lab: Lab, seconds: float = 60) -> None:
 
 def push(lab: Lab, image: str, environment: dict[str, str]) -> None:
     found = subprocess.run(
-        ("docker", "exec", f"{lab.prefix}-{REGISTRY}", "cat", "/usr/local/lib/busybox"), capture_output=True, check=False
+        ("docker", "exec", f"{lab.prefix}-{REGISTRY}", "cat", "/usr/local/lib/busybox"),
+        capture_output=True,
+        check=False,
     )
     if found.returncode != 0:
         raise LabError(f"The lab {lab.prefix} has no registry that runs: `make lab` boots one.")
-    pushed = registry.push(lab.address(9), lab.state / "registry" / "ca.crt", found.stdout, image, environment)
+    pushed = registry.push(
+        lab.address(9), lab.state / "registry" / "ca.crt", found.stdout, image, environment
+    )
     say(f"image   {registry.NAME}:{registry.PORT}/{image} {pushed[:19]}")
 
 
@@ -558,6 +724,51 @@ def down(prefix: str) -> None:
         docker("network", "rm", *networks)
     shutil.rmtree(TOP / ".lab" / prefix, ignore_errors=True)
     say(f"lab     {prefix}: removed {len(containers)} containers, {len(networks)} networks")
+
+
+def clean() -> None:
+    prefixes = {path.name for path in (TOP / ".lab").glob("*") if path.is_dir()}
+    for kind in ("container", "network", "volume"):
+        prefixes |= set(labels_of(kind))
+    for prefix in sorted(prefixes):
+        down(prefix)
+    images(remove=True)
+    restore_limits()
+
+
+def labels_of(kind: str) -> list[str]:
+    """The labs of this checkout, by what they left on this machine."""
+    command = {"container": ("ps", "-a"), "network": ("network", "ls"), "volume": ("volume", "ls")}[
+        kind
+    ]
+    return docker(
+        *command, "--filter", f"label={LABEL}.of={TOP}", "--format", f'{{{{.Label "{LABEL}"}}}}'
+    ).split()
+
+
+def find_url(lab: Lab, seconds: float = 30) -> None:
+    """The stack's port is on the hosts that run a task of it: ask all until one answers."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for host in lab.hosts:
+            connection = http.client.HTTPConnection(host.address, STACK_PORT, timeout=1)
+            try:
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                if answer.status == 200:
+                    say(
+                        f"url     http://{host.address}:{STACK_PORT}/ answers: {answer.read().decode().strip()}"
+                    )
+                    return
+            except OSError:
+                continue
+            finally:
+                connection.close()
+        time.sleep(0.5)
+    raise LabError(
+        f"No host of lab {lab.prefix} answers on port {STACK_PORT} after {seconds:.0f} s:"
+        " see `docker service ps hello_web` on a manager."
+    )
 
 
 def list_labs() -> None:
@@ -605,13 +816,18 @@ def forget_connections(lab: Lab, hosts: Iterable[Host]) -> None:
         close_connections(lab.prefix, host.address)
 
 
+SHOWN_STATE = '"{{ inventory_dir }}/../../.lab/flotilla"'
+
+
 def inventory_text(lab: Lab, state: str) -> str:
     """The inventory of a lab, in the shape of inventories/lab/hosts.yml."""
     lines = ["---", "all:", "  vars:"]
     lines += [
         f"    lab_state: {state}",
         "    ansible_user: root",
-        '    ansible_ssh_private_key_file: "{{ lab_state }}/ssh_key"' if "{{" in state else f"    ansible_ssh_private_key_file: {state}/ssh_key",
+        '    ansible_ssh_private_key_file: "{{ lab_state }}/ssh_key"'
+        if "{{" in state
+        else f"    ansible_ssh_private_key_file: {state}/ssh_key",
         "    ansible_python_interpreter: /usr/bin/python3",
         "    ansible_ssh_common_args: >-",
     ]
@@ -621,16 +837,29 @@ def inventory_text(lab: Lab, state: str) -> str:
     for group in ("swarm_managers", "swarm_workers"):
         members = [host for host in lab.hosts if host.group == group]
         lines += [f"    {group}:", "      hosts:" if members else "      hosts: {}"]
-        lines += [f"        {host.name}: {{ansible_host: {host.address}, swarm_zone: {host.zone}}}" for host in members]
+        lines += [
+            f"        {host.name}: {{ansible_host: {host.address}, swarm_zone: {host.zone}}}"
+            for host in members
+        ]
     return "\n".join(lines) + "\n"
 
 
 def inventory_dir(lab: Lab) -> Path:
+    """The default lab has its inventory in the checkout, for people to read; every lab has one in its state."""
+    shown = TOP / "inventories" / "lab"
+    if inventory_text(lab, SHOWN_STATE) == without_comments((shown / "hosts.yml").read_text()):
+        return shown
     return lab.state / "inventory"
 
 
+def without_comments(text: str) -> str:
+    return "".join(
+        line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#")
+    )
+
+
 def write_inventory(lab: Lab) -> None:
-    where = inventory_dir(lab)
+    where = lab.state / "inventory"
     where.mkdir(parents=True, exist_ok=True)
     (where / "hosts.yml").write_text(inventory_text(lab, str(lab.state)))
     group_vars = where / "group_vars"
@@ -657,8 +886,10 @@ def main(argv: Sequence[str]) -> int:
             images(remove="--remove" in argv)
         elif command == "push" and len(argv) > 1:
             push(read_lab(), argv[1], dict(pair.split("=", 1) for pair in argv[2:]))
-        elif command == "restore-limits":
-            restore_limits()
+        elif command == "clean":
+            clean()
+        elif command == "url":
+            find_url(read_lab())
         elif command == "subnet":
             say(str(read_lab().subnet))
         elif command == "inventory":

@@ -49,7 +49,7 @@ case "${1:-}" in
         python=$(find_python) || fail "no Python 3.11 or newer answers: install one, Debian 12 and Ubuntu 24.04 have it as python3."
         wanted=$(missing ssh=openssh-client ssh-keygen=openssh-client git=git)
         "$python" -c 'import ensurepip, venv' 2> /dev/null || wanted="$wanted python3-venv"
-        # shellcheck disable=SC2086
+        # shellcheck disable=SC2086,SC2046
         install $(printf '%s\n' $wanted | sort -u)
         ;;
     lab)
@@ -58,7 +58,7 @@ case "${1:-}" in
             wanted="$wanted$(missing mmdebstrap=mmdebstrap)"
             [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || wanted="$wanted debian-archive-keyring"
         fi
-        # shellcheck disable=SC2086
+        # shellcheck disable=SC2086,SC2046
         install $(printf '%s\n' $wanted | sort -u)
         ;;
     *)

@@ -1,3 +1,7 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The lab's registry: its certificate authority, and sample images pushed over TLS.
 
 An image is a few files around a static busybox. It is made and pushed here, with the standard library, so
@@ -28,7 +32,25 @@ mkdir -p /www
 echo "hello ${VERSION:-?} from ${TASK:-a task} on ${NODE:-a host}" > /www/index.html
 exec httpd -f -p "${PORT:-8080}" -h /www
 """
-APPLETS = ("sh", "httpd", "wget", "nslookup", "ping", "sleep", "cat", "echo", "ls", "mkdir", "rm", "test", "env", "id", "kill", "false", "true")
+APPLETS = (
+    "sh",
+    "httpd",
+    "wget",
+    "nslookup",
+    "ping",
+    "sleep",
+    "cat",
+    "echo",
+    "ls",
+    "mkdir",
+    "rm",
+    "test",
+    "env",
+    "id",
+    "kill",
+    "false",
+    "true",
+)
 
 
 class RegistryError(Exception):
@@ -54,9 +76,17 @@ def make_certificates(where: Path, address: str) -> None:
         ["x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "3650",
          "-extfile", extensions, "-out", certificate],
     ):  # fmt: skip
-        done = subprocess.run(["openssl", *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["openssl", *map(str, command)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode != 0:
-            raise RegistryError(f"openssl could not make the registry's certificate: {done.stderr.strip()}")
+            raise RegistryError(
+                f"openssl could not make the registry's certificate: {done.stderr.strip()}"
+            )
     request.unlink()
     extensions.unlink()
 
@@ -102,7 +132,10 @@ def push(address: str, ca: Path, busybox: bytes, image: str, environment: Mappin
             "os": "linux",
             "config": {
                 "Cmd": ["/bin/hello"],
-                "Env": ["PATH=/bin", *(f"{key}={value}" for key, value in sorted(environment.items()))],
+                "Env": [
+                    "PATH=/bin",
+                    *(f"{key}={value}" for key, value in sorted(environment.items())),
+                ],
                 "WorkingDir": "/",
             },
             "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
@@ -115,9 +148,17 @@ def push(address: str, ca: Path, busybox: bytes, image: str, environment: Mappin
         {
             "schemaVersion": 2,
             "mediaType": f"{kind}distribution.manifest.v2+json",
-            "config": {"mediaType": f"{kind}container.image.v1+json", "size": len(config), "digest": digest(config)},
+            "config": {
+                "mediaType": f"{kind}container.image.v1+json",
+                "size": len(config),
+                "digest": digest(config),
+            },
             "layers": [
-                {"mediaType": f"{kind}image.rootfs.diff.tar.gzip", "size": len(packed), "digest": digest(packed)}
+                {
+                    "mediaType": f"{kind}image.rootfs.diff.tar.gzip",
+                    "size": len(packed),
+                    "digest": digest(packed),
+                }
             ],
         },
         sort_keys=True,
@@ -133,7 +174,9 @@ def push(address: str, ca: Path, busybox: bytes, image: str, environment: Mappin
             {"Content-Type": f"{kind}distribution.manifest.v2+json"},
         )  # fmt: skip
         if status != 201:
-            raise RegistryError(f"The registry {address}:{PORT} did not take {image}: {status} {text}")
+            raise RegistryError(
+                f"The registry {address}:{PORT} did not take {image}: {status} {text}"
+            )
     finally:
         connection.close()
     return digest(manifest)
@@ -148,13 +191,19 @@ def send_blob(connection: http.client.HTTPSConnection, name: str, blob: bytes) -
     where = headers["location"]
     where = where[where.index("/v2/") :]
     where += ("&" if "?" in where else "?") + f"digest={digest(blob)}"
-    status, text, _headers = talk(connection, "PUT", where, blob, {"Content-Type": "application/octet-stream"})
+    status, text, _headers = talk(
+        connection, "PUT", where, blob, {"Content-Type": "application/octet-stream"}
+    )
     if status != 201:
         raise RegistryError(f"The registry did not take a layer of {name}: {status} {text}")
 
 
 def talk(
-    connection: http.client.HTTPSConnection, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    connection: http.client.HTTPSConnection,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> tuple[int, str, dict[str, str]]:
     connection.request(method, path, body=body, headers=dict(headers or {}))
     answer = connection.getresponse()
@@ -167,7 +216,9 @@ def answers(address: str, ca: Path, image: str = "") -> bool:
     name, _colon, tag = image.partition(":")
     path = f"/v2/{name}/manifests/{tag}" if image else "/v2/"
     accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
-    connection = http.client.HTTPSConnection(address, PORT, timeout=2, context=ssl.create_default_context(cafile=str(ca)))
+    connection = http.client.HTTPSConnection(
+        address, PORT, timeout=2, context=ssl.create_default_context(cafile=str(ca))
+    )
     try:
         return talk(connection, "GET", path, headers=accept)[0] == 200
     except OSError:

@@ -1,4 +1,5 @@
 #!/bin/bash
+# shellcheck disable=SC2034  # what is set here is for lab.py and molecule
 # Runs one Molecule scenario on a fresh lab of its own and removes that lab afterwards, also on failure.
 #   scenario.sh NAME [molecule test options]
 #
@@ -6,10 +7,11 @@
 # the environment wins over it. KEEP=1 leaves the lab running to look around.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
+export PATH=$PWD/.venv/bin:$PATH ANSIBLE_CONFIG=$PWD/ansible.cfg ANSIBLE_COLLECTIONS_PATH=$PWD/.cache/collections
 
 name=${1:-}
 if [ -z "$name" ] || [ ! -e "molecule/$name/molecule.yml" ]; then
-    echo "scenario: ${name:-no name} is not a scenario: choose one of $(ls molecule | grep -v '^default$' | xargs)." >&2
+    echo "scenario: ${name:-no name} is not a scenario: choose one of $(find molecule -name lab.env -o -name molecule.yml | cut -d/ -f2 | sort -u | grep -v '^default$' | xargs)." >&2
     exit 2
 fi
 shift

@@ -127,7 +127,7 @@ check_mypy() {
 }
 check_shellcheck() {
   git ls-files -z | xargs -0 grep -lE --binary-files=without-match '^#!.*[/ ](ba)?sh( |$)' >"$LOGS/scripts"
-  xargs -r "$TOOLS/bin/shellcheck" -x <"$LOGS/scripts"
+  xargs -r "$TOOLS/bin/shellcheck" -x -S warning <"$LOGS/scripts"
 }
 check_yamllint() { "$TOOLS/bin/yamllint" --strict .; }
 check_ansible-lint() { "$TOOLS/bin/ansible-lint" --offline --strict -q --nocolor; }

@@ -4,7 +4,10 @@ set -eu
 export DEBIAN_FRONTEND=noninteractive
 printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
 apt-get -qq update
-apt-get -qq -y install docker.io python3-docker $(apt-cache show docker-cli > /dev/null 2>&1 && echo docker-cli) > /dev/null
+# The command is a package of its own from Debian 13 on.
+cli=docker.io
+apt-cache show docker-cli > /dev/null 2>&1 && cli=docker-cli
+apt-get -qq -y install docker.io "$cli" python3-docker > /dev/null
 rm -f /usr/sbin/policy-rc.d
 apt-get clean
 rm -rf /var/lib/apt/lists/*

@@ -18,7 +18,7 @@ import http.client
 import json
 import socket
 import traceback
-from typing import Any, Optional
+from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 
@@ -57,7 +57,7 @@ _ADVICE = {
 }
 
 
-def code_of(text: str, status: Optional[int] = None) -> str:
+def code_of(text: str, status: int | None = None) -> str:
     """The cause behind an error text of the engine."""
     for words, code in _ENGINE_SAYS:
         if words in text:
@@ -65,7 +65,7 @@ def code_of(text: str, status: Optional[int] = None) -> str:
     return {404: "not_found", 409: "conflict"}.get(status or 0, "engine_error")
 
 
-def _failed(attempt: str, text: str, status: Optional[int] = None) -> SwarmError:
+def _failed(attempt: str, text: str, status: int | None = None) -> SwarmError:
     code = code_of(text, status)
     advice = _ADVICE.get(code)
     sentence = f"Could not {attempt}: the engine says: {text.strip().rstrip('.')}."
@@ -121,8 +121,8 @@ class EngineClient:
         method: str,
         path: str,
         attempt: str,
-        body: Optional[Any] = None,
-        query: Optional[dict[str, Any]] = None,
+        body: Any | None = None,
+        query: dict[str, Any] | None = None,
     ) -> Any:
         """One request; `attempt` completes the sentence 'Could not ...' if it fails."""
         url = f"{self._api.base_url}/v{self._api.api_version}{path}"
@@ -169,6 +169,9 @@ class EngineClient:
 
     def nodes(self) -> list[dict[str, Any]]:
         return self.get("/nodes", "list the nodes")
+
+    def node(self, node_id: str) -> dict[str, Any]:
+        return self.get(f"/nodes/{node_id}", f"read node {node_id}")
 
     def update_node(self, node_id: str, version: int, spec: dict[str, Any]) -> None:
         query = {"version": version}

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Optional, TypeVar
+from typing import Callable, TypeVar
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ def poll(
     done: Callable[[T], bool],
     timeout: float,
     interval: float = 1.0,
-    clock: Optional[Clock] = None,
+    clock: Clock | None = None,
 ) -> tuple[T, bool]:
     """Probe until `done`, or until the deadline; return the last probe and whether it was done.
 

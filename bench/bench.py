@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Measures speed as ratios, so that a slow machine and a quick one give the same figures.
+
+    bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts cold_5_hosts; without names, all
+
+Prints one line a figure, `bench: NAME ratio=R limit=L`, and fails if one is over its limit. What is compared
+runs in turn, and a figure is the median of the ratios. BENCH_ROUNDS and BENCH_COLD_ROUNDS say how often.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).resolve().parent.parent
+LAB = TOP / "lab" / "lab.py"
+SITE = TOP / "playbooks" / "site.yml"
+STACK = TOP / "lab" / "stacks" / "hello.yml"
+BY_HAND = TOP / "bench" / "by_hand.sh"
+BIN = Path(sys.executable).parent
+
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+COLD_ROUNDS = int(os.environ.get("BENCH_COLD_ROUNDS", "3"))
+# Remote calls of a run that changes nothing: one look at every host, and on the manager that acts one a concern.
+CALL_LIMITS = {"remote_calls_worker": 3.0, "remote_calls_acting_manager": 8.0}
+
+
+class BenchError(Exception):
+    """A run that should have worked did not."""
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+class Lab:
+    """A lab of the bench's own, which is gone afterwards."""
+
+    def __init__(self, managers: int, workers: int, image: str) -> None:
+        self.environment = os.environ | {
+            "LAB_PREFIX": "flotilla-bench",
+            "LAB_SUBNET": "auto",
+            "LAB_MANAGERS": str(managers),
+            "LAB_WORKERS": str(workers),
+            "LAB_IMAGE": image,
+            "LAB_REGISTRY": "yes",
+            "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(TOP / ".cache" / "collections"),
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        self.state = TOP / ".lab" / "flotilla-bench"
+        self.inventory = ""
+
+    def __enter__(self) -> Lab:
+        self.run("the old lab", sys.executable, LAB, "down")
+        self.run("the lab", sys.executable, LAB, "up")
+        self.inventory = self.run("the inventory", sys.executable, LAB, "inventory").strip()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.run("the lab", sys.executable, LAB, "down")
+
+    def run(self, what: str, *command: object, **environment: str) -> str:
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=TOP,
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise BenchError(f"{what} failed:\n{done.stdout[-6000:]}")
+        return done.stdout
+
+    def timed(self, what: str, *command: object, **environment: str) -> float:
+        started = time.monotonic()
+        self.run(what, *command, **environment)
+        return time.monotonic() - started
+
+    def ping(self) -> float:
+        return self.timed("ping", BIN / "ansible", "-i", self.inventory, "all", "-m", "ping")
+
+    def site(self, **environment: str) -> float:
+        return self.timed(
+            "site.yml", BIN / "ansible-playbook", "-i", self.inventory, SITE, **environment
+        )
+
+    def by_hand(self) -> float:
+        hosts = self.hosts()
+        managers = [text for name, text in hosts.items() if name.startswith("m")]
+        workers = [text for name, text in hosts.items() if name.startswith("w")]
+        return self.timed("by_hand.sh", BY_HAND, self.state, STACK, *managers, "--", *workers)
+
+    def hosts(self) -> dict[str, str]:
+        """Each host as by_hand.sh wants it: NAME=ADDRESS=ZONE."""
+        text = self.run("the inventory", BIN / "ansible-inventory", "-i", self.inventory, "--list")
+        hosts: dict[str, dict[str, Any]] = json.loads(text[text.index("{") :])["_meta"]["hostvars"]
+        return {
+            name: f"{name}={values['ansible_host']}={values['swarm_zone']}"
+            for name, values in hosts.items()
+        }
+
+    def calls(self) -> dict[str, dict[str, Any]]:
+        """What a run that changes nothing does on each host."""
+        with tempfile.TemporaryDirectory() as directory:
+            where = Path(directory, "calls.json")
+            self.site(
+                COUNT_CALLS=str(where),
+                ANSIBLE_CALLBACK_PLUGINS=str(TOP / "bench" / "callback_plugins"),
+                ANSIBLE_CALLBACKS_ENABLED="count_calls",
+            )
+            found: dict[str, dict[str, Any]] = json.loads(where.read_text())
+            return found
+
+
+class Figures:
+    def __init__(self) -> None:
+        self.over: list[str] = []
+
+    def add(self, name: str, ratio: float, limit: float) -> None:
+        say(f"bench: {name} ratio={ratio:.2f} limit={limit:g}")
+        if ratio > limit:
+            self.over.append(name)
+
+
+def seconds(times: Sequence[float]) -> str:
+    return " ".join(f"{value:.1f}" for value in times)
+
+
+def settle(lab: Lab) -> None:
+    """Two runs: the first may change something, the second must not, and warms all connections."""
+    lab.site()
+    text = lab.run("site.yml", BIN / "ansible-playbook", "-i", lab.inventory, SITE)
+    changed = [line for line in text.splitlines() if "changed=" in line and "changed=0" not in line]
+    if changed:
+        raise BenchError("a second run of site.yml changes something:\n" + "\n".join(changed))
+
+
+def no_change(figures: Figures, lab: Lab, name: str, limit: float) -> None:
+    settle(lab)
+    lab.ping()
+    pings, sites = [], []
+    for _round in range(ROUNDS):
+        pings.append(lab.ping())
+        sites.append(lab.site())
+    say(f"       ping {seconds(pings)} s, site.yml without a change {seconds(sites)} s")
+    figures.add(name, statistics.median(s / p for s, p in zip(sites, pings)), limit)
+
+
+def count_calls(figures: Figures, lab: Lab) -> None:
+    found = lab.calls()
+    for host in sorted(found["calls"]):
+        say(
+            f"       {host}: {found['calls'][host]} remote calls: {', '.join(found['tasks'][host])}"
+        )
+    for name, letter in (("remote_calls_worker", "w"), ("remote_calls_acting_manager", "m")):
+        most = max(count for host, count in found["calls"].items() if host.startswith(letter))
+        figures.add(name, most, CALL_LIMITS[name])
+
+
+def cold(figures: Figures, limit: float) -> None:
+    ours: list[float] = []
+    theirs: list[float] = []
+    for round_number in range(COLD_ROUNDS):
+        # Who goes first changes: mirrors and disks are kinder to the second.
+        for which in ("ours", "theirs") if round_number % 2 == 0 else ("theirs", "ours"):
+            with Lab(3, 2, "bare") as lab:
+                (ours if which == "ours" else theirs).append(
+                    lab.site() if which == "ours" else lab.by_hand()
+                )
+    say(f"       site.yml {seconds(ours)} s, by hand {seconds(theirs)} s")
+    figures.add("cold_5_hosts", statistics.median(a / b for a, b in zip(ours, theirs)), limit)
+
+
+def main(names: Sequence[str]) -> int:
+    known = ("no_change_5_hosts", "no_change_15_hosts", "cold_5_hosts")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        say(f"bench: there is no figure {', '.join(unknown)}; there are {', '.join(known)}")
+        return 2
+    wanted = names or known
+    figures = Figures()
+    try:
+        if "no_change_5_hosts" in wanted:
+            with Lab(3, 2, "engine") as lab:
+                no_change(figures, lab, "no_change_5_hosts", 3)
+                count_calls(figures, lab)
+        if "no_change_15_hosts" in wanted:
+            with Lab(3, 12, "engine") as lab:
+                no_change(figures, lab, "no_change_15_hosts", 2.5)
+        if "cold_5_hosts" in wanted:
+            cold(figures, 1.5)
+    except BenchError as error:
+        say(f"bench: {error}")
+        return 1
+    if figures.over:
+        say(f"bench: over the limit: {', '.join(figures.over)}")
+    return 1 if figures.over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+#!/bin/bash
+# The Docker engine of this machine.
+#   engine.sh up      if none answers: install it with our own role, and start it
+#   engine.sh down    take away what `up` brought, unless somebody else uses it by now
+#
+# Where PID 1 is systemd, the role starts the service. Where it is not (a container, a sandbox), dockerd is started
+# here, in the background, and .cache/engine remembers its pid and start time: only that process is ever stopped.
+set -eu -o pipefail
+cd "$(dirname "$0")/.."
+notes=.cache/engine
+
+say() { printf 'engine  %s\n' "$*"; }
+fail() { printf 'engine: %s\n' "$*" >&2; exit 1; }
+answers() { docker info > /dev/null 2>&1; }
+packages() { dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' 2> /dev/null | sed -n 's/^ii *//p' | sort; }
+start_time() { sed 's/.*) //' "/proc/$1/stat" 2> /dev/null | cut -d' ' -f20; }
+
+up() {
+    local before after path reason
+    if answers; then
+        say "$(docker info --format 'Docker {{.ServerVersion}}') answers"
+        return
+    fi
+    reason=$(docker info 2>&1 | grep -i -m1 'permission denied' || true)
+    [ -z "$reason" ] || fail "this user may not use the Docker engine that runs here: run as root or join the group docker."
+    [ "$(id -u)" -eq 0 ] || fail "no Docker engine answers, and only root can install one: run make engine as root once."
+    [ -z "${DOCKER_HOST:-}" ] || fail "DOCKER_HOST is $DOCKER_HOST and nothing answers there: unset it, a lab needs the engine of this machine."
+    command -v apt-get > /dev/null || fail "no Docker engine answers, and this is neither Debian nor Ubuntu: install and start Docker."
+
+    mkdir -p "$notes"
+    if [ ! -e "$notes/packages" ]; then
+        for path in /etc/docker /var/lib/docker /var/lib/containerd /etc/containerd; do [ -e "$path" ] || echo "$path"; done > "$notes/paths"
+        before=$(packages)
+        say "none answers: installing it with our role docker_engine"
+        ansible-playbook -i localhost, lab/engine.yml
+        after=$(packages)
+        comm -13 <(echo "$before") <(echo "$after") > "$notes/packages"
+    fi
+    answers || start
+    say "$(docker info --format 'Docker {{.ServerVersion}}') answers"
+}
+
+start() {
+    if [ -d /run/systemd/system ]; then
+        systemctl start docker.service || fail "the service docker does not start: see journalctl -u docker."
+    else
+        say "PID 1 is not systemd: starting dockerd in the background, its log is $notes/dockerd.log"
+        setsid dockerd > "$notes/dockerd.log" 2>&1 < /dev/null &
+        echo "$! $(start_time $!)" > "$notes/dockerd"
+    fi
+    for _try in $(seq 60); do
+        if answers; then return; fi
+        sleep 0.5
+    done
+    fail "the engine does not answer after 30 s: $(tail -n1 "$notes/dockerd.log" 2> /dev/null || echo see journalctl -u docker)"
+}
+
+stop() {
+    local pid started
+    if [ -e "$notes/dockerd" ]; then
+        read -r pid started < "$notes/dockerd"
+        if [ "$(start_time "$pid")" = "$started" ]; then
+            kill "$pid"
+            for _try in $(seq 60); do
+                [ -e "/proc/$pid" ] || break
+                sleep 0.25
+            done
+            say "stopped the dockerd that was started here (pid $pid)"
+        fi
+        rm -f "$notes/dockerd"
+    else
+        systemctl stop docker.socket docker.service containerd.service 2> /dev/null || true
+    fi
+}
+
+down() {
+    [ -e "$notes/packages" ] || return 0
+    [ "$(id -u)" -eq 0 ] || fail "only root can remove the engine that was installed here: run make clean as root."
+    if answers && [ -n "$(docker ps -aq)$(docker image ls -q)$(docker volume ls -q)" ]; then
+        say "kept the engine that was installed here: it has containers, images or volumes that are not of a lab"
+        return
+    fi
+    stop
+    say "removing $(xargs < "$notes/packages")"
+    # shellcheck disable=SC2046
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -y purge $(cat "$notes/packages") > /dev/null
+    while read -r path; do rm -rf "$path"; done < "$notes/paths"
+    rm -rf "$notes"
+}
+
+case "${1:-}" in
+    up) up ;;
+    down) down ;;
+    *) fail "say up or down" ;;
+esac

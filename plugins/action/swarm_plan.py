@@ -1,0 +1,158 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Makes the plan of a run from what every host said, prints it, and stops the run where it is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
+    Host,
+    Plan,
+    make_plan,
+    render,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import preflight
+from ansible_collections.flotilla.swarm.plugins.plugin_utils._inputs import (
+    HostVariables,
+    RoleVariables,
+)
+
+OURS = ("swarm_", "docker_engine_")
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        _spec, args = self.validate_argument_spec(
+            argument_spec=dict(
+                managers_group=dict(type="str", default="swarm_managers"),
+                workers_group=dict(type="str", default="swarm_workers"),
+                settings=dict(type="dict", default={}),
+                allow_partial_init=dict(type="bool", default=False),
+                previous=dict(type="dict", default={}),
+            )
+        )
+        roles = RoleVariables(self._loader, self._templar, task_vars["hostvars"])
+        hosts = self._hosts(roles, args, task_vars)
+        plan = make_plan(
+            hosts,
+            args["settings"],
+            roles.known_names(),
+            args["allow_partial_init"],
+            self._alive(args, task_vars),
+        )
+        report = render(plan)
+        result.update(
+            changed=False,
+            report=report,
+            refusals=plan.refusals,
+            warnings_of_plan=plan.warnings,
+            **_as_data(plan),
+        )
+        # What the run set out to do stays known when the plan is made again on the way.
+        result["first"] = args["previous"].get("first") or {"steps": plan.steps, "report": report}
+        if not args["previous"] or plan.refusals:
+            Display().display(f"\n{report}")
+        if plan.refusals:
+            result["failed"] = True
+            result["failure"] = {"code": "refused", "details": {"refusals": plan.refusals}}
+            result["msg"] = "Nothing was changed: " + "; ".join(plan.refusals) + "."
+        return result
+
+    def _hosts(
+        self, roles: RoleVariables, args: dict[str, Any], task_vars: dict[str, Any]
+    ) -> list[Host]:
+        groups = task_vars.get("groups") or {}
+        wanted: dict[str, list[str]] = {}
+        for role, group in (("manager", "managers_group"), ("worker", "workers_group")):
+            for name in groups.get(args[group]) or []:
+                wanted.setdefault(name, []).append(role)
+        variables = {name: roles.of(name) for name in wanted}
+        hosts = [self._host(name, tuple(wanted[name]), variables[name]) for name in wanted]
+        observed = {host.name: host.observed for host in hosts if host.observed is not None}
+        return [self._with_engine(host, variables[host.name], observed) for host in hosts]
+
+    @staticmethod
+    def _host(name: str, roles: tuple[str, ...], variables: HostVariables) -> Host:
+        said = variables.get("__swarm_host") or {}
+        host = Host(
+            name=name,
+            roles=roles,
+            observed=said if "swarm" in said else None,
+            reached=not said.get("unreachable", False),
+            address=_address(name, variables),
+            extra_names=tuple(key for key in variables.names if str(key).startswith(OURS)),
+        )
+        mistakes = []
+        try:
+            host = replace(host, inputs=variables.inputs("swarm"))
+            for role in ("swarm", "docker_engine"):
+                mistakes += variables.problems(role, variables.inputs(role))
+        except AnsibleError as error:
+            mistakes.append(f"a variable cannot be read: {error}")
+        return replace(host, mistakes=tuple(f"{name}: {mistake}" for mistake in mistakes))
+
+    @staticmethod
+    def _with_engine(
+        host: Host, variables: HostVariables, observed: dict[str, dict[str, Any]]
+    ) -> Host:
+        """The host with what the role docker_engine would do there, as that role itself plans it."""
+        if host.mistakes or host.observed is None:
+            return host
+        try:
+            engine = variables.get("__docker_engine_plan")
+            checks = variables.get("__docker_engine_preflight_settings")
+        except AnsibleError as error:
+            return replace(host, mistakes=(f"{host.name}: {error}",))
+        found = preflight(host.name, observed, checks)
+        return replace(
+            host,
+            engine_steps=tuple(engine["steps"]),
+            engine_venv=variables.get("docker_engine_sdk") == "venv",
+            refusals=tuple([*engine["refusals"], *found["failures"]]),
+            remarks=tuple([*engine["notes"], *found["warnings"]]),
+        )
+
+    @staticmethod
+    def _alive(args: dict[str, Any], task_vars: dict[str, Any]) -> Any:
+        """The hosts that have not failed, where this play has managers at all."""
+        alive = list(task_vars.get("ansible_play_hosts") or [])
+        managers = set((task_vars.get("groups") or {}).get(args["managers_group"]) or [])
+        return alive if managers & set(alive) else None
+
+
+def _address(name: str, variables: Any) -> str:
+    """Where the controller finds a host: two names with the same one are the same host."""
+    host = variables.get("ansible_host") or name
+    port = variables.get("ansible_port") or 22
+    if variables.get("ansible_connection") == "local":
+        return "this machine"
+    return f"{host}:{port}"
+
+
+def _as_data(plan: Plan) -> dict[str, Any]:
+    return {
+        "steps": plan.steps,
+        "cluster_id": plan.cluster_id,
+        "acting": plan.acting,
+        "engine": plan.engine,
+        "init": plan.init,
+        "join_managers": plan.join_managers,
+        "join_workers": plan.join_workers,
+        "nodes": plan.nodes,
+        "settings": plan.settings,
+        "unreachable": plan.unreachable,
+        "unlisted": plan.unlisted,
+    }

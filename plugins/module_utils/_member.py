@@ -1,0 +1,232 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
+"""A host's own membership as a state machine: observe, plan, apply, verify."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
+    EngineClient,
+    EngineReader,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
+    SWARM_PORT,
+    Member,
+    parse_member,
+    parse_node,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._settings import (
+    apply_settings,
+    plan_settings,
+    read_settings,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
+
+
+def observe(params: dict[str, Any], tolerant: bool = False) -> Member:
+    """The host's membership; with `tolerant`, silence of the engine is a state, not an error.
+
+    Through a socket it is read without the SDK: in check mode that may not be installed yet.
+    """
+    try:
+        if params["docker_host"].startswith("unix://"):
+            info = EngineReader(params["docker_host"], params["timeout"]).info()
+        else:
+            info = EngineClient(params).info()
+    except SwarmError as error:
+        if not tolerant:
+            raise
+        return Member(state="unknown", error=error.message)
+    return parse_member(info)
+
+
+def plan(member: Member, params: dict[str, Any]) -> list[str]:
+    """What to do, in words; nothing where the host is where it should be. Pure."""
+    state = params["state"]
+    if state == "unlocked":
+        if member.state == "locked" and not params["unlock_key"]:
+            raise SwarmError(
+                "no_unlock_key",
+                "Could not unlock the swarm on this host: no unlock_key was given. A manager that is not locked"
+                " shows it with 'docker swarm unlock-key'.",
+            )
+        return ["unlock"] if member.state == "locked" else []
+    if state == "left":
+        return _plan_leave(member, params)
+    if member.state == "locked":
+        raise SwarmError(
+            "locked",
+            f"Could not make this host {_wish(params)}: its swarm is locked. Unlock it first (state: unlocked).",
+        )
+    if member.state == "error":
+        raise SwarmError(
+            "swarm_error",
+            f"Could not make this host {_wish(params)}: its engine reports a swarm error"
+            f" ({member.error or 'no reason given'}). Mend it, or let the host leave (state: left, force: true).",
+        )
+    if member.state in ("active", "pending"):
+        _check_same_swarm(member, params)
+        return []
+    if state == "initialized":
+        return ["initialise a swarm"]
+    return [f"join as {params['role']}"]
+
+
+def _wish(params: dict[str, Any]) -> str:
+    return "the first manager" if params["state"] == "initialized" else f"a {params['role']}"
+
+
+def _plan_leave(member: Member, params: dict[str, Any]) -> list[str]:
+    if not member.in_swarm:
+        return []
+    if member.role == "manager" and not params["force"]:
+        raise SwarmError(
+            "is_manager",
+            "Could not make this host leave its swarm: it is a manager, and the swarm may lose its quorum. Demote it"
+            " first on another manager, or set force: true.",
+        )
+    return ["leave the swarm"]
+
+
+def _check_same_swarm(member: Member, params: dict[str, Any]) -> None:
+    wanted = params["cluster_id"]
+    if wanted and member.cluster_id and member.cluster_id != wanted:
+        raise SwarmError(
+            "foreign_swarm",
+            f"Could not make this host {_wish(params)}: it is a manager of another swarm ({member.cluster_id}, wanted"
+            f" is {wanted}). Let it leave that one first.",
+            cluster_id=member.cluster_id,
+        )
+    known = {peer["addr"] for peer in member.remote_managers}
+    asked = {with_port(address) for address in params["remote_addrs"]}
+    if member.role == "worker" and known and asked and not known & asked:
+        raise SwarmError(
+            "foreign_swarm",
+            f"Could not make this host {_wish(params)}: it is in another swarm, with the managers"
+            f" {', '.join(sorted(known))}. Let it leave that one first.",
+            remote_managers=sorted(known),
+        )
+
+
+def with_port(address: str) -> str:
+    host, colon, port = address.rpartition(":")
+    return address if colon and port.isdigit() and host else f"{address}:{SWARM_PORT}"
+
+
+def init_body(params: dict[str, Any]) -> dict[str, Any]:
+    """What `docker swarm init` sends: a listen address always, the rest only when given."""
+    spec: dict[str, Any] = {}
+    if params["settings"]:
+        steps = plan_settings(read_settings({}), params["settings"])
+        spec = apply_settings({}, steps)
+    body: dict[str, Any] = {"ListenAddr": params["listen_addr"], "Spec": spec}
+    body.update(_addresses(params))
+    for key, option in (
+        ("DataPathPort", "data_path_port"),
+        ("DefaultAddrPool", "default_addr_pool"),
+        ("SubnetSize", "subnet_size"),
+    ):
+        if params[option]:
+            body[key] = params[option]
+    return body
+
+
+def _addresses(params: dict[str, Any]) -> dict[str, str]:
+    return {
+        key: params[option]
+        for key, option in (
+            ("AdvertiseAddr", "advertise_addr"),
+            ("DataPathAddr", "data_path_addr"),
+        )
+        if params[option]
+    }
+
+
+def change_member(
+    params: dict[str, Any], check_mode: bool, clock: Clock | None = None
+) -> tuple[Member, Member, list[str]]:
+    """Before, after and the steps between."""
+    before = observe(params, tolerant=check_mode)
+    if before.state == "unknown":
+        # Only in check mode: the run itself would have installed the engine by now.
+        before = Member(state="inactive", error=before.error)
+    steps = plan(before, params)
+    if check_mode:
+        return before, before, steps
+    if steps:
+        _apply(params)
+    return before, _verify(before if not steps else None, params, clock), steps
+
+
+def _apply(params: dict[str, Any]) -> None:
+    state = params["state"]
+    client = EngineClient(params)
+    if state == "unlocked":
+        client.unlock(params["unlock_key"])
+    elif state == "left":
+        client.leave(params["force"])
+    elif state == "initialized":
+        client.init(init_body(params))
+    else:
+        if not params["join_token"] or not params["remote_addrs"]:
+            raise SwarmError(
+                "no_join_token",
+                f"Could not join the swarm as {params['role']}: a join_token and at least one of remote_addrs are"
+                " needed.",
+            )
+        try:
+            client.join(
+                {
+                    "ListenAddr": params["listen_addr"],
+                    "RemoteAddrs": [with_port(address) for address in params["remote_addrs"]],
+                    "JoinToken": params["join_token"],
+                    **_addresses(params),
+                }
+            )
+        except SwarmError as error:
+            # The engine goes on joining after its own 20 s (moby: daemon/cluster/swarm.go, Join);
+            # whether it gets there is for the verification to find out.
+            if "will continue in the background" not in error.message:
+                raise
+
+
+def _verify(settled: Member | None, params: dict[str, Any], clock: Clock | None = None) -> Member:
+    wanted = "inactive" if params["state"] == "left" else "active"
+
+    def there(member: Member) -> bool:
+        if member.state in ("error", "locked") and wanted == "active":
+            return True
+        return member.state == wanted and (member.role != "manager" or _reachable(params, member))
+
+    if settled is not None and settled.state != "pending":
+        return settled
+    member, done = poll(
+        lambda: observe(params, tolerant=True), there, params["wait_timeout"], 0.5, clock
+    )
+    if not done or member.state != wanted:
+        raise SwarmError(
+            "timeout" if not done else "swarm_error",
+            f"Could not make this host {_wish(params) if wanted == 'active' else 'leave'}: after at most"
+            f" {params['wait_timeout']} s its engine says {member.state}"
+            f"{' (' + member.error + ')' if member.error else ''}. Check that the managers can be reached from here on"
+            f" port {SWARM_PORT}, and the engine's log.",
+            state=member.state,
+        )
+    return member
+
+
+def _reachable(params: dict[str, Any], member: Member) -> bool:
+    """Whether this manager is in touch with a leader and counted as reachable by it."""
+    if not member.cluster_id:
+        return False
+    try:
+        nodes = [parse_node(node) for node in EngineClient(params).nodes()]
+    except SwarmError:
+        return False
+    return any(node.id == member.node_id and node.ready for node in nodes)

@@ -1,0 +1,288 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: swarm_host_info
+short_description: Observe everything the roles need to know of one host, in one call
+description:
+  - Reads the state of the host, of its Docker engine and of its membership in a swarm.
+  - Works on a host that has nothing yet, neither an engine nor the Docker SDK for Python. It reads files, and it asks
+    the engine through its unix socket.
+  - On a manager that sees a leader, the nodes and the settings of the swarm are returned too.
+extends_documentation_fragment:
+  - flotilla.swarm._attributes
+  - flotilla.swarm._attributes.actiongroup_swarm
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: N/A
+    details: It changes nothing.
+  idempotent:
+    support: full
+options:
+  docker_host:
+    description:
+      - The unix socket on which the engine listens.
+      - If not set, the environment variable E(DOCKER_HOST) is used.
+    type: str
+    default: unix:///var/run/docker.sock
+    aliases: [docker_url]
+  timeout:
+    description: Seconds to wait for one answer of the engine.
+    type: int
+    default: 15
+  join_tokens:
+    description:
+      - Return the tokens with which hosts join the swarm, in RV(join_tokens).
+      - Use it only in a task with C(no_log=true). Whoever has a token can join the swarm.
+    type: bool
+    default: false
+author:
+  - The Flotilla authors (@flotilla-swarm)
+"""
+
+EXAMPLES = r"""
+- name: Observe every host
+  flotilla.swarm.swarm_host_info:
+  register: host
+
+- name: Say which hosts are managers
+  ansible.builtin.debug:
+    msg: "{{ inventory_hostname }} is a manager of swarm {{ host.swarm.cluster_id }}"
+  when: host.swarm.role == 'manager'
+"""
+
+RETURN = r"""
+host:
+  description: The host itself. See the keys of the sample; what cannot be read is V(null).
+  type: dict
+  returned: always
+  sample:
+    hostname: m1
+    os: {family: Debian, distribution: debian, release: "12", codename: bookworm, arch: x86_64}
+    kernel: 6.1.0-13-amd64
+    systemd: true
+    cpus: 4
+    memory_bytes: 8326934528
+    routes: [192.0.2.0/24]
+engine:
+  description: The Docker engine on the host.
+  type: dict
+  returned: always
+  contains:
+    installed:
+      description: Whether there is a C(dockerd) on the host.
+      type: bool
+    running:
+      description: Whether an engine answers.
+      type: bool
+    version:
+      description: Its version; V(null) where none answers.
+      type: str
+    cli_version:
+      description: The version of the C(docker) command; V(null) where there is none.
+      type: str
+    sdk_version:
+      description: The version of the Docker SDK for Python of the interpreter that ran the module; V(null) without
+        one.
+      type: str
+    name:
+      description: The host name as the engine knows it.
+      type: str
+    docker_root:
+      description: Where the engine keeps its data.
+      type: str
+    live_restore:
+      description: Whether live restore is on, with which an engine refuses swarm mode.
+      type: bool
+    warnings:
+      description: What the engine warns of.
+      type: list
+      elements: str
+    error:
+      description: Why no engine answers; V(null) where one does.
+      type: str
+  sample: {installed: true, running: true, version: 26.1.5, cli_version: 26.1.5, sdk_version: 7.1.0}
+swarm:
+  description: The host's place in a swarm.
+  type: dict
+  returned: always
+  contains:
+    state:
+      description: >-
+        V(inactive) (in no swarm), V(pending) (joining), V(active), V(locked) (waits for the unlock key), V(error),
+        or V(unknown)
+        (an engine is there and does not answer).
+      type: str
+    role:
+      description: V(manager) or V(worker); V(null) outside a swarm.
+      type: str
+    node_id:
+      description: The ID under which the swarm knows the host.
+      type: str
+    cluster_id:
+      description: The ID of the swarm. Only a manager that sees a leader knows it.
+      type: str
+    node_addr:
+      description: The address that the host advertises.
+      type: str
+    remote_managers:
+      description: The managers that the host knows, each with RV(ignore:node_id) and RV(ignore:addr).
+      type: list
+      elements: dict
+    error:
+      description: What the engine says is wrong.
+      type: str
+    nodes:
+      description: The nodes of the swarm as this manager sees them; V(null) where the host cannot tell.
+      type: list
+      elements: dict
+    settings:
+      description: The settings of the swarm, named like the options of M(flotilla.swarm.swarm_settings).
+      type: dict
+  sample: {state: active, role: worker, node_id: 4wyc7i0q9iegkhgbnx6ydrzjv}
+clock:
+  description: How the host's clock compares with the controller's.
+  type: dict
+  returned: always
+  contains:
+    skew:
+      description: Seconds the host is ahead of the controller, less what the call itself may account for; V(0.0)
+        means no skew was seen.
+      type: float
+  sample: {skew: 0.0}
+join_tokens:
+  description: The join tokens, C(manager) and C(worker).
+  type: dict
+  returned: when O(join_tokens=true)
+"""
+
+import os
+import re
+import shutil
+import sys
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, env_fallback
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import DEFAULT_DOCKER_HOST
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineReader
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._host import observe_host
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
+    Member,
+    parse_member,
+    parse_node,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._settings import read_settings
+
+
+def sdk_version() -> str | None:
+    """The SDK's version from its metadata: importing it would double the cost of observing."""
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue
+        for name in names:
+            found = re.match(r"docker-(\d[\w.]*?)(?:-py[\d.]+)?\.(?:dist|egg)-info$", name)
+            if found:
+                return found.group(1)
+    return None
+
+
+def cli_version(module: AnsibleModule) -> str | None:
+    path = shutil.which("docker")
+    if path is None:
+        return None
+    words = module.run_command([path, "--version"])[1]
+    found = re.search(r"version ([^\s,]+)", words)
+    return found.group(1) if found else None
+
+
+def observe(module: AnsibleModule) -> dict[str, Any]:
+    host = observe_host()
+    engine: dict[str, Any] = {
+        "installed": shutil.which("dockerd", path="/usr/bin:/usr/sbin:/usr/local/bin") is not None,
+        "running": False,
+        "version": None,
+        "cli_version": cli_version(module),
+        "sdk_version": sdk_version(),
+        "name": None,
+        "docker_root": None,
+        "live_restore": None,
+        "warnings": [],
+        "error": None,
+    }
+    member = Member(state="inactive")
+    swarm: dict[str, Any] = {"nodes": None, "settings": None}
+    tokens = {"manager": None, "worker": None}
+    reader = EngineReader(module.params["docker_host"], module.params["timeout"])
+    try:
+        info = reader.info()
+    except SwarmError as error:
+        engine["error"] = error.message
+        # The engine is meant to run and does not answer: it may be a member. Nothing may be
+        # concluded from its silence, unlike from that of a host on which there is no engine.
+        root = (host.get("daemon_config") or {}).get("data-root") or "/var/lib/docker"
+        if engine["installed"] and os.path.exists(os.path.join(root, "swarm", "state.json")):
+            member = Member(state="unknown", error=error.message)
+    else:
+        engine.update(
+            running=True,
+            version=info.get("ServerVersion"),
+            name=info.get("Name"),
+            docker_root=info.get("DockerRootDir"),
+            live_restore=info.get("LiveRestoreEnabled"),
+            warnings=list(info.get("Warnings") or []),
+        )
+        member = parse_member(info)
+        if member.cluster_id:
+            try:
+                document = reader.swarm()
+                nodes = [parse_node(node).as_dict() for node in reader.nodes()]
+                spec = document.get("Spec") or {}
+                swarm = {"nodes": nodes, "settings": read_settings(spec)}
+                found = document.get("JoinTokens") or {}
+                tokens = {"manager": found.get("Manager"), "worker": found.get("Worker")}
+            except SwarmError as error:
+                swarm["error"] = error.message
+    result = {
+        "host": host,
+        "engine": engine,
+        "swarm": {**member.as_dict(), **swarm},
+        "clock": {"skew": 0.0},
+    }
+    if module.params["join_tokens"]:
+        result["join_tokens"] = tokens
+    return result
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(
+            docker_host=dict(
+                type="str",
+                default=DEFAULT_DOCKER_HOST,
+                fallback=(env_fallback, ["DOCKER_HOST"]),
+                aliases=["docker_url"],
+            ),
+            timeout=dict(type="int", default=15),
+            join_tokens=dict(type="bool", default=False, no_log=False),
+        ),
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(changed=False, **observe(module))
+    except SwarmError as error:
+        module.fail_json(msg=error.message, failure=error.as_failure())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This plugin util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
+"""The variables of our roles, as each host has them: what the inventory says, else the role's default.
+
+A role sees only its own host's defaults, and the plan needs those of all hosts. So the files of the
+roles are read here, and there is no second place that says what is in them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+
+
+class RoleVariables:
+    """The roles' files, read once, and templated for one host after the other."""
+
+    def __init__(self, loader: Any, templar: Any, hostvars: Any) -> None:
+        self._loader = loader
+        self._templar = templar
+        self._hostvars = hostvars
+
+    def known_names(self) -> frozenset[str]:
+        """Every variable that one of our roles takes."""
+        return frozenset(name for path in ROLES.iterdir() for name in self._defaults(path.name))
+
+    def of(self, host: str) -> HostVariables:
+        """The variables of a host, with the defaults of our roles below them."""
+        merged: dict[str, Any] = {}
+        for role in ("swarm", "docker_engine"):
+            merged.update(self._defaults(role))
+        merged.update(self._hostvars.raw_get(host))
+        for role in ("swarm", "docker_engine"):
+            merged.update(self._read(role, "vars"))
+        return HostVariables(
+            self, merged, self._templar.copy_with_new_env(available_variables=merged)
+        )
+
+    def _defaults(self, role: str) -> dict[str, Any]:
+        return self._read(role, "defaults")
+
+    def options(self, role: str) -> dict[str, Any]:
+        """A role's argument spec."""
+        specs = self._read(role, "meta", "argument_specs.yml")
+        return specs["argument_specs"]["main"].get("options") or {}
+
+    def _read(self, role: str, part: str, name: str = "main.yml") -> dict[str, Any]:
+        path = ROLES / role / part / name
+        if not path.exists():
+            return {}
+        return self._loader.load_from_file(str(path), trusted_as_template=True) or {}
+
+
+class HostVariables:
+    """The variables of one host."""
+
+    def __init__(self, roles: RoleVariables, raw: dict[str, Any], templar: Any) -> None:
+        self._roles = roles
+        self._templar = templar
+        self.names = raw.keys()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        if name not in self.names:
+            return default
+        return self._templar.resolve_variable_expression(name)
+
+    def inputs(self, role: str) -> dict[str, Any]:
+        """What a role would get on this host."""
+        return {name: self.get(name) for name in self._roles.options(role)}
+
+    def problems(self, role: str, inputs: dict[str, Any]) -> list[str]:
+        """What is wrong with the types of a role's inputs, in Ansible's own words."""
+        result = ArgumentSpecValidator(self._roles.options(role)).validate(inputs)
+        return [str(message) for message in result.error_messages]

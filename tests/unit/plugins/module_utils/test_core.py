@@ -1,0 +1,458 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Settings, membership, waiting and the verdict: the other pure parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.flotilla.swarm.plugins.module_utils import _settings as swarm_settings
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._health import (
+    Picture,
+    evaluate,
+    render,
+    result_of,
+    service_rows,
+    verdict_of,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._member import init_body, plan
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
+    Member,
+    may_lose,
+    parse_member,
+    parse_node,
+    quorum_of,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
+
+# As an engine 26.1 returned it, after autolock, labels, expiry and history had been set.
+SPEC: dict[str, Any] = {
+    "Name": "default",
+    "Labels": {"env": "prod"},
+    "Orchestration": {"TaskHistoryRetentionLimit": 10},
+    "Raft": {
+        "SnapshotInterval": 10000,
+        "KeepOldSnapshots": 0,
+        "LogEntriesForSlowFollowers": 500,
+        "ElectionTick": 10,
+        "HeartbeatTick": 1,
+    },
+    "Dispatcher": {"HeartbeatPeriod": 5000000000},
+    "CAConfig": {"NodeCertExpiry": 2592000000000000},
+    "TaskDefaults": {},
+    "EncryptionConfig": {"AutoLockManagers": True},
+}
+
+
+def paths(value: Any, *here: str) -> dict[tuple[str, ...], Any]:
+    if not isinstance(value, dict) or not value:
+        return {here: value}
+    found: dict[tuple[str, ...], Any] = {}
+    for key, item in value.items():
+        found.update(paths(item, *here, key))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changed"),
+    [
+        ({"election_tick": 5}, {("Raft", "ElectionTick")}),
+        ({"node_cert_expiry": "90d"}, {("CAConfig", "NodeCertExpiry")}),
+        ({"autolock_managers": False}, {("EncryptionConfig", "AutoLockManagers")}),
+        ({"labels": {"tier": "one"}}, {("Labels", "tier")}),
+        ({"labels": {"env": None}}, {("Labels", "env"), ("Labels",)}),
+        ({"node_cert_expiry": "720h", "labels": {"env": "prod"}, "election_tick": None}, set()),
+    ],
+)
+def test_only_what_was_named_changes(wanted: dict[str, Any], changed: set[tuple[str, ...]]) -> None:
+    steps = swarm_settings.plan_settings(swarm_settings.read_settings(SPEC), wanted)
+    after = swarm_settings.apply_settings(SPEC, steps)
+    before_paths, after_paths = paths(SPEC), paths(after)
+    differing = {
+        path
+        for path in before_paths.keys() | after_paths.keys()
+        if before_paths.get(path) != after_paths.get(path)
+    }
+    assert differing == changed
+    again = swarm_settings.plan_settings(swarm_settings.read_settings(after), wanted)
+    assert again == []
+
+
+def test_settings_of_an_engine_that_leaves_keys_out() -> None:
+    found = swarm_settings.read_settings({"EncryptionConfig": {}})
+    assert found["autolock_managers"] is False
+    assert swarm_settings.plan_settings(found, {"autolock_managers": False}) == []
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"no_such_setting": 1},
+        {"election_tick": "ten"},
+        {"election_tick": True},
+        {"election_tick": -1},
+        {"autolock_managers": "yes"},
+        {"node_cert_expiry": "soon"},
+        {"node_cert_expiry": 90},
+        {"labels": ["a"]},
+    ],
+)
+def test_bad_settings_are_one_sentence(wanted: dict[str, Any]) -> None:
+    with pytest.raises(SwarmError) as caught:
+        swarm_settings.plan_settings(swarm_settings.read_settings(SPEC), wanted)
+    assert caught.value.code == "bad_setting"
+    assert next(iter(wanted)) in caught.value.message
+
+
+@given(st.integers(0, 10**15))
+def test_durations_survive_the_round_trip(milliseconds: int) -> None:
+    nanoseconds = milliseconds * 10**6
+    text = swarm_settings.format_duration(nanoseconds)
+    assert swarm_settings.parse_duration(text) == nanoseconds
+
+
+class OutOfSequence:
+    """An engine on which somebody else is quicker, a given number of times."""
+
+    def __init__(self, races: int) -> None:
+        self.races = races
+        self.version = 10
+        self.spec: dict[str, Any] = {"Raft": {"ElectionTick": 10}}
+
+    def swarm(self) -> dict[str, Any]:
+        return {"Version": {"Index": self.version}, "Spec": self.spec}
+
+    def update_swarm(self, version: int, spec: dict[str, Any]) -> None:
+        if self.races:
+            self.races -= 1
+            self.version += 1
+            self.spec = {**self.spec, "Labels": {"other": str(self.races)}}
+        if version != self.version:
+            raise SwarmError("out_of_sequence", "update out of sequence")
+        self.spec = spec
+
+
+def test_a_race_is_planned_again_and_keeps_what_the_other_wrote() -> None:
+    engine = OutOfSequence(2)
+    swarm_settings.change_settings(engine, {"election_tick": 5}, check_mode=False)
+    assert engine.spec == {"Raft": {"ElectionTick": 5}, "Labels": {"other": "0"}}
+
+
+def test_endless_races_end_in_an_error() -> None:
+    with pytest.raises(SwarmError, match="out of sequence"):
+        swarm_settings.change_settings(OutOfSequence(99), {"election_tick": 5}, check_mode=False)
+
+
+# Membership
+
+
+def wish(state: str, **more: Any) -> dict[str, Any]:
+    return {
+        "state": state,
+        "role": "worker",
+        "join_token": None,
+        "remote_addrs": [],
+        "cluster_id": None,
+        "unlock_key": None,
+        "force": False,
+        "settings": {},
+        "listen_addr": "0.0.0.0:2377",
+        "advertise_addr": None,
+        "data_path_addr": None,
+        "data_path_port": None,
+        "default_addr_pool": [],
+        "subnet_size": None,
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("member", "wanted", "steps"),
+    [
+        (Member("inactive"), wish("initialized"), ["initialise a swarm"]),
+        (Member("active", role="manager"), wish("initialized"), []),
+        (Member("inactive"), wish("joined", role="manager"), ["join as manager"]),
+        (Member("active", role="worker"), wish("joined"), []),
+        (Member("pending", role="worker"), wish("joined"), []),
+        (Member("inactive"), wish("left"), []),
+        (Member("active", role="worker"), wish("left"), ["leave the swarm"]),
+        (Member("active", role="manager"), wish("left", force=True), ["leave the swarm"]),
+        (Member("locked", role="manager"), wish("unlocked", unlock_key="k"), ["unlock"]),
+        (Member("active", role="manager"), wish("unlocked"), []),
+    ],
+)
+def test_membership_moves(member: Member, wanted: dict[str, Any], steps: list[str]) -> None:
+    assert plan(member, wanted) == steps
+
+
+@pytest.mark.parametrize(
+    ("member", "wanted", "code"),
+    [
+        (Member("locked"), wish("joined"), "locked"),
+        (Member("error", error="x509"), wish("joined"), "swarm_error"),
+        (Member("active", role="manager"), wish("left"), "is_manager"),
+        (Member("locked"), wish("unlocked"), "no_unlock_key"),
+        (
+            Member("active", role="manager", cluster_id="one"),
+            wish("joined", cluster_id="two"),
+            "foreign_swarm",
+        ),
+        (
+            Member(
+                "active",
+                role="worker",
+                remote_managers=[{"node_id": "x", "addr": "198.51.100.1:2377"}],
+            ),
+            wish("joined", remote_addrs=["192.0.2.1"]),
+            "foreign_swarm",
+        ),
+    ],
+)
+def test_membership_refusals(member: Member, wanted: dict[str, Any], code: str) -> None:
+    with pytest.raises(SwarmError) as caught:
+        plan(member, wanted)
+    assert caught.value.code == code
+
+
+def test_init_sends_only_what_was_asked() -> None:
+    assert init_body(wish("initialized")) == {"ListenAddr": "0.0.0.0:2377", "Spec": {}}
+    body = init_body(
+        wish("initialized", settings={"node_cert_expiry": "30d"}, default_addr_pool=["10.9.0.0/16"])
+    )
+    assert body["Spec"] == {"CAConfig": {"NodeCertExpiry": 2592000000000000}}
+    assert body["DefaultAddrPool"] == ["10.9.0.0/16"]
+    assert "SubnetSize" not in body
+
+
+# Parsing
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 9) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["Spec", "Status", "Description", "Labels", "State", "Mode", "Swarm"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["ID", "Spec", "Status", "Description"]), st.none(), max_size=4)
+)
+def test_nodes_with_missing_parts_are_parsed(document: dict[str, Any]) -> None:
+    assert parse_node(document).ready is False
+
+
+def test_a_swarm_classic_endpoint_is_named() -> None:
+    member = parse_member({"ServerVersion": "swarm/1.2.9", "Swarm": {}})
+    assert member.state == "unknown"
+    assert "Swarm Classic" in str(member.error)
+
+
+@given(st.integers(1, 50))
+def test_quorum_is_a_majority(managers: int) -> None:
+    assert quorum_of(managers) * 2 > managers
+    assert (managers - may_lose(managers)) >= quorum_of(managers)
+    assert (managers - may_lose(managers) - 1) < quorum_of(managers)
+
+
+# Waiting
+
+
+class FakeClock(Clock):
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+
+
+def test_the_last_sleep_ends_at_the_deadline_and_is_followed_by_a_look() -> None:
+    clock = FakeClock()
+    looks: list[float] = []
+
+    def probe() -> float:
+        looks.append(clock.time)
+        return clock.time
+
+    assert poll(probe, lambda seen: False, 5, 2, clock) == (5, False)
+    assert clock.slept == [2, 2, 1]
+    assert looks == [0, 2, 4, 5]
+
+
+def test_what_is_true_at_the_deadline_counts() -> None:
+    clock = FakeClock()
+    assert poll(clock.now, lambda seen: seen >= 5, 5, 2, clock) == (5, True)
+
+
+def test_no_timeout_still_looks_once() -> None:
+    assert poll(lambda: 7, lambda seen: True, 0, clock=FakeClock()) == (7, True)
+
+
+# The verdict
+
+
+def node(name: str, role: str = "worker", **more: Any) -> Any:
+    document = {
+        "ID": name,
+        "Spec": {"Role": role, "Availability": "active", "Labels": more.pop("labels", {})},
+        "Description": {"Hostname": name},
+        "Status": {"State": more.pop("state", "ready")},
+    }
+    if role == "manager":
+        document["ManagerStatus"] = {
+            "Reachability": more.pop("reachability", "reachable"),
+            "Leader": more.pop("leader", False),
+        }
+    return parse_node(document)
+
+
+def service(replicas: int = 2, **spec: Any) -> dict[str, Any]:
+    return {
+        "ID": "s1",
+        "Spec": {"Name": "web", "Mode": {"Replicated": {"Replicas": replicas}}, **spec},
+    }
+
+
+def task(on: str, state: str = "running", wanted: str = "running", **status: Any) -> dict[str, Any]:
+    return {
+        "ServiceID": "s1",
+        "NodeID": on,
+        "DesiredState": wanted,
+        "Status": {"State": state, **status},
+    }
+
+
+def picture(**more: Any) -> Picture:
+    three = [
+        node("m1", "manager", leader=True, labels={"zone": "a"}),
+        node("m2", "manager", labels={"zone": "b"}),
+        node("m3", "manager", labels={"zone": "c"}),
+        node("w1"),
+    ]
+    base: dict[str, Any] = {
+        "member": Member("active", "m1", "manager", "c1"),
+        "nodes": three,
+        "services": [service()],
+        "tasks": [task("m1"), task("w1")],
+    }
+    return Picture(**{**base, **more})
+
+
+def statuses(seen: Picture, **more: Any) -> dict[str, str]:
+    return {check.name: check.status for check in evaluate(seen, **more)}
+
+
+def test_a_healthy_swarm() -> None:
+    assert set(statuses(picture()).values()) == {"ok"}
+    assert verdict_of(evaluate(picture())) == "healthy"
+
+
+def test_tasks_on_dead_nodes_do_not_count() -> None:
+    nodes = [*picture().nodes[:3], node("w1", state="down")]
+    seen = picture(nodes=nodes)
+    assert service_rows(seen)[0]["running"] == 1
+    found = statuses(seen)
+    assert found["nodes"] == found["services"] == "degraded"
+
+
+def test_a_service_without_any_task_fails_with_the_engine_s_reason() -> None:
+    tasks = [
+        {
+            "ServiceID": "s1",
+            "DesiredState": "running",
+            "Status": {"State": "pending", "Err": "no suitable node"},
+        }
+    ]
+    seen = picture(tasks=tasks)
+    checks = evaluate(seen)
+    assert verdict_of(checks) == "failed"
+    assert "no suitable node" in checks[-1].message
+
+
+def test_a_zone_with_a_majority_of_managers_is_degraded() -> None:
+    nodes = [
+        node("m1", "manager", leader=True, labels={"zone": "a"}),
+        node("m2", "manager", labels={"zone": "a"}),
+        node("m3", "manager", labels={"zone": "b"}),
+    ]
+    assert statuses(picture(nodes=nodes, services=[], tasks=[]))["zones"] == "degraded"
+
+
+def test_a_lost_manager_degrades_and_no_leader_fails() -> None:
+    nodes = [
+        picture().nodes[0],
+        node("m2", "manager", reachability="unreachable"),
+        picture().nodes[2],
+    ]
+    assert statuses(picture(nodes=nodes))["quorum"] == "degraded"
+    leaderless = [node("m1", "manager"), node("m2", "manager")]
+    assert statuses(picture(nodes=leaderless))["quorum"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("member", "verdict"),
+    [
+        (Member("locked"), "failed"),
+        (Member("inactive"), "unknown"),
+        (Member("pending"), "unknown"),
+        (Member("active", role="worker"), "unknown"),
+        (Member("error", error="x"), "failed"),
+    ],
+)
+def test_states_are_told_apart(member: Member, verdict: str) -> None:
+    checks = evaluate(Picture(member=member))
+    assert verdict_of(checks) == verdict
+    assert len(checks) == 1
+
+
+def test_lost_quorum_and_a_dead_engine_are_told_apart() -> None:
+    for code, verdict in (("no_quorum", "failed"), ("engine_unreachable", "unknown")):
+        assert verdict_of(evaluate(Picture(trouble=SwarmError(code, "why")))) == verdict
+
+
+def test_published_ports_without_ipvs() -> None:
+    seen = picture(services=[service(EndpointSpec={"Ports": [{"TargetPort": 80}]})])
+    assert statuses(seen, mesh=False)["mesh"] == "degraded"
+    assert statuses(seen, mesh=True)["mesh"] == "ok"
+    assert "mesh" not in statuses(seen)
+    host = picture(services=[service(EndpointSpec={"Ports": [{"PublishMode": "host"}]})])
+    assert "mesh" not in statuses(host, mesh=False)
+
+
+def test_unreachable_hosts_are_named() -> None:
+    checks = evaluate(picture(), ["w2"])
+    assert verdict_of(checks) == "degraded"
+    assert "w2" in checks[-1].message
+
+
+def test_the_result_has_one_shape() -> None:
+    whole = result_of(picture(), evaluate(picture()))
+    broken = result_of(Picture(), evaluate(Picture()))
+    assert whole.keys() == broken.keys()
+    assert whole["managers"].keys() == broken["managers"].keys()
+    assert "VERDICT  healthy" in render(whole)
+    assert "VERDICT  failed" in render(broken)
+
+
+@given(st.lists(JSON.filter(lambda item: isinstance(item, dict)), max_size=4))
+def test_odd_tasks_and_services_never_crash(documents: list[dict[str, Any]]) -> None:
+    seen = picture(services=documents, tasks=documents)
+    render(result_of(seen, evaluate(seen)))

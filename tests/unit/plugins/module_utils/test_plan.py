@@ -1,0 +1,351 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The plan of a run, over clusters that are new, half built, sick, mixed up and as they should be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._nodes import (
+    OWNED_LABEL,
+    labels_after,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._plan import Host, make_plan, render
+from ansible_collections.flotilla.swarm.plugins.module_utils._settings import read_settings
+
+CLUSTER = "9rneu7clusterone"
+
+
+def node(name: str, role: str, **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"id-{name}",
+        "hostname": name,
+        "role": role,
+        "availability": "active",
+        "state": "ready",
+        "addr": "192.0.2.1",
+        "labels": {},
+        "leader": False,
+        "reachability": "reachable" if role == "manager" else None,
+        "manager_addr": "192.0.2.1:2377" if role == "manager" else None,
+        "engine_version": "26.1.5",
+        "message": None,
+        **more,
+    }
+
+
+def said(
+    state: str = "inactive",
+    name: str = "",
+    role: str | None = None,
+    nodes: list[dict[str, Any]] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """What swarm_host_info returns, as far as the plan reads it."""
+    swarm = {
+        "state": state,
+        "node_id": f"id-{name}" if state in ("active", "pending") else None,
+        "role": role,
+        "cluster_id": CLUSTER if nodes is not None else None,
+        "remote_managers": [{"node_id": "id-x", "addr": "192.0.2.9:2377"}],
+        "error": None,
+        "nodes": nodes,
+        "settings": read_settings({}) if nodes is not None else None,
+        **more,
+    }
+    return {"host": {}, "engine": {"running": True}, "swarm": swarm}
+
+
+def host(name: str, observed: dict[str, Any] | None = None, **more: Any) -> Host:
+    roles = ("manager",) if name.startswith("m") else ("worker",)
+    return Host(**{"name": name, "roles": roles, "observed": observed, "address": name, **more})
+
+
+def fresh(*names: str) -> list[Host]:
+    return [host(name, said(name=name)) for name in names]
+
+
+def cluster(managers: list[str], workers: list[str]) -> list[dict[str, Any]]:
+    return [node(name, "manager") for name in managers] + [node(name, "worker") for name in workers]
+
+
+def running(managers: list[str], workers: list[str], **inputs: Any) -> list[Host]:
+    nodes = cluster(managers, workers)
+    return [
+        host(name, said("active", name, "manager", nodes), inputs=dict(inputs)) for name in managers
+    ] + [host(name, said("active", name, "worker"), inputs=dict(inputs)) for name in workers]
+
+
+def actions(plan: Any) -> list[tuple[str, str]]:
+    return [(step["action"], step["host"]) for step in plan.steps]
+
+
+def test_bare_hosts_get_one_init_and_the_rest_join() -> None:
+    plan = make_plan(fresh("m1", "m2", "m3", "w1", "w2"))
+    assert actions(plan) == [
+        ("init", "m1"),
+        ("join", "m2"),
+        ("join", "m3"),
+        ("join", "w1"),
+        ("join", "w2"),
+    ]
+    assert plan.init == plan.acting == "m1"
+    assert plan.steps[2]["note"] == "managers 2 -> 3, may lose 1"
+
+
+def test_a_finished_swarm_needs_nothing() -> None:
+    plan = make_plan(running(["m1", "m2", "m3"], ["w1"]))
+    assert plan.steps == []
+    assert plan.refusals == []
+    assert "4 hosts as they should be" in render(plan)
+
+
+def test_a_reimaged_first_manager_joins_and_makes_no_second_swarm() -> None:
+    hosts = running(["m1", "m2", "m3"], ["w1"])
+    hosts[0] = host("m1", said(name="m1"))
+    plan = make_plan(hosts)
+    assert plan.init is None
+    assert plan.acting == "m2"
+    assert actions(plan) == [("join", "m1")]
+
+
+def test_a_dead_first_manager_changes_nothing_for_the_others() -> None:
+    hosts = running(["m1", "m2", "m3"], ["w1"])
+    hosts[0] = host("m1", None, reached=False)
+    plan = make_plan(hosts)
+    assert plan.acting == "m2"
+    assert plan.steps == []
+    assert plan.unreachable == ["m1"]
+    assert "unreachable" in render(plan)
+
+
+def test_no_second_swarm_while_a_listed_manager_is_silent() -> None:
+    hosts = [*fresh("m1", "m2"), host("m3", None, reached=False)]
+    assert "m3 did not say" in make_plan(hosts).refusals[0]
+    assert make_plan(hosts, allow_partial_init=True).init == "m1"
+
+
+def test_a_silent_worker_does_not_hold_up_the_others() -> None:
+    plan = make_plan([*fresh("m1"), host("w1", None, reached=False)])
+    assert plan.init == "m1"
+
+
+def test_a_failed_manager_does_not_initialise() -> None:
+    assert make_plan(fresh("m1", "m2", "m3"), alive=["m2", "m3", "w1"]).init == "m2"
+
+
+def test_two_swarms_stop_the_run() -> None:
+    hosts = running(["m1", "m2"], [])
+    hosts.append(
+        host("m3", said("active", "m3", "manager", cluster(["m3"], []), cluster_id="other"))
+    )
+    (refusal,) = make_plan(hosts).refusals
+    assert "2 swarms" in refusal
+    assert "9rneu7: m1, m2" in refusal
+
+
+def test_a_worker_of_another_swarm_stops_the_run() -> None:
+    hosts = [*running(["m1"], []), host("w1", said("active", "w1", "worker"))]
+    (refusal,) = make_plan(hosts).refusals
+    assert refusal.startswith("w1 is in another swarm")
+    assert "192.0.2.9:2377" in refusal
+
+
+def test_workers_whose_managers_are_not_listed_stop_the_run() -> None:
+    hosts = [*fresh("m1"), host("w1", said("active", "w1", "worker"))]
+    (refusal,) = make_plan(hosts).refusals
+    assert "no listed host is a manager" in refusal
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("locked", "docker swarm unlock"), ("error", "error state")]
+)
+def test_a_locked_or_broken_member_stops_the_run(state: str, words: str) -> None:
+    hosts = [*fresh("m1", "m2"), host("m3", said(state, "m3", "manager"))]
+    refusals = make_plan(hosts).refusals
+    assert any("m3" in refusal and words in refusal for refusal in refusals)
+
+
+def test_a_lost_quorum_stops_the_run() -> None:
+    hosts = [
+        host("m1", said("active", "m1", "manager")),
+        host("m2", None, reached=False),
+        host("m3", None, reached=False),
+    ]
+    (refusal,) = make_plan(hosts).refusals
+    assert "lost its quorum" in refusal
+    assert "m2, m3" in refusal
+
+
+def test_a_stopped_engine_of_a_member_is_started_before_anything_is_decided() -> None:
+    asleep = host(
+        "m1",
+        {"engine": {"running": False}, "swarm": {"state": "unknown"}},
+        engine_steps=({"what": "start"},),
+    )
+    plan = make_plan([asleep, *fresh("m2", "m3")])
+    assert plan.init is None
+    assert actions(plan) == [("engine", "m1")]
+    assert any("m1 has been in a swarm" in warning for warning in plan.warnings)
+
+
+def test_settings_and_labels_come_as_steps() -> None:
+    hosts = running(["m1", "m2", "m3"], ["w1"])
+    hosts[3] = host(
+        "w1",
+        said("active", "w1", "worker"),
+        inputs={"swarm_zone": "b", "swarm_labels": {"disk": "ssd"}, "swarm_availability": "drain"},
+    )
+    plan = make_plan(hosts, {"task_history_retention_limit": 3})
+    assert [step["action"] for step in plan.steps] == ["settings", "labels", "availability"]
+    assert plan.steps[1]["text"] == "disk=ssd, zone=b"
+    assert plan.steps[2]["text"] == "active -> drain"
+
+
+def test_nodes_outside_the_inventory_are_reported_and_left() -> None:
+    hosts = running(["m1"], ["w1", "w9"])[:-1]
+    plan = make_plan(hosts)
+    assert plan.unlisted == ["w9"]
+    assert plan.steps == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "words"),
+    [
+        ([], "names no host"),
+        (fresh("w1"), "swarm_managers is empty"),
+        ([host("m1", said(), roles=("manager", "worker"))], "in both groups"),
+        ([host("m1", said()), host("m2", said(), address="m1")], "the same host"),
+        ([host("m1", said(), inputs={"swarm_advertise_addr": "192.0.2.300"})], "192.0.2.300"),
+        ([host("m1", said(), inputs={"swarm_labels": "ssd"})], "dictionary"),
+        ([host("m1", said(), inputs={"swarm_labels": {"zone": "a"}})], "swarm_zone"),
+        ([host("m1", said(), inputs={"swarm_availability": "off"})], "active, pause, drain"),
+        ([host("m1", said(), inputs={"swarm_data_path_port": 80})], "1024 to 49151"),
+        ([host("m1", said(), inputs={"swarm_subnet_size": 31})], "8 to 29"),
+        ([host("m1", said(), inputs={"swarm_default_addr_pool": ["10.0.0.1/8"]})], "host bits"),
+        (
+            [host("m1", said(), inputs={"swarm_default_addr_pool": ["10.0.0.0/8", "10.1.0.0/16"]})],
+            "overlap",
+        ),
+        ([host("m1", said(), extra_names=("swarm_zoen",))], "did you mean swarm_zone?"),
+        ([host("m1", said(), mistakes=("m1: a type is wrong",))], "a type is wrong"),
+    ],
+)
+def test_bad_inventories_are_refused_with_a_sentence(hosts: list[Host], words: str) -> None:
+    plan = make_plan(hosts, known_names=frozenset({"swarm_zone", "swarm_labels"}))
+    assert any(words in refusal for refusal in plan.refusals), plan.refusals
+    assert plan.steps == []
+    assert "refused" in render(plan)
+
+
+def test_two_names_of_one_node_are_refused() -> None:
+    hosts = running(["m1"], ["w1"])
+    hosts.append(host("w2", hosts[1].observed))
+    assert any("the same host (node ID" in refusal for refusal in make_plan(hosts).refusals)
+
+
+def test_interfaces_and_addresses_are_accepted() -> None:
+    for value in ("eth0", "bond0.100", "192.0.2.1", "192.0.2.1:2377", "2001:db8::1", ""):
+        hosts = [host("m1", said(), inputs={"swarm_advertise_addr": value})]
+        assert make_plan(hosts).refusals == [], value
+
+
+STATES = st.sampled_from(["fresh", "member", "unreachable", "locked", "foreign", "quiet"])
+
+
+@st.composite
+def inventories(draw: st.DrawFn) -> list[Host]:
+    """Hosts in any mixture of states, over one cluster of those that are members."""
+    names = [f"m{i}" for i in range(draw(st.integers(0, 5)))]
+    names += [f"w{i}" for i in range(draw(st.integers(0, 5)))]
+    states = {name: draw(STATES) for name in names}
+    members = [name for name in names if states[name] == "member"]
+    nodes = cluster(
+        [name for name in members if name.startswith("m")],
+        [name for name in members if name.startswith("w")],
+    )
+    hosts = []
+    for name in names:
+        manager = name.startswith("m")
+        role = "manager" if manager else "worker"
+        observed: dict[str, Any] | None = {
+            "fresh": said(name=name),
+            "member": said("active", name, role, nodes if manager else None),
+            "unreachable": None,
+            "locked": said("locked", name, "manager"),
+            "foreign": said("active", f"other-{name}", "worker"),
+            "quiet": None,
+        }[states[name]]
+        hosts.append(host(name, observed, reached=states[name] != "unreachable"))
+    return hosts
+
+
+@settings(max_examples=600, deadline=None)
+@given(inventories())
+def test_no_inventory_gets_a_second_swarm(hosts: list[Host]) -> None:
+    plan = make_plan(hosts)
+    inits = [step for step in plan.steps if step["action"] == "init"]
+    if plan.refusals:
+        assert plan.steps == []
+        return
+    assert len(inits) <= 1
+    if inits:
+        assert not any(host.member for host in hosts)
+        assert all(host.observed is not None for host in hosts if host.role == "manager")
+    joins = [step["host"] for step in plan.steps if step["action"] == "join"]
+    assert len(set(joins)) == len(joins)
+    assert plan.init not in joins
+    render(plan)
+
+
+@settings(max_examples=300, deadline=None)
+@given(inventories())
+def test_carrying_out_a_plan_leaves_nothing_to_plan(hosts: list[Host]) -> None:
+    plan = make_plan(hosts)
+    joined = {plan.init, *plan.join_managers, *plan.join_workers} - {None}
+    if plan.refusals or not joined:
+        return
+    there = [host.name for host in hosts if host.name in joined or host.member]
+    nodes = cluster(
+        [name for name in there if name.startswith("m")],
+        [name for name in there if name.startswith("w")],
+    )
+    after = [
+        host(
+            old.name,
+            said("active", old.name, old.role, nodes if old.role == "manager" else None)
+            if old.name in there
+            else old.observed,
+            reached=old.reached,
+        )
+        for old in hosts
+    ]
+    assert make_plan(after).steps == []
+
+
+LABELS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["", "1", "2"]), max_size=4)
+
+
+@settings(max_examples=400, deadline=None)
+@given(foreign=LABELS, first=LABELS, second=LABELS)
+def test_labels_of_others_survive_and_ours_converge(
+    foreign: dict[str, str], first: dict[str, str], second: dict[str, str]
+) -> None:
+    once = labels_after(foreign, first)
+    twice = labels_after(once, second)
+    assert labels_after(twice, second) == twice
+    for key, value in second.items():
+        assert twice[key] == value
+    for key, value in foreign.items():
+        if key not in first and key not in second:
+            assert twice[key] == value
+    for key in set(first) - set(second):
+        assert key not in twice
+    assert labels_after(twice, {}).keys() == {key for key in foreign if key not in first | second}
+    assert OWNED_LABEL not in labels_after(twice, {})
