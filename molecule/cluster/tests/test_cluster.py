@@ -64,9 +64,8 @@ def test_a_setting_changes_alone() -> None:
     before = spec()
     assert before["EncryptionConfig"]["AutoLockManagers"] is True
 
-    planned = module("m3", "swarm_settings", "--check", "--diff", election_tick=5)
-    assert planned["changed"]
-    assert planned["diff"] == {"before": {"election_tick": 10}, "after": {"election_tick": 5}}
+    planned = module("m3", "swarm_settings", "--check", election_tick=5)
+    assert planned["steps"] == [{"setting": "election_tick", "before": 10, "after": 5}]
     assert spec() == before
 
     done = module("m3", "swarm_settings", election_tick=5)
