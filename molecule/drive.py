@@ -121,7 +121,7 @@ def module(host: str, name: str, *flags: str, **args: Any) -> dict[str, Any]:
     """One call of one of our modules on one host; its result."""
     done = subprocess.run(
         ["ansible", host, "-i", str(INVENTORY), "-m", f"flotilla.swarm.{name}", *flags]
-        + ["-a", json.dumps(args)],
+        + (["-a", json.dumps(args)] if args else []),
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -42,7 +42,11 @@ def test_one_swarm_of_all_hosts() -> None:
 
 def test_nodes_carry_the_zone_and_who_owns_it() -> None:
     found = nodes()
-    assert found["m2"]["Spec"]["Labels"] == {"zone": "b", "flotilla.swarm.labels": "zone"}
+    assert found["m2"]["Spec"]["Labels"] == {
+        "zone": "b",
+        "tier": "control",
+        "flotilla.swarm.labels": "tier,zone",
+    }
 
 
 def test_nothing_is_left_on_the_hosts() -> None:
@@ -52,6 +56,7 @@ def test_nothing_is_left_on_the_hosts() -> None:
 
 def test_a_setting_changes_alone() -> None:
     """The incumbent's module turned autolock off and history to 0 by changing one other setting."""
+    module("m1", "swarm_settings", task_history_retention_limit=5)
     first = module(
         "m1",
         "swarm_settings",
@@ -82,7 +87,7 @@ def test_a_setting_changes_alone() -> None:
 def test_settings_need_a_manager_and_sense() -> None:
     refused = module("w1", "swarm_settings", election_tick=5)
     assert refused["failure"]["code"] == "not_manager"
-    assert "Run it on a manager" in refused["msg"]
+    assert "run it on a manager" in refused["msg"]
     bad = module("m1", "swarm_settings", node_cert_expiry="soon")
     assert bad["failure"]["code"] == "bad_setting"
     assert refused.keys() - {"failure", "msg", "failed"} <= module("m1", "swarm_settings").keys()
@@ -90,7 +95,7 @@ def test_settings_need_a_manager_and_sense() -> None:
 
 def test_labels_and_availability_four_ways() -> None:
     node_id = ssh("w2", "docker info --format '{{.Swarm.NodeID}}'").strip()
-    ssh("m1", f"docker node update --label-add foreign=stays {node_id}")
+    ssh("m1", f"docker node update --availability active --label-add foreign=stays {node_id}")
     wanted: dict[str, Any] = {
         "nodes": [{"name": "w2", "node_id": node_id, "labels": {"zone": "b", "disk": "", "n": 1}}]
     }
@@ -117,8 +122,9 @@ def test_labels_and_availability_four_ways() -> None:
 
 
 def test_what_an_operator_set_by_hand_stays_until_it_is_asked_for() -> None:
-    run = site()
-    assert run.plan == []
+    site()
+    ssh("m1", "docker node update --availability drain w2")
+    assert site().plan == []
     assert nodes()["w2"]["Spec"]["Availability"] == "drain"
     run = site(swarm_availability="active")
     assert run.plan == ["~ availability w2   drain -> active"]
@@ -160,18 +166,20 @@ def test_check_health_by_itself() -> None:
 def test_check_mode_of_a_change_is_the_change() -> None:
     change: dict[str, Any] = {
         "swarm_settings": {HISTORY: 7},
-        "swarm_labels": {"tier": "one"},
+        "swarm_labels": {"team": "one"},
     }
     promised = site("--check", "--diff", **change)
     before = nodes()
-    assert "tier" not in before["w1"]["Spec"]["Labels"]
+    assert "team" not in before["w1"]["Spec"]["Labels"]
     done = site(**change)
     assert done.plan == promised.plan
     assert len(done.plan) == 6
     assert spec()["Orchestration"]["TaskHistoryRetentionLimit"] == 7
-    assert all(node["Spec"]["Labels"]["tier"] == "one" for node in nodes().values())
+    assert all(node["Spec"]["Labels"]["team"] == "one" for node in nodes().values())
     assert site(**change).changed == 0
-    assert site(swarm_settings={HISTORY: 5}).plan[0].startswith("~ settings")
+    back = site(swarm_settings={HISTORY: 5})
+    assert back.plan[0] == f"~ settings     m1   {HISTORY}: 7 -> 5"
+    assert all("team" not in node["Spec"]["Labels"] for node in nodes().values())
 
 
 @pytest.mark.parametrize("host", HOSTS)
