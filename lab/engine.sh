@@ -29,7 +29,11 @@ up() {
 
     mkdir -p "$notes"
     if [ ! -e "$notes/packages" ]; then
-        for path in /etc/docker /var/lib/docker /var/lib/containerd /etc/containerd; do [ -e "$path" ] || echo "$path"; done > "$notes/paths"
+        # What is not there before goes again with the engine.
+        for path in /etc/docker /etc/containerd /var/lib/docker /var/lib/containerd /run/docker /run/docker.sock /run/containerd; do
+            [ -e "$path" ] || echo "$path"
+        done > "$notes/paths"
+        [ -e /sys/class/net/docker0 ] || touch "$notes/docker0"
         before=$(packages)
         say "none answers: installing it with our role docker_engine"
         ansible-playbook -i localhost, lab/engine.yml
@@ -85,6 +89,7 @@ down() {
     # shellcheck disable=SC2046
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y purge $(cat "$notes/packages") > /dev/null
     while read -r path; do rm -rf "$path"; done < "$notes/paths"
+    [ ! -e "$notes/docker0" ] || ip link delete docker0 2> /dev/null || true
     rm -rf "$notes"
 }
 
