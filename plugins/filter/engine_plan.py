@@ -63,8 +63,17 @@ def engine_preflight(
     return _preflight.preflight(str(host), known, _plain(settings))
 
 
+def engine_restart_order(observed: Mapping[str, Any]) -> list[str]:
+    """See engine_restart_order.yml."""
+    return _engine.restart_order(_plain(observed))
+
+
 class FilterModule:
     """What Ansible loads."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"engine_plan": engine_plan, "engine_preflight": engine_preflight}
+        return {
+            "engine_plan": engine_plan,
+            "engine_preflight": engine_preflight,
+            "engine_restart_order": engine_restart_order,
+        }

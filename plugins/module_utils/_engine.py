@@ -602,7 +602,6 @@ class _Planner:
             "action": "none",
             "reload": self.reload and not self.restart_reasons,
             "manager": self.swarm.get("role") == "manager",
-            "leader": self._is_leader(),
         }
         if not self.host.get("systemd"):
             if not self.running:
@@ -627,11 +626,18 @@ class _Planner:
             self.step("service", "enable the engine", "it would not start at boot")
         return result
 
-    def _is_leader(self) -> bool:
-        mine = self.swarm.get("node_id")
-        return any(
-            node.get("leader") and node.get("id") == mine for node in self.swarm.get("nodes") or []
-        )
+
+def restart_order(observed: dict[str, dict[str, Any]]) -> list[str]:
+    """The managers among the observed hosts, the leader last, so that leadership moves only once."""
+    swarms = {name: each.get("swarm") or {} for name, each in observed.items()}
+    leaders = {
+        node.get("id")
+        for swarm in swarms.values()
+        for node in swarm.get("nodes") or []
+        if node.get("leader")
+    }
+    managers = [name for name, swarm in swarms.items() if swarm.get("role") == "manager"]
+    return sorted(managers, key=lambda name: swarms[name].get("node_id") in leaders)
 
 
 def render(config: dict[str, Any]) -> str:

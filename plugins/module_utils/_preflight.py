@@ -57,7 +57,7 @@ def _kernel(host: str, own: dict[str, Any], required: list[str]) -> list[Finding
         (
             "kernel",
             (
-                f"{host}: its kernel has no {feature}, which swarm networks and containers need: load or install the "
+                f"{host}: its kernel has no {feature}, which nodes of a swarm need: load or install the "
                 "module, or take it out of docker_engine_kernel_features."
             ),
         )
@@ -102,8 +102,8 @@ def _disk(host: str, own: dict[str, Any], limit_mb: int) -> list[Finding]:
         (
             "disk",
             (
-                f"{host}: {disk.get('path')} has {free // (1024 * 1024)} MB free, less than {limit_mb} MB: make room, or "
-                "lower docker_engine_disk_free_mb."
+                f"{host}: {disk.get('path')} has {free // (1024 * 1024)} MB free, less than {limit_mb} MB: make "
+                "room, or lower docker_engine_disk_free_mb."
             ),
         )
     ]
@@ -127,8 +127,8 @@ def _clock(host: str, observed: dict[str, dict[str, Any]], limit: float) -> list
         (
             "clock",
             (
-                f"{host}: its clock is {abs(skew):.0f} s {direction} the other hosts' (limit {limit:g} s): set it right "
-                "(NTP), or raise docker_engine_clock_skew_limit."
+                f"{host}: its clock is {abs(skew):.0f} s {direction} the other hosts' (limit {limit:g} s): set it "
+                "right (NTP), or raise docker_engine_clock_skew_limit."
             ),
         )
     ]
@@ -154,8 +154,8 @@ def _ports(host: str, own: dict[str, Any], data_path_port: int | None) -> list[F
                 (
                     "ports",
                     (
-                        f"{host}: port {port}/{protocol}, by which {purpose}, is taken although the host is in no swarm: "
-                        f"{remedy}."
+                        f"{host}: port {port}/{protocol}, by which {purpose}, is taken although the host is in no "
+                        f"swarm: {remedy}."
                     ),
                 )
             )
@@ -184,8 +184,8 @@ def _pools(observed: dict[str, dict[str, Any]], pools: list[str]) -> list[Findin
                         (
                             "pool",
                             (
-                                f"{name}: its route to {route} overlaps {given} {network}: set swarm_default_addr_pool to "
-                                "networks that no host has a route to."
+                                f"{name}: its route to {route} overlaps {given} {network}: set "
+                                "swarm_default_addr_pool to networks that no host has a route to."
                             ),
                         )
                     )

@@ -16,6 +16,7 @@ from typing import Any, Callable
 
 from ansible_collections.flotilla.swarm.plugins.module_utils import _host
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineReader
+from ansible_collections.flotilla.swarm.plugins.module_utils._config import Config
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     parse_member,
@@ -90,16 +91,16 @@ def objection(view: View) -> tuple[str, str] | None:
         return (
             "quorum",
             (
-                f"Could not restart the engine of this manager: {view.reachable} of {view.total} managers are reachable, "
-                f"without it {left} would be left, and a quorum needs {quorum}. {advice}"
+                f"Could not restart the engine of this manager: {view.reachable} of {view.total} managers are "
+                f"reachable, without it {left} would be left, and a quorum needs {quorum}. {advice}"
             ),
         )
     if view.peers_down:
         return (
             "peer_down",
             (
-                f"Could not restart the engine of this manager: manager {', '.join(view.peers_down)} is not reachable, and "
-                f"two managers are never down at once. {advice}"
+                f"Could not restart the engine of this manager: manager {', '.join(view.peers_down)} is not "
+                f"reachable, and two managers are never down at once. {advice}"
             ),
         )
     return None
@@ -121,15 +122,20 @@ class Restart:
         restart = self._params["state"] == "restarted" and _host.engine_is_active()
         if restart:
             before = self._permitted(before)
-        changed = restart or not before.answers or not _host.unit_is_enabled()
+        config = Config(self._params, self._run)
+        config.validate()
+        changed = bool(restart or config.files or not before.answers or not _host.unit_is_enabled())
         if before.total is not None:
             self.managers = {"total": before.total, "reachable": before.reachable or 0}
         if changed and not check_mode:
             self.touched = True
+            config.write(restart)
             self._apply(restart, before)
         now = self.observe() if changed and not check_mode else before
         return {
             "changed": changed,
+            "files": config.files,
+            "diff": config.diff,
             "version": now.version,
             "managers": self.managers,
             "seconds": round(self._clock.now() - started, 1),
@@ -154,12 +160,11 @@ class Restart:
         view, fine = poll(
             self.observe,
             lambda seen: objection(seen) is None,
-            self._params["peers_timeout"],
+            self._params["timeout"],
             clock=self._clock,
         )
-        if not fine:
-            found = objection(view)
-            assert found is not None
+        found = None if fine else objection(view)
+        if found is not None:
             code, sentence = found
             raise SwarmError(code, sentence, total=view.total, reachable=view.reachable)
         return view

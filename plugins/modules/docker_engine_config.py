@@ -79,121 +79,29 @@ failure:
   sample: {code: bad_daemon_config, details: {}}
 """
 
-import contextlib
-import os
-import re
-import signal
-import tempfile
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.flotilla.swarm.plugins.module_utils import _host
-from ansible_collections.flotilla.swarm.plugins.module_utils._engine import render
+from ansible_collections.flotilla.swarm.plugins.module_utils._config import CONFIG_ARGUMENTS, Config
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-
-
-def read(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read()
-    except FileNotFoundError:
-        return None
-
-
-def stage(text: str, folder: str | None = None) -> str:
-    """A temporary file with the text, readable by root alone."""
-    descriptor, path = tempfile.mkstemp(prefix=".flotilla-", dir=folder)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-        handle.write(text)
-    return path
-
-
-def put(module: AnsibleModule, text: str, path: str, mode: int) -> None:
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    temporary = stage(text, os.path.dirname(path))
-    os.chmod(temporary, mode)
-    module.atomic_move(temporary, path)
-
-
-def validate(module: AnsibleModule, text: str) -> bool:
-    """Have the engine judge a daemon.json; False where there is no engine yet, or one that cannot."""
-    dockerd = next(
-        (path for path in ("/usr/bin/dockerd", "/usr/sbin/dockerd") if os.access(path, os.X_OK)),
-        None,
-    )
-    if dockerd is None or "--validate" not in module.run_command([dockerd, "--help"])[1]:
-        return False
-    path = stage(text)
-    try:
-        code, output, errors = module.run_command([dockerd, "--validate", "--config-file", path])
-    finally:
-        os.unlink(path)
-    if code != 0:
-        lines = [line for line in (errors + output).splitlines() if line.strip()]
-        reason = re.sub(
-            rf"\s*{re.escape(path)}:?\s*", " ", lines[-1] if lines else "no reason given"
-        ).strip()
-        raise SwarmError(
-            "bad_daemon_config",
-            f"Could not use the new {_host.DAEMON_JSON}: dockerd --validate says: {reason.rstrip('.')}. "
-            "The old file is untouched. Correct docker_engine_daemon.",
-        )
-    return True
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    result: dict[str, Any] = {"changed": False, "files": [], "validated": False, "diff": []}
-    before = read(_host.DAEMON_JSON)
-    after = None if params["daemon"] is None else render(params["daemon"])
-    new_daemon = after is not None and after != before
-    writes = {path: text for path, text in params["write"].items() if read(path) != text}
-    removes = [path for path in params["remove"] if os.path.lexists(path)]
-    if after is not None and new_daemon:
-        result["validated"] = validate(module, after)
-        result["diff"] = [
-            {
-                "before_header": _host.DAEMON_JSON,
-                "after_header": _host.DAEMON_JSON,
-                "before": before or "",
-                "after": after,
-            }
-        ]
-    result["files"] = sorted([*([_host.DAEMON_JSON] if new_daemon else []), *writes, *removes])
-    result["changed"] = bool(result["files"])
-    if module.check_mode or not result["changed"]:
-        return result
-
-    pid = _host.engine_pid()
-    if pid is not None and (params["restart"] or params["reload"]):
-        _host.ask_for_restart()
-    if after is not None and new_daemon:
-        # What an earlier, interrupted run kept is the last file that an engine is known to have come up with.
-        # Empty stands for a file that was not there.
-        if (before is not None or pid is not None) and not os.path.exists(
-            _host.PREVIOUS_DAEMON_JSON
-        ):
-            put(module, before or "", _host.PREVIOUS_DAEMON_JSON, 0o600)
-        put(module, after, _host.DAEMON_JSON, 0o644)
-    for path, text in writes.items():
-        # The drop-in may hold the password of a proxy; certificates are public.
-        put(module, text, path, 0o600 if path.endswith(".conf") else 0o644)
-    for path in removes:
-        os.unlink(path)
-    if pid is not None and params["reload"] and not params["restart"]:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGHUP)
-        _host.restart_is_done()
-    return result
+    config = Config(params, module.run_command)
+    result = {"changed": bool(config.files), "files": config.files, "validated": config.validate()}
+    if result["changed"] and not module.check_mode:
+        config.write(params["restart"] or params["reload"])
+        if params["reload"] and not params["restart"]:
+            config.reload()
+    return {**result, "diff": config.diff}
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
-            daemon=dict(type="dict"),
-            write=dict(type="dict", default={}, no_log=True),
-            remove=dict(type="list", elements="path", default=[]),
+            **CONFIG_ARGUMENTS,
             restart=dict(type="bool", default=False),
             reload=dict(type="bool", default=False),
         ),

@@ -13,9 +13,10 @@ description:
   - Starts an engine, or restarts a running one through systemd, and waits until it is back where it was. It answers,
     the host is an active member of its swarm again and, if it is a manager, the managers see it as reachable.
   - A manager is not restarted while another one is not reachable, nor when the managers that remain would be too few
-    for a quorum. Let a play run it on managers with C(throttle=1), and never two of them are down at once.
-  - If the engine does not come up with a C(daemon.json) that M(flotilla.swarm.docker_engine_config) has written, the
-    old file is put back and the module fails.
+    for a quorum. Let a play run it on one manager at a time, and never two of them are down at once.
+  - New configuration is written just before, as M(flotilla.swarm.docker_engine_config) does it, so that no other
+    host is left with settings that an engine has not come up with. If it does not come up with a new C(daemon.json),
+    the old file is put back and the module fails.
 extends_documentation_fragment:
   - flotilla.swarm._attributes
   - flotilla.swarm._attributes.actiongroup_swarm
@@ -23,12 +24,24 @@ attributes:
   check_mode:
     support: full
   diff_mode:
-    support: none
-    details: There is nothing to show but that it is restarted.
+    support: partial
+    details: Of C(daemon.json). Other files may hold credentials and are named only.
   idempotent:
     support: partial
     details: With O(state=restarted) it always restarts.
 options:
+  daemon:
+    description: All that C(daemon.json) shall hold. Not set leaves the file alone.
+    type: dict
+  write:
+    description: Other files to write, the content by path.
+    type: dict
+    default: {}
+  remove:
+    description: Files to remove.
+    type: list
+    elements: path
+    default: []
   state:
     description:
       - With V(started) an engine that does not run is started.
@@ -42,13 +55,11 @@ options:
     type: bool
     default: false
   timeout:
-    description: Seconds until the engine, and the manager, must be back.
+    description:
+      - Seconds until the engine, and the manager, must be back.
+      - Before a manager is restarted, other managers that are not reachable are waited for as long.
     type: int
     default: 120
-  peers_timeout:
-    description: Seconds to wait, before the restart of a manager, for other managers that are not reachable.
-    type: int
-    default: 60
   docker_host:
     description: The unix socket on which the engine listens.
     type: str
@@ -58,13 +69,19 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Restart the managers, one at a time
+- name: Restart the engines of workers, two at a time
   flotilla.swarm.docker_engine_restart:
     state: restarted
-  throttle: 1
+  throttle: 2
 """
 
 RETURN = r"""
+files:
+  description: The configuration files that were, or would be, written or removed.
+  type: list
+  elements: str
+  returned: success
+  sample: [/etc/docker/daemon.json]
 version:
   description: The version of the engine that now runs.
   type: str
@@ -89,6 +106,7 @@ failure:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._config import CONFIG_ARGUMENTS
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._restart import Restart
 
@@ -96,15 +114,15 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._restart import Res
 def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
+            **CONFIG_ARGUMENTS,
             state=dict(type="str", choices=["started", "restarted"], default="started"),
             force=dict(type="bool", default=False),
             timeout=dict(type="int", default=120),
-            peers_timeout=dict(type="int", default=60),
             docker_host=dict(type="str", default="unix:///var/run/docker.sock"),
         ),
         supports_check_mode=True,
     )
-    restart = Restart(module.params, lambda args: module.run_command(args))
+    restart = Restart(module.params, module.run_command)
     try:
         module.exit_json(**restart.run(module.check_mode))
     except SwarmError as error:
