@@ -18,6 +18,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
     Plan,
     make_plan,
     render,
+    render_done,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import preflight
 from ansible_collections.flotilla.swarm.plugins.plugin_utils._inputs import (
@@ -44,8 +45,15 @@ class ActionModule(ActionBase):
                 settings=dict(type="dict", default={}),
                 allow_partial_init=dict(type="bool", default=False),
                 previous=dict(type="dict", default={}),
+                carried_out=dict(type="bool", default=False),
             )
         )
+        if args["carried_out"]:
+            first = args["previous"]["first"]
+            report = render_done(first["steps"], list(task_vars["ansible_play_hosts"]))
+            Display().display(f"\n{report}")
+            result.update({**args["previous"], "changed": False, "report": report})
+            return result
         roles = RoleVariables(self._loader, self._templar, task_vars["hostvars"])
         hosts = self._hosts(roles, args, task_vars)
         plan = make_plan(

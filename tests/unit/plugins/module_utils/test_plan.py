@@ -16,7 +16,12 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._nodes import (
     OWNED_LABEL,
     labels_after,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._plan import Host, make_plan, render
+from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
+    Host,
+    make_plan,
+    render,
+    render_done,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import read_settings
 
 CLUSTER = "9rneu7clusterone"
@@ -349,3 +354,21 @@ def test_labels_of_others_survive_and_ours_converge(
         assert key not in twice
     assert labels_after(twice, {}).keys() == {key for key in foreign if key not in first | second}
     assert OWNED_LABEL not in labels_after(twice, {})
+
+
+def test_what_was_done_and_what_failed_hosts_owe() -> None:
+    plan = make_plan(fresh("m1", "m2", "w1"))
+    text = render_done(plan.steps, ["m1", "m2"])
+    done, owed = text.split("NOT DONE")
+    assert "+ join         m2" in done
+    assert "w1" not in done
+    assert "x join         w1" in owed
+    assert "NOT DONE" not in render_done(plan.steps, ["m1", "m2", "w1"])
+
+
+def test_hosts_with_the_same_engine_work_share_a_line() -> None:
+    work = ({"what": "install docker.io"},)
+    hosts = [host(f"m{i}", said(name=f"m{i}"), engine_steps=work) for i in range(1, 9)]
+    text = render(make_plan(hosts))
+    assert text.count("install docker.io") == 1
+    assert "m1 m2 m3 m4 m5 m6 and 2 more" in text
