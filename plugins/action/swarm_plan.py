@@ -163,6 +163,7 @@ def _as_data(plan: Plan) -> dict[str, Any]:
         "join_workers": plan.join_workers,
         "nodes": plan.nodes,
         "settings": plan.settings,
-        "unreachable": plan.unreachable,
+        # Not `unreachable`: a result with that key makes Ansible give up on the host.
+        "no_answer": plan.unreachable,
         "unlisted": plan.unlisted,
     }

@@ -355,8 +355,14 @@ def _find_cluster(plan: Plan, hosts: list[Host], alive: list[str] | None) -> Non
 def _no_quorum(hosts: list[Host], members: list[Host]) -> str:
     managers = [host for host in members if host.swarm.get("role") == "manager"]
     away = [host.name for host in hosts if host.observed is None]
+    names = ", ".join(host.name for host in members)
+    unasked = [host.name for host in hosts if host.role == "manager" and host.observed is None]
+    if not managers and unasked:
+        return (
+            f"{names} {'is' if len(members) == 1 else 'are'} in a swarm, and no listed manager was asked about it"
+            f" ({', '.join(unasked)}): bring one back, or take one into --limit, and run again"
+        )
     if not managers:
-        names = ", ".join(host.name for host in members)
         peers = sorted(
             {peer["addr"] for host in members for peer in host.swarm.get("remote_managers") or []}
         )
@@ -425,6 +431,12 @@ def _plan_membership(
             why="not in the swarm",
             note=note,
         )
+    for host in hosts:
+        if host.state == "pending":
+            # The run before ended while this host was joining; its engine goes on by itself.
+            joining = plan.join_managers if host.role == "manager" else plan.join_workers
+            joining.append(host.name)
+            plan.add("join", host.name, f"{host.role}, is joining already: wait for it", why="pending")
     for host in newcomers:
         if host.role == "worker":
             plan.join_workers.append(host.name)

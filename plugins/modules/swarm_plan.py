@@ -145,7 +145,7 @@ settings:
   type: list
   elements: dict
   returned: always
-unreachable:
+no_answer:
   description: The hosts that did not answer.
   type: list
   elements: str

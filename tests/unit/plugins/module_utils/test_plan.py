@@ -168,6 +168,18 @@ def test_workers_whose_managers_are_not_listed_stop_the_run() -> None:
     assert "no listed host is a manager" in refusal
 
 
+def test_a_limit_without_a_manager_says_so() -> None:
+    hosts = [host("m1"), host("w1", said("active", "w1", "worker"))]
+    (refusal,) = make_plan(hosts).refusals
+    assert "take one into --limit" in refusal
+
+
+def test_a_host_that_was_left_while_joining_is_waited_for() -> None:
+    hosts = [*running(["m1"], ["w2"])[:1], host("w2", said("pending", "w2", "worker"))]
+    plan = make_plan(hosts)
+    assert plan.join_workers == ["w2"]
+
+
 @pytest.mark.parametrize(
     ("state", "words"), [("locked", "docker swarm unlock"), ("error", "error state")]
 )
