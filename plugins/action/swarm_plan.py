@@ -77,8 +77,11 @@ class ActionModule(ActionBase):
             Display().display(f"\n{report}")
         if plan.refusals:
             result["failed"] = True
-            result["failure"] = {"code": "refused", "details": {"refusals": plan.refusals}}
-            result["msg"] = "Nothing was changed: " + "; ".join(plan.refusals) + "."
+            result["failure"] = {"code": "refused", "details": {}}
+            # It has just been printed, and Ansible prints all of a failed result.
+            result["report"] = result["first"]["report"] = ""
+            so_far = "The run stops here" if args["previous"] else "Nothing was changed"
+            result["msg"] = f"{so_far}: {'; '.join(plan.refusals)}."
         return result
 
     def _hosts(

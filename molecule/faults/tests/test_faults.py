@@ -248,6 +248,7 @@ def test_ssh_that_dies_in_the_middle_of_a_run() -> None:
             ["docker", "exec", f"{PREFIX}-w2", "systemctl", "start", "ssh"], check=True, timeout=60
         )
         assert "Traceback (most recent call last)" not in text
+        assert "no answer from w2" in text
         ghosts_removed()
 
 
@@ -262,7 +263,7 @@ def test_a_locked_manager_stops_the_run_and_is_unlocked() -> None:
         assert "m3 is locked" in run.text
         assert run.changed == 0
         wrong = module("m3", "swarm_member", state="unlocked", unlock_key="SWMKEY-1-" + "A" * 43)
-        assert wrong["failed"]
+        assert "failure" in wrong
         unlocked = module("m3", "swarm_member", state="unlocked", unlock_key=key)
         assert unlocked["changed"]
         assert unlocked["member"]["state"] == "active"
