@@ -20,7 +20,7 @@ short_description: Say which task takes long
 description: Prints the name of a task that runs for more than a few seconds, and again now and then.
 """
 
-FIRST, THEN = 3.0, 15.0
+FIRST, THEN = 5.0, 15.0
 
 
 class CallbackModule(CallbackBase):
