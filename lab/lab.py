@@ -909,8 +909,10 @@ def main(argv: Sequence[str]) -> int:
             say(str(read_lab().subnet))
         elif command == "inventory":
             lab = read_lab()
-            write_inventory(lab)
-            say(str(inventory_dir(lab)))
+            where = inventory_dir(lab)
+            if where.is_relative_to(lab.state):
+                write_inventory(lab)
+            say(str(where))
         else:
             say((__doc__ or "").strip())
             return 2
