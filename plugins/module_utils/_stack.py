@@ -192,10 +192,11 @@ def interpolate(text: str, environment: dict[str, str]) -> str:
         if name is None:
             return "$"
         known = environment.get(name)
+        given = str(match.group(4) or "")
         if known or (known is not None and not operator.startswith(":")):
-            return match.group(4) if operator.endswith("+") else known
+            return given if operator.endswith("+") else known
         if operator.endswith("-"):
-            return match.group(4)
+            return given
         return match.group(0) if operator.endswith("?") else ""
 
     return _VARIABLE.sub(value, text)
@@ -267,8 +268,8 @@ def file_references(documents: list[dict[str, Any]], environment: dict[str, str]
         services = document.get("services")
         for service in services.values() if isinstance(services, dict) else ():
             listed = service.get("env_file") if isinstance(service, dict) else None
-            for entry in listed if isinstance(listed, list) else [listed]:
-                path = entry.get("path") if isinstance(entry, dict) else entry
+            for item in listed if isinstance(listed, list) else [listed]:
+                path = item.get("path") if isinstance(item, dict) else item
                 if path:
                     found.add(str(path))
     paths = {interpolate(path, environment) for path in found}
@@ -296,7 +297,7 @@ _ZERO_COUNTS = {"replicas", "delay", "window", "stop_grace_period", "init", "swa
 _USER_MAPS = {"labels", "container_labels", "env", "options", "driver_opts", "sysctls"}
 # Lists whose order says nothing.
 _SETS = {"ports", "networks"}
-_RENAMED = {"args": "command", "command": "entrypoint", "groups": "group_add"}
+_RENAMED = {"Args": "Command", "Command": "Entrypoint", "Groups": "GroupAdd"}
 
 
 _COMPOSE_WORDS = {"NanoCPUs": "cpus", "MemoryBytes": "memory"}
@@ -330,7 +331,7 @@ def _comparable(spec: dict[str, Any], network_names: dict[str, str]) -> dict[str
         for u in container.pop("Ulimits", None) or []
     }
     for name, value in container.items():
-        result[_RENAMED.get(_snake(name), name)] = value
+        result[_RENAMED.get(name, name)] = value
     networks = template.pop("Networks", None) or spec.get("Networks") or []
     result["Networks"] = sorted(_attachment(n, network_names) for n in networks)
     result.update(template)
@@ -341,7 +342,7 @@ def _comparable(spec: dict[str, Any], network_names: dict[str, str]) -> dict[str
 
 
 def _mode(mode: dict[str, Any]) -> dict[str, Any]:
-    name = next((key for key in mode if mode[key] is not None), "Replicated")
+    name: str = next((key for key in mode if mode[key] is not None), "Replicated")
     settings = dict(mode.get(name) or {})
     if name == "Replicated":
         replicas = settings.get("Replicas")
