@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # What a person would type to get the same cluster as playbooks/site.yml: the yardstick of cold_5_hosts.
 # Hosts in parallel over shared ssh connections; every step waits for what the next one needs.
 #   by_hand.sh STATE STACK_FILE MANAGER... -- WORKER...      (each NAME=ADDRESS=ZONE)

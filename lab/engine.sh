@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # The Docker engine of this machine.
 #   engine.sh up      if none answers: install it with our own role, and start it
 #   engine.sh down    take away what `up` brought, unless somebody else uses it by now

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, the Flotilla authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -258,7 +257,7 @@ def free_subnet() -> str:
         ipaddress.ip_network(text, strict=False)
         for text in re.findall(r"\d+\.\d+\.\d+\.\d+/\d+", taken)
     ]
-    first = int(ipaddress.IPv4Address(DEFAULT_SUBNET.split("/")[0]))
+    first = int(ipaddress.IPv4Address(DEFAULT_SUBNET.partition("/")[0]))
     for step in range(1, 120):
         candidate = ipaddress.IPv4Network((first + 256 * step, 24))
         if not any(candidate.overlaps(network) for network in used if network.prefixlen):

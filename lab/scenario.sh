@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # shellcheck disable=SC2034  # what is set here is for lab.py and molecule
 # Runs one Molecule scenario on a fresh lab of its own and removes that lab afterwards, also on failure.
 #   scenario.sh NAME [molecule test options]

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # All checks, one after the other, each with its own log: what `make test` and .ci/run call.
 #   all.sh [CHECK ...]    lint, unit, or the name of a scenario; without arguments, all
 #

@@ -237,12 +237,13 @@ for check in "${CHECKS[@]}"; do
 done
 wait
 
-failed=0
+passed=0 failed=0
 printf '\n%-14s %-7s %5s\n' check result s
 for check in "${CHECKS[@]}"; do
   [ -e "$LOGS/$check.result" ] || continue
   read -r rc seconds <"$LOGS/$check.result"
-  if [ "$rc" = 0 ]; then result=ok; else result=FAILED failed=$((failed + 1)); fi
+  if [ "$rc" = 0 ]; then result=ok passed=$((passed + 1)); else result=FAILED failed=$((failed + 1)); fi
   printf '%-14s %-7s %5d\n' "$check" "$result" "$seconds"
 done
-[ "$failed" = 0 ] || { printf '\n%d failed\n' "$failed"; exit 1; }
+printf '\nlint: %d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" = 0 ]

@@ -121,8 +121,8 @@ class ActionModule(ActionBase):
             host,
             engine_steps=tuple(engine["steps"]),
             engine_venv=variables.get("docker_engine_sdk") == "venv",
-            refusals=tuple([*engine["refusals"], *found["failures"]]),
-            remarks=tuple([*engine["notes"], *found["warnings"]]),
+            refusals=(*engine["refusals"], *found["failures"]),
+            remarks=(*engine["notes"], *found["warnings"]),
         )
 
     @staticmethod

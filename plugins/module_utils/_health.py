@@ -87,7 +87,7 @@ def service_rows(picture: Picture) -> list[dict[str, Any]]:
             "wanted": None,
             "image": str(
                 dig(service, "Spec", "TaskTemplate", "ContainerSpec", "Image") or ""
-            ).split("@")[0],
+            ).partition("@")[0],
             "update": dig(service, "UpdateStatus", "State"),
             "trouble": _trouble(mine),
         }

@@ -572,7 +572,9 @@ def render(plan: Plan, title: str = "PLAN") -> str:
     texts = max([len(row["text"]) for row in rows if row.get("note")] + [0])
     for row in rows:
         text = f"{row['text']:<{texts}}   {row['note']}" if row.get("note") else row["text"]
-        lines.append(f"  {_MARKS[row['action']]} {row['action']:<13}{row['host']:<{width}}   {text}")
+        lines.append(
+            f"  {_MARKS[row['action']]} {row['action']:<13}{row['host']:<{width}}   {text}"
+        )
     for name in plan.unreachable:
         lines.append(f"  ! {'unreachable':<13}{name:<{width}}   no answer: left as it is")
     for name in plan.unlisted:

@@ -163,9 +163,8 @@ class Restart:
             self._params["timeout"],
             clock=self._clock,
         )
-        if not fine:
-            found = objection(view)
-            assert found is not None
+        found = None if fine else objection(view)
+        if found is not None:
             code, sentence = found
             raise SwarmError(code, sentence, total=view.total, reachable=view.reachable)
         return view

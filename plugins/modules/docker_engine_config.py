@@ -89,7 +89,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._errors import Swar
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    config = Config(params, lambda args: module.run_command(args))
+    config = Config(params, module.run_command)
     result = {"changed": bool(config.files), "files": config.files, "validated": config.validate()}
     if result["changed"] and not module.check_mode:
         config.write(params["restart"] or params["reload"])

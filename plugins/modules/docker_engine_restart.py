@@ -122,7 +122,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    restart = Restart(module.params, lambda args: module.run_command(args))
+    restart = Restart(module.params, module.run_command)
     try:
         module.exit_json(**restart.run(module.check_mode))
     except SwarmError as error:
