@@ -405,7 +405,7 @@ def _leaves(value: Any, path: str, users_own: bool) -> Iterator[tuple[str, Any]]
             own = users_own or path in ("mounts", "secrets", "configs", "ulimits")
             name = str(key) if own else _snake(str(key))
             inner = f"{path}.{name}" if path else name
-            yield from _leaves(item, inner, name in _USER_MAPS and not own)
+            yield from _leaves(item, inner, users_own or (name in _USER_MAPS and not own))
         return
     last = path.rpartition(".")[2]
     if isinstance(value, list):

@@ -148,7 +148,9 @@ def test_a_large_body_and_one_in_pieces(engine: str, manager: Any) -> None:
     with proxy(engine) as (path, run):
         assert ask(path, "POST", "/v1.41/configs/create", body=body)[0] == 201
         pieces = iter([body[:1000], body[1000:]])
-        status, answer = ask(path, "POST", "/v1.41/secrets/create", body=pieces, encode_chunked=True)
+        status, answer = ask(
+            path, "POST", "/v1.41/secrets/create", body=pieces, encode_chunked=True
+        )
         assert status == 201
         invented = json.loads(answer)["ID"]
         # It is there for whoever asks this proxy, by either name, and for nobody else.
@@ -163,7 +165,9 @@ def test_a_large_body_and_one_in_pieces(engine: str, manager: Any) -> None:
     assert objects(manager) == before
 
 
-def test_the_cli_of_this_machine_plans_without_a_write(engine: str, manager: Any, tmp_path: Path) -> None:
+def test_the_cli_of_this_machine_plans_without_a_write(
+    engine: str, manager: Any, tmp_path: Path
+) -> None:
     before = objects(manager)
     (tmp_path / "s").write_text("x")
     (tmp_path / "c").write_text("y")
