@@ -331,7 +331,7 @@ def _comparable(spec: dict[str, Any], network_names: dict[str, str]) -> dict[str
         for u in container.pop("Ulimits", None) or []
     }
     for name, value in container.items():
-        result[_RENAMED.get(name, name)] = value
+        result[_RENAMED.get(str(name), str(name))] = value
     networks = template.pop("Networks", None) or spec.get("Networks") or []
     result["Networks"] = sorted(_attachment(n, network_names) for n in networks)
     result.update(template)

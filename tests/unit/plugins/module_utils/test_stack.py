@@ -317,7 +317,7 @@ def test_services_that_are_no_longer_asked_for() -> None:
 
 
 def test_the_outline_lists_what_the_plan_of_a_first_deploy_lists() -> None:
-    documents = [
+    documents: list[dict[str, Any]] = [
         {
             "services": {
                 "web": {
