@@ -716,7 +716,7 @@ def judge(
     state, cause, reason, node = WAITING, None, "", None
     if written and update.startswith("rollback"):
         cause, reason, node = "rolled_back", _said(status, trouble), _node_of(trouble, names)
-        state = FAILED
+        state = WAITING if update == "rollback_started" else FAILED
     elif ready_made and update not in ("updating", "rollback_started"):
         state = CONVERGED
     elif update in ("paused", "rollback_paused"):

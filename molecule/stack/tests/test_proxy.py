@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import testinfra
@@ -120,13 +121,13 @@ def test_reads_are_those_of_the_engine(engine: str) -> None:
 def test_events_stream(engine: str, manager: Any) -> None:
     with proxy(engine) as (path, _run):
         connection = Connection(path)
-        connection.request("GET", "/events")
+        connection.request("GET", "/events?filters=" + quote('{"type":["volume"]}'))
         answer = connection.getresponse()
         threading.Timer(0.5, lambda: manager.run("docker volume create proxied")).start()
         event = json.loads(answer.readline())
         connection.close()
     manager.check_output("docker volume rm proxied")
-    assert event["Type"] == "volume"
+    assert (event["Type"], event["Action"]) == ("volume", "create")
 
 
 def test_nothing_else_is_let_through(engine: str) -> None:

@@ -509,7 +509,9 @@ def test_an_update_is_over_when_the_engine_says_so() -> None:
 def test_a_rollback_is_a_failure_of_the_run_that_caused_it(update: str) -> None:
     broken = task(3, "failed", "shutdown", err="task: non-zero exit (4)", node="n2")
     found = verdict([task(1), task(2), broken], old=("t3",), update=update)
-    assert (found.state, found.cause, found.node) == (FAILED, "rolled_back", "w1")
+    # A run that ended before the engine has would leave the next one a swarm in motion.
+    assert found.state == (WAITING if update == "rollback_started" else FAILED)
+    assert (found.cause, found.node) == ("rolled_back", "w1")
     assert "because of task t1" in found.reason
     assert "exit (4)" in found.reason
 
