@@ -687,12 +687,13 @@ def judge(
     tasks: list[dict[str, Any]],
     current_ids: set[str],
     nodes: list[dict[str, Any]],
-    written: bool,
+    overruled: bool = False,
 ) -> Verdict:
     """A verdict from the tasks of the spec that the service has now, on nodes that are ready.
 
-    `current_ids` are the tasks that the engine itself holds for up to date. `written` says that this run
-    wrote the service: a rollback found then is a failure, and an old one is history.
+    `current_ids` are the tasks that the engine itself holds for up to date. `overruled` says that the
+    service does not have the spec that this run wrote. The update status alone does not tell: after a
+    rollback, engine 26.1 says `completed` when it has replaced the last task.
     """
     names = {str(n.get("ID")): _hostname(n) for n in nodes}
     ready = {str(n.get("ID")) for n in nodes if (n.get("Status") or {}).get("State") == "ready"}
@@ -709,15 +710,15 @@ def judge(
 
     status = service.get("UpdateStatus") or {}
     update = str(status.get("State") or "")
-    ready_made = len(counted) == desired and not stale
     # After a rollback the tasks that failed are no longer those of the spec that the service has.
-    suspects = own if update.startswith("rollback") else current
-    trouble = _trouble(suspects, current, lost, ready)
+    trouble = _trouble(own if overruled else current, current, lost, ready)
     state, cause, reason, node = WAITING, None, "", None
-    if written and update.startswith("rollback"):
+    if overruled:
         cause, reason, node = "rolled_back", _said(status, trouble), _node_of(trouble, names)
+        if not update.startswith("rollback") and service.get("PreviousSpec"):
+            cause, reason, node = "overwritten", "somebody else has written the service since", None
         state = WAITING if update == "rollback_started" else FAILED
-    elif ready_made and update not in ("updating", "rollback_started"):
+    elif len(counted) == desired and not stale and update not in ("updating", "rollback_started"):
         state = CONVERGED
     elif update in ("paused", "rollback_paused"):
         cause, reason, node = "paused", _said(status, trouble), _node_of(trouble, names)

@@ -444,10 +444,10 @@ def task(
 
 
 def verdict(
-    tasks: list[dict[str, Any]], old: tuple[str, ...] = (), written: bool = True, **kwargs: Any
+    tasks: list[dict[str, Any]], old: tuple[str, ...] = (), overruled: bool = False, **kwargs: Any
 ) -> Verdict:
     current = {t["ID"] for t in tasks} - set(old)
-    return judge(service(**kwargs), tasks, current, NODES, written)
+    return judge(service(**kwargs), tasks, current, NODES, overruled)
 
 
 def test_all_tasks_run() -> None:
@@ -508,7 +508,7 @@ def test_an_update_is_over_when_the_engine_says_so() -> None:
 @pytest.mark.parametrize("update", ["rollback_started", "rollback_completed", "rollback_paused"])
 def test_a_rollback_is_a_failure_of_the_run_that_caused_it(update: str) -> None:
     broken = task(3, "failed", "shutdown", err="task: non-zero exit (4)", node="n2")
-    found = verdict([task(1), task(2), broken], old=("t3",), update=update)
+    found = verdict([task(1), task(2), broken], old=("t3",), update=update, overruled=True)
     # A run that ended before the engine has would leave the next one a swarm in motion.
     assert found.state == (WAITING if update == "rollback_started" else FAILED)
     assert (found.cause, found.node) == ("rolled_back", "w1")
@@ -517,13 +517,23 @@ def test_a_rollback_is_a_failure_of_the_run_that_caused_it(update: str) -> None:
 
 
 def test_an_old_rollback_is_history() -> None:
-    found = verdict([task(1), task(2)], written=False, update="rollback_completed")
+    found = verdict([task(1), task(2)], update="rollback_completed")
     assert found.state == CONVERGED
+
+
+def test_a_spec_that_is_not_the_one_that_was_written_never_counts() -> None:
+    found = service(update="completed")
+    tasks = [task(1), task(2)]
+    ids = {"t1", "t2"}
+    assert judge(found, tasks, ids, NODES, overruled=True).cause == "rolled_back"
+    found["PreviousSpec"] = found["Spec"]
+    verdict = judge(found, tasks, ids, NODES, overruled=True)
+    assert (verdict.state, verdict.cause) == (FAILED, "overwritten")
 
 
 def test_a_paused_update_does_not_go_on_by_itself() -> None:
     assert verdict([task(1)], update="paused").cause == "paused"
-    assert verdict([task(1)], update="paused", written=False).state == FAILED
+    assert verdict([task(1)], update="paused").state == FAILED
 
 
 def test_zero_replicas() -> None:
@@ -584,11 +594,11 @@ def sick(draw: st.DrawFn, document: Any) -> Any:
     st.booleans(),
 )
 def test_no_document_breaks_the_verdict(
-    found: Any, tasks: list[Any], nodes: list[Any], written: bool
+    found: Any, tasks: list[Any], nodes: list[Any], overruled: bool
 ) -> None:
     tasks, nodes = [t for t in tasks if t], [n for n in nodes if n]
     ids = {str(t.get("ID")) for t in tasks}
-    assert judge(found or {}, tasks, ids, nodes, written).state in (CONVERGED, WAITING, FAILED)
+    assert judge(found or {}, tasks, ids, nodes, overruled).state in (CONVERGED, WAITING, FAILED)
 
 
 @pytest.mark.parametrize(
