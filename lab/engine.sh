@@ -28,11 +28,17 @@ up() {
     command -v apt-get > /dev/null || fail "no Docker engine answers, and this is neither Debian nor Ubuntu: install and start Docker."
 
     mkdir -p "$notes"
-    if [ ! -e "$notes/packages" ]; then
-        for path in /etc/docker /var/lib/docker /var/lib/containerd /etc/containerd; do [ -e "$path" ] || echo "$path"; done > "$notes/paths"
+    # An engine that is installed and stopped is only started: its settings are somebody else's.
+    if ! command -v dockerd > /dev/null; then
+        # What is not there before goes again with the engine.
+        for path in /etc/docker /etc/containerd /var/lib/docker /var/lib/containerd /run/docker /run/docker.sock /run/containerd; do
+            [ -e "$path" ] || echo "$path"
+        done > "$notes/paths"
+        [ -e /sys/class/net/docker0 ] || touch "$notes/docker0"
         before=$(packages)
         say "none answers: installing it with our role docker_engine"
-        ansible-playbook -i localhost, lab/engine.yml
+        ANSIBLE_DISPLAY_OK_HOSTS=no ANSIBLE_CALLBACK_PLUGINS=$PWD/lab/callback_plugins \
+            ANSIBLE_CALLBACKS_ENABLED=lab_progress ansible-playbook -i localhost, lab/engine.yml
         after=$(packages)
         comm -13 <(echo "$before") <(echo "$after") > "$notes/packages"
     fi
@@ -42,6 +48,7 @@ up() {
 
 start() {
     if [ -d /run/systemd/system ]; then
+        touch "$notes/service"
         systemctl start docker.service || fail "the service docker does not start: see journalctl -u docker."
     else
         say "PID 1 is not systemd: starting dockerd in the background, its log is $notes/dockerd.log"
@@ -62,29 +69,34 @@ stop() {
         if [ "$(start_time "$pid")" = "$started" ]; then
             kill "$pid"
             for _try in $(seq 60); do
-                [ -e "/proc/$pid" ] || break
+                [ -e "/proc/$pid/exe" ] || break
                 sleep 0.25
             done
             say "stopped the dockerd that was started here (pid $pid)"
         fi
         rm -f "$notes/dockerd"
-    else
+    elif [ -e "$notes/packages" ] || [ -e "$notes/service" ]; then
         systemctl stop docker.socket docker.service containerd.service 2> /dev/null || true
     fi
 }
 
 down() {
-    [ -e "$notes/packages" ] || return 0
+    [ -d "$notes" ] || return 0
     [ "$(id -u)" -eq 0 ] || fail "only root can remove the engine that was installed here: run make clean as root."
     if answers && [ -n "$(docker ps -aq)$(docker image ls -q)$(docker volume ls -q)" ]; then
         say "kept the engine that was installed here: it has containers, images or volumes that are not of a lab"
         return
     fi
     stop
+    if [ ! -e "$notes/packages" ]; then
+        rm -rf "$notes"
+        return
+    fi
     say "removing $(xargs < "$notes/packages")"
     # shellcheck disable=SC2046
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y purge $(cat "$notes/packages") > /dev/null
     while read -r path; do rm -rf "$path"; done < "$notes/paths"
+    [ ! -e "$notes/docker0" ] || ip link delete docker0 2> /dev/null || true
     rm -rf "$notes"
 }
 

@@ -37,7 +37,7 @@ install() {
     # shellcheck disable=SC2086
     $root apt-get -qq update || say "apt-get update failed; trying with the lists that are there"
     # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive $root apt-get -qq -y --no-install-recommends install "$@" > /dev/null \
+    DEBIAN_FRONTEND=noninteractive $root apt-get -qq -y --no-install-recommends install "$@" > /dev/null 2>&1 \
         || fail "apt-get could not install $*: install them by hand."
 }
 
