@@ -534,6 +534,20 @@ def labelled(kind: str, prefix: str) -> list[str]:
     return docker(*listing, "--filter", f"label={LABEL}={prefix}").split()
 
 
+def refuse_foreign(prefix: str) -> None:
+    """Two checkouts on one machine must not take each other's hosts for their own."""
+    for kind, command in (("container", ("ps", "-a")), ("network", ("network", "ls"))):
+        owners = docker(
+            *command, "--filter", f"label={LABEL}={prefix}", "--format", f'{{{{.Label "{LABEL}.of"}}}}'
+        )  # fmt: skip
+        for owner in owners.splitlines():
+            if owner != str(TOP):
+                raise LabError(
+                    f"The lab {prefix} has a {kind} of the checkout {owner or '(unknown)'}:"
+                    " choose another LAB_PREFIX, or remove it from there."
+                )
+
+
 def own(lab: Lab) -> tuple[str, ...]:
     return ("--label", f"{LABEL}={lab.prefix}", "--label", f"{LABEL}.of={TOP}")
 
@@ -643,6 +657,7 @@ def port_answers(address: str) -> bool:
 
 def up(lab: Lab) -> None:
     check()
+    refuse_foreign(lab.prefix)
     tags = {host.name: build_image(lab.suite, lab.image) for host in lab.hosts}
     hosts = list(lab.hosts)
     if lab.registry:
@@ -713,6 +728,7 @@ def void(_value: object) -> None:
 
 
 def down(prefix: str) -> None:
+    refuse_foreign(prefix)
     containers, networks = labelled("container", prefix), labelled("network", prefix)
     close_connections(prefix)
     if containers:
@@ -893,8 +909,10 @@ def main(argv: Sequence[str]) -> int:
             say(str(read_lab().subnet))
         elif command == "inventory":
             lab = read_lab()
-            write_inventory(lab)
-            say(str(inventory_dir(lab)))
+            where = inventory_dir(lab)
+            if where.is_relative_to(lab.state):
+                write_inventory(lab)
+            say(str(where))
         else:
             say((__doc__ or "").strip())
             return 2

@@ -21,10 +21,12 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import preflight
 from ansible_collections.flotilla.swarm.plugins.plugin_utils._inputs import (
+    PLANNED,
     HostVariables,
     RoleVariables,
 )
 
+# How the variables of our roles begin: a name like one of them that is none is a slip of the pen.
 OURS = ("swarm_", "docker_engine_")
 
 
@@ -98,7 +100,7 @@ class ActionModule(ActionBase):
         mistakes = []
         try:
             host = replace(host, inputs=variables.inputs("swarm"))
-            for role in ("swarm", "docker_engine"):
+            for role in PLANNED:
                 mistakes += variables.problems(role, variables.inputs(role))
         except AnsibleError as error:
             mistakes.append(f"a variable cannot be read: {error}")

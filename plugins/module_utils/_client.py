@@ -47,13 +47,13 @@ _ENGINE_SAYS = (
     ("already part of a swarm", "already_in_swarm"),
 )
 
-_ADVICE = {
-    "not_manager": "Run it on a manager of the swarm.",
-    "not_in_swarm": "Run it on a manager of the swarm.",
-    "locked": "Unlock the swarm on that host first (docker swarm unlock).",
-    "no_quorum": "Bring managers back until more than half of them answer.",
-    "out_of_sequence": "Somebody else changed it at the same time: run again.",
-    "engine_unreachable": "Check that the engine runs there and that this user may reach its socket.",
+# The same in our words, with what to do. The engine's own run to four sentences of advice for its CLI.
+_MEANING = {
+    "not_manager": "this host is not a manager; run it on a manager of the swarm",
+    "not_in_swarm": "this host is in no swarm; run it on a manager of the swarm",
+    "locked": "its swarm is locked; unlock it on that host first (docker swarm unlock)",
+    "no_quorum": "the swarm has lost its quorum; bring managers back until more than half of them answer",
+    "out_of_sequence": "somebody else changed it at the same time (update out of sequence); run again",
 }
 
 
@@ -67,15 +67,15 @@ def code_of(text: str, status: int | None = None) -> str:
 
 def _failed(attempt: str, text: str, status: int | None = None) -> SwarmError:
     code = code_of(text, status)
-    advice = _ADVICE.get(code)
-    sentence = f"Could not {attempt}: the engine says: {text.strip().rstrip('.')}."
-    return SwarmError(code, f"{sentence} {advice}" if advice else sentence, status=status)
+    reason = _MEANING.get(code) or f"the engine says: {text.strip().rstrip('.')}"
+    return SwarmError(code, f"Could not {attempt}: {reason}.", status=status, engine=text.strip())
 
 
 def _unreachable(attempt: str, where: str, error: object) -> SwarmError:
     return SwarmError(
         "engine_unreachable",
-        f"Could not {attempt}: no engine answers at {where} ({error}). {_ADVICE['engine_unreachable']}",
+        f"Could not {attempt}: no engine answers at {where} ({error}); check that it runs there and that this user"
+        " may reach its socket.",
     )
 
 

@@ -17,6 +17,8 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+# The roles of which the plan reads and checks the variables, in the order in which they run.
+PLANNED = ("swarm", "docker_engine", "swarm_stack")
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
@@ -35,10 +37,10 @@ class RoleVariables:
     def of(self, host: str) -> HostVariables:
         """The variables of a host, with the defaults of our roles below them."""
         merged: dict[str, Any] = {}
-        for role in ("swarm", "docker_engine"):
+        for role in PLANNED:
             merged.update(self._defaults(role))
         merged.update(self._hostvars.raw_get(host))
-        for role in ("swarm", "docker_engine"):
+        for role in PLANNED:
             merged.update(self._read(role, "vars"))
         return HostVariables(
             self, merged, self._templar.copy_with_new_env(available_variables=merged)

@@ -1,0 +1,194 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The cluster that site.yml made, seen from outside, and the modules on it, each step four ways."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from drive import (
+    HEALTH,
+    HOSTS,
+    assert_whole,
+    cluster_ids,
+    module,
+    nodes,
+    play,
+    site,
+    ssh,
+)
+
+HISTORY = "task_history_retention_limit"
+
+
+def spec() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(ssh("m2", "curl -s --unix-socket /run/docker.sock http://d/swarm"))["Spec"]
+    return found
+
+
+def test_one_swarm_of_all_hosts() -> None:
+    assert_whole()
+    assert len(cluster_ids()) == 1
+
+
+def test_nodes_carry_the_zone_and_who_owns_it() -> None:
+    found = nodes()
+    assert found["m2"]["Spec"]["Labels"] == {
+        "zone": "b",
+        "tier": "control",
+        "flotilla.swarm.labels": "tier,zone",
+    }
+
+
+def test_nothing_is_left_on_the_hosts() -> None:
+    for host in HOSTS:
+        assert ssh(host, "ls -A /root/.ansible/tmp 2>/dev/null || true") == ""
+
+
+def test_a_setting_changes_alone() -> None:
+    """The incumbent's module turned autolock off and history to 0 by changing one other setting."""
+    module("m1", "swarm_settings", task_history_retention_limit=5)
+    first = module(
+        "m1",
+        "swarm_settings",
+        autolock_managers=True,
+        node_cert_expiry="30d",
+        task_history_retention_limit=10,
+        labels={"env": "prod"},
+    )
+    assert first["changed"]
+    before = spec()
+    assert before["EncryptionConfig"]["AutoLockManagers"] is True
+
+    planned = module("m3", "swarm_settings", "--check", election_tick=5)
+    assert planned["steps"] == [{"setting": "election_tick", "before": 10, "after": 5}]
+    assert spec() == before
+
+    done = module("m3", "swarm_settings", election_tick=5)
+    assert done["changed"]
+    assert done["steps"] == planned["steps"]
+    before["Raft"]["ElectionTick"] = 5
+    assert spec() == before
+
+    assert not module("m3", "swarm_settings", election_tick=5)["changed"]
+    assert not module("m3", "swarm_settings", "--check", election_tick=5)["changed"]
+    module("m1", "swarm_settings", autolock_managers=False, election_tick=10, labels={"env": None})
+
+
+def test_settings_need_a_manager_and_sense() -> None:
+    refused = module("w1", "swarm_settings", election_tick=5)
+    assert refused["failure"]["code"] == "not_manager"
+    assert "run it on a manager" in refused["msg"]
+    bad = module("m1", "swarm_settings", node_cert_expiry="soon")
+    assert bad["failure"]["code"] == "bad_setting"
+    assert refused.keys() - {"failure", "msg", "failed"} <= module("m1", "swarm_settings").keys()
+
+
+def test_labels_and_availability_four_ways() -> None:
+    node_id = ssh("w2", "docker info --format '{{.Swarm.NodeID}}'").strip()
+    ssh("m1", f"docker node update --availability active --label-add foreign=stays {node_id}")
+    wanted: dict[str, Any] = {
+        "nodes": [{"name": "w2", "node_id": node_id, "labels": {"zone": "b", "disk": "", "n": 1}}]
+    }
+    planned = module("m1", "swarm_nodes", "--check", **wanted)
+    assert planned["changed"]
+    assert "disk" not in nodes()["w2"]["Spec"]["Labels"]
+    done = module("m1", "swarm_nodes", **wanted)
+    assert done["steps"] == planned["steps"]
+    labels = nodes()["w2"]["Spec"]["Labels"]
+    assert labels["disk"] == ""
+    assert labels["n"] == "1"
+    assert labels["foreign"] == "stays"
+    assert not module("m1", "swarm_nodes", **wanted)["changed"]
+    assert not module("m1", "swarm_nodes", "--check", **wanted)["changed"]
+
+    wanted["nodes"][0].update(labels={"zone": "b"}, availability="drain")
+    assert [step["action"] for step in module("m1", "swarm_nodes", **wanted)["steps"]] == [
+        "labels",
+        "availability",
+    ]
+    after = nodes()["w2"]["Spec"]
+    assert after["Availability"] == "drain"
+    assert set(after["Labels"]) == {"zone", "foreign", "flotilla.swarm.labels"}
+
+
+def test_what_an_operator_set_by_hand_stays_until_it_is_asked_for() -> None:
+    site()
+    ssh("m1", "docker node update --availability drain w2")
+    assert site().plan == []
+    assert nodes()["w2"]["Spec"]["Availability"] == "drain"
+    run = site(swarm_availability="active")
+    assert run.plan == ["~ availability w2   drain -> active"]
+    assert nodes()["w2"]["Spec"]["Availability"] == "active"
+    ssh("m1", "docker node update --label-rm foreign w2")
+
+
+def test_a_node_that_is_not_there_is_named() -> None:
+    result = module(
+        "m1", "swarm_nodes", nodes=[{"name": "ghost", "node_id": "nosuchnode"}], wait_timeout=1
+    )
+    assert result["failure"] == {"code": "not_ready", "details": {"nodes": ["ghost"]}}
+
+
+def test_a_member_is_left_alone_and_a_manager_does_not_just_leave() -> None:
+    for state in ("initialized", "joined"):
+        assert not module("m1", "swarm_member", state=state)["changed"]
+    refused = module("m1", "swarm_member", state="left")
+    assert refused["failure"]["code"] == "is_manager"
+    assert_whole(labels=False)
+
+
+def test_health_is_a_gate() -> None:
+    good = module("m2", "swarm_health", accept=["healthy"])
+    assert good["verdict"] == "healthy"
+    worker = module("w1", "swarm_health")
+    assert worker["failure"]["code"] == "not_accepted"
+    assert worker["verdict"] == "unknown"
+    assert worker.keys() - {"failure", "msg", "failed"} == good.keys() - {"failed"}
+
+
+def test_check_health_by_itself() -> None:
+    run = play(playbook=HEALTH)
+    assert run.code == 0
+    assert run.verdict == "healthy"
+    assert run.changed == 0
+
+
+def test_check_mode_of_a_change_is_the_change() -> None:
+    change: dict[str, Any] = {
+        "swarm_settings": {HISTORY: 7},
+        "swarm_labels": {"team": "one"},
+    }
+    promised = site("--check", "--diff", **change)
+    before = nodes()
+    assert "team" not in before["w1"]["Spec"]["Labels"]
+    done = site(**change)
+    assert done.plan == promised.plan
+    assert len(done.plan) == 6
+    assert spec()["Orchestration"]["TaskHistoryRetentionLimit"] == 7
+    assert all(node["Spec"]["Labels"]["team"] == "one" for node in nodes().values())
+    assert site(**change).changed == 0
+    back = site(swarm_settings={HISTORY: 5})
+    assert back.plan[0] == f"~ settings     m1   {HISTORY}: 7 -> 5"
+    assert all("team" not in node["Spec"]["Labels"] for node in nodes().values())
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_every_host_can_say_what_it_is(host: str) -> None:
+    found = module(host, "swarm_host_info")
+    assert found["swarm"]["state"] == "active"
+    assert (found["swarm"]["nodes"] is not None) == host.startswith("m")
+    assert abs(found["clock"]["skew"]) < 1
+    assert "join_tokens" not in found
+    assert "SWMTKN" not in json.dumps(found)
+
+

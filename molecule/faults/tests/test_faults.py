@@ -1,0 +1,292 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What goes wrong on real hosts, and what a run makes of it.
+
+The tests are in order: bad input on hosts that are in no swarm, runs that are killed, and then faults of
+the swarm that those runs have made.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from drive import (
+    ENVIRONMENT,
+    HOSTS,
+    MANAGERS,
+    PREFIX,
+    SITE,
+    Run,
+    assert_whole,
+    changed_inventory,
+    cluster_ids,
+    command,
+    killed,
+    leave_all,
+    module,
+    nodes,
+    play,
+    reimage,
+    site,
+    ssh,
+    stopped,
+)
+
+KILLS = int(os.environ.get("FAULTS_KILLS", "10"))
+STATES = "docker info --format '{{.Swarm.LocalNodeState}}'"
+
+
+def refused(run: Run, *words: str) -> None:
+    """The run stopped with a sentence, and no host is in a swarm because of it."""
+    assert run.code != 0, run.text[-3000:]
+    for word in words:
+        assert word in run.text, f"{word!r} is not in: {run.text[-3000:]}"
+    assert run.changed == 0
+    assert ssh("m1", STATES).strip() == "inactive"
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"swarm_labels": "ssd"}, "swarm_labels"),
+        ({"swarm_wait_timeout": "soon"}, "swarm_wait_timeout"),
+        ({"docker_engine_daemon": [1]}, "docker_engine_daemon"),
+        ({"swarm_zoen": "a"}, "did you mean swarm_zone?"),
+        ({"swarm_settings": {"election_tik": 3}}, "election_tik"),
+        ({"swarm_settings": {"node_cert_expiry": "soon"}}, "is not a duration"),
+        ({"swarm_advertise_addr": "192.0.2.999"}, "must be an IP address"),
+        ({"swarm_default_addr_pool": ["172.30.0.0/16"]}, "swarm_default_addr_pool"),
+        ({"swarm_availability": "off"}, "swarm_availability"),
+        ({"docker_engine_daemon": {"live-restore": True}}, "live-restore"),
+        ({"ansible_user": "nobody"}, "UNREACHABLE"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_bad_variables(extra: dict[str, Any], words: str) -> None:
+    refused(play("--check", **extra), words)
+    refused(play(**extra), words)
+
+
+def empty_managers(groups: dict[str, Any]) -> None:
+    groups["swarm_managers"]["hosts"] = {}
+
+
+def both_groups(groups: dict[str, Any]) -> None:
+    groups["swarm_workers"]["hosts"]["m1"] = {}
+
+
+def same_host_twice(groups: dict[str, Any]) -> None:
+    groups["swarm_workers"]["hosts"]["w9"] = dict(groups["swarm_workers"]["hosts"]["w1"])
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (empty_managers, "the group swarm_managers is empty"),
+        (both_groups, "m1 is in both groups"),
+        (same_host_twice, "w1 and w9 are the same host"),
+    ],
+)
+def test_bad_inventories(edit: Callable[..., None], words: str, tmp_path: Path) -> None:
+    with changed_inventory(edit, tmp_path / "inventory") as inventory:
+        refused(play(inventory=inventory), words)
+
+
+def test_no_inventory_at_all(tmp_path: Path) -> None:
+    empty = tmp_path / "hosts.yml"
+    empty.write_text("all: {}\n", encoding="utf-8")
+    run = play(inventory=empty)
+    assert "swarm_managers" in run.text
+
+
+def test_a_port_that_is_taken() -> None:
+    ssh("w1", "systemd-run --unit=squatter python3 -m http.server 7946")
+    time.sleep(1)
+    try:
+        refused(play(), "w1: port 7946/tcp")
+    finally:
+        ssh("w1", "systemctl stop squatter")
+
+
+def test_a_user_without_sudo() -> None:
+    ssh("m1", "id plain 2>/dev/null || useradd --create-home plain")
+    ssh("m1", "mkdir -p ~plain/.ssh && cp /root/.ssh/authorized_keys ~plain/.ssh/ && chown -R plain ~plain/.ssh")
+    run = play("--limit", "m1", ansible_user="plain", ansible_become=True)
+    assert run.code != 0
+    assert "sudo" in run.text
+
+
+def test_a_silent_manager_forbids_a_new_swarm() -> None:
+    with stopped("m3"):
+        refused(play(ansible_timeout=5), "m3 did not say", "swarm_allow_partial_init")
+
+
+def test_a_limited_run_makes_no_swarm_of_its_own() -> None:
+    refused(play("--limit", "m1,w1"), "m2, m3 did not say")
+
+
+# Runs that are killed
+
+
+def test_a_killed_first_run_is_finished_by_the_next() -> None:
+    """kill -9 at random moments of a first run. FAULTS_SEED repeats a series."""
+    seed = int(os.environ.get("FAULTS_SEED", time.time()))
+    chance = random.Random(seed)
+    started = time.monotonic()
+    promised = site("--check").plan
+    done = site()
+    length = time.monotonic() - started
+    assert done.plan == promised
+    assert_whole()
+    moments = sorted(chance.uniform(0.5, length) for _ in range(KILLS))
+    report = []
+    for moment in moments:
+        leave_all()
+        hit = killed(moment)
+        site()
+        assert_whole()
+        report.append(f"{moment:.1f} s{'' if hit else ' (had ended)'}")
+    print(f"killed at {', '.join(report)}: each finished by the next run (seed {seed})")
+    assert site().changed == 0
+
+
+# Secrets
+
+
+def test_tokens_are_in_no_output_log_or_file() -> None:
+    leave_all()
+    run = site("-vvv", "--diff")
+    assert_whole()
+    words = [ssh("m1", f"docker swarm join-token -q {role}").strip() for role in ("manager", "worker")]
+    for word in [*words, "SWMTKN"]:
+        assert word not in run.text
+    for host in HOSTS:
+        for word in ["SWMTKN", *(word.split("-")[-1] for word in words)]:
+            found = ssh(
+                host,
+                "journalctl --no-pager | grep -c -- " + word + ";"
+                "grep -rl --exclude-dir=docker -- " + word + " /root /tmp /var/tmp /run/user 2>/dev/null | wc -l",
+                check=False,
+            )
+            assert found.split() == ["0", "0"], f"{host}: {word[:6]}"
+
+
+# Faults of a running swarm
+
+
+@contextmanager
+def swarm_kept() -> Iterator[None]:
+    """The swarm is the same one afterwards, and whole again after one more run."""
+    before = cluster_ids()
+    assert len(before) == 1
+    yield
+    site()
+    assert_whole()
+    assert cluster_ids() == before
+
+
+def ghosts_removed() -> None:
+    for line in ssh("m2", "docker node ls --format '{{.ID}} {{.Status}} {{.ManagerStatus}}'").splitlines():
+        node_id, status, *_rest = line.split()
+        if status == "Down":
+            ssh("m2", f"docker node demote {node_id}; docker node rm --force {node_id}", check=False)
+
+
+def test_the_first_manager_reimaged_joins_again() -> None:
+    with swarm_kept():
+        reimage("m1")
+        promised = play("--check")
+        assert promised.plan[0].startswith(("~ engine", "+ join"))
+        assert any(line.startswith("+ join") and " m1 " in line for line in promised.plan)
+        assert not any(line.startswith("+ init") for line in promised.plan)
+        run = play()
+        assert run.code == 0, run.text[-3000:]
+        ghosts_removed()
+
+
+def test_a_dead_worker_does_not_hold_up_the_others() -> None:
+    with swarm_kept(), stopped("w2"):
+        run = play(ansible_timeout=5, swarm_labels={"seen": "yes"})
+        assert "unreachable  w2" in run.text
+        assert run.recap["w2"]["unreachable"] == 1
+        assert nodes()["w1"]["Spec"]["Labels"]["seen"] == "yes"
+        assert run.verdict == "degraded"
+        assert "no answer from w2" in run.text
+
+
+def test_ssh_that_dies_in_the_middle_of_a_run() -> None:
+    with swarm_kept():
+        ssh("w2", "docker swarm leave")
+        running = subprocess.Popen(
+            command(SITE), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        time.sleep(2)
+        ssh("w2", "systemctl stop ssh; pkill -f 'sshd: root' || true", check=False)
+        text, _nothing = running.communicate(timeout=300)
+        subprocess.run(
+            ["docker", "exec", f"{PREFIX}-w2", "systemctl", "start", "ssh"], check=True, timeout=60
+        )
+        assert "Traceback (most recent call last)" not in text
+        ghosts_removed()
+
+
+def test_a_locked_manager_stops_the_run_and_is_unlocked() -> None:
+    with swarm_kept():
+        module("m1", "swarm_settings", autolock_managers=True)
+        key = ssh("m1", "docker swarm unlock-key -q").strip()
+        ssh("m3", "systemctl restart docker")
+        assert ssh("m3", STATES).strip() == "locked"
+        run = play()
+        assert run.code != 0
+        assert "m3 is locked" in run.text
+        assert run.changed == 0
+        wrong = module("m3", "swarm_member", state="unlocked", unlock_key="SWMKEY-1-" + "A" * 43)
+        assert wrong["failed"]
+        unlocked = module("m3", "swarm_member", state="unlocked", unlock_key=key)
+        assert unlocked["changed"]
+        assert unlocked["member"]["state"] == "active"
+        assert key not in str(unlocked)
+        assert not module("m3", "swarm_member", state="unlocked", unlock_key=key)["changed"]
+        module("m1", "swarm_settings", autolock_managers=False)
+
+
+def test_a_host_in_another_swarm_stops_the_run() -> None:
+    with swarm_kept():
+        ssh("w1", "docker swarm leave")
+        ssh("w1", "docker swarm init --advertise-addr eth0")
+        run = play()
+        assert run.code != 0
+        assert "2 swarms" in run.text
+        assert run.changed == 0
+        ssh("w1", "docker swarm leave --force")
+        ghosts_removed()
+
+
+def test_a_lost_quorum_stops_the_run_and_heals() -> None:
+    with swarm_kept():
+        for host in MANAGERS[1:]:
+            ssh(host, "systemctl stop docker.socket docker")
+        time.sleep(15)
+        health = module("m1", "swarm_health")
+        assert health["verdict"] == "failed"
+        assert health["checks"][0]["name"] == "quorum"
+        for host in MANAGERS[1:]:
+            ssh(host, "systemctl start docker")
+        time.sleep(10)

@@ -1,0 +1,128 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: stack_source
+short_description: Read a stack's Compose files on the controller
+author:
+  - The Flotilla authors (@flotilla)
+description:
+  - Reads the Compose files of a stack, and the files that they take in by a relative path, on the controller,
+    in the form that M(flotilla.swarm.swarm_stack) takes, so that nothing is copied to a host beforehand.
+  - Files encrypted with Ansible Vault are decrypted.
+options:
+  _terms:
+    description:
+      - Stacks as in the variable C(swarm_stack_stacks) of the role P(flotilla.swarm.swarm_stack#role), dictionaries
+        with C(name), C(compose) or C(definition), and perhaps C(environment).
+      - Paths are looked for beside the playbook and in the role, as with M(ansible.builtin.copy). Paths in a Compose
+        file start at the folder of the first file, those in an inline definition at that of the playbook.
+    type: list
+    elements: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show what a first deploy creates
+  ansible.builtin.debug:
+    msg: "{{ lookup('flotilla.swarm.stack_source', {'name': 'hello', 'compose': ['stacks/hello.yml']}).plan }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: One dictionary a stack.
+  type: list
+  elements: dict
+  contains:
+    definition:
+      description: The Compose files as text.
+      type: list
+      elements: str
+    files:
+      description: Files that the Compose files take in, as Base64, by the path that they have there.
+      type: dict
+    plan:
+      description: What a first deploy creates, as far as the Compose files alone tell.
+      type: list
+      elements: str
+"""
+
+import base64
+import json
+import os
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
+    file_references,
+    outline,
+    plan_lines,
+)
+
+
+class LookupModule(LookupBase):
+    def run(
+        self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[dict[str, Any]]:
+        self.set_options(var_options=variables, direct=kwargs)
+        return [self._stack(term, variables or {}) for term in terms]
+
+    def _stack(self, stack: Any, variables: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(stack, dict) or not stack.get("name"):
+            raise AnsibleLookupError(
+                "A stack is a dictionary with a name and compose or definition."
+            )
+        name, given = str(stack["name"]), stack.get("definition")
+        if bool(given) == bool(stack.get("compose")):
+            raise AnsibleLookupError(f"Stack {name} needs either compose or definition.")
+        if given:
+            folder = self._loader.get_basedir()
+            sources = [("definition", json.dumps(given) if isinstance(given, dict) else str(given))]
+        else:
+            paths = [str(path) for path in stack["compose"]]
+            found = [self._find(name, path, variables) for path in paths]
+            folder = os.path.dirname(found[0])
+            sources = [
+                (path, self._read(name, where).decode()) for path, where in zip(paths, found)
+            ]
+        documents = [_parse(name, path, text) for path, text in sources]
+        environment = {key: str(value) for key, value in (stack.get("environment") or {}).items()}
+        return {
+            "definition": [text for _path, text in sources],
+            "files": {
+                path: base64.b64encode(self._read(name, os.path.join(folder, path))).decode()
+                for path in file_references(documents, environment)
+            },
+            "plan": plan_lines(name, outline(name, documents, environment), "a manager to be"),
+        }
+
+    def _find(self, name: str, path: str, variables: dict[str, Any]) -> str:
+        found = self.find_file_in_search_path(variables, "files", path, ignore_missing=True)
+        if not found:
+            raise AnsibleLookupError(
+                f"Stack {name}: the Compose file {path} is not on the controller."
+            )
+        return str(found)
+
+    def _read(self, name: str, path: str) -> bytes:
+        try:
+            with open(self._loader.get_real_file(path), "rb") as file:
+                return file.read()
+        except Exception as error:
+            raise AnsibleLookupError(f"Stack {name}: could not read {path}: {error}") from error
+
+
+def _parse(name: str, path: str, text: str) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise AnsibleLookupError(f"Stack {name}: {path} is not YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise AnsibleLookupError(f"Stack {name}: {path} is not a Compose file.")
+    return document

@@ -1,0 +1,482 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
+"""Docker's own CLI, run against a proxy that stands in front of the engine.
+
+What `docker stack deploy` would write is known only to the CLI: it holds the Compose interpreter. So it
+is run for real, against a private socket. Reads go through to the engine. What happens to a write is
+decided by the caller:
+
+* to plan, nothing is forwarded: the write is recorded and answered with an invented ID, and what was
+  "created" appears in the lists that the CLI reads back;
+* to apply, a write is forwarded if it changes something, and answered as if it had been otherwise. The
+  CLI on its own writes every service of the stack every time, which moves its version and makes its
+  previous spec, the one a rollback goes to, the same as its spec.
+
+Updates are tried out on the engine even in a plan: they are sent with a version that no object has, so
+that the engine checks everything else first and then refuses (swarmkit: manager/controlapi). That is
+the only way to know whether a secret's data would change, and the refusals are in the engine's words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import http.server
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import socketserver
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Callable
+from urllib.parse import parse_qs, urlsplit
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+
+KINDS = ("network", "secret", "config", "service")
+
+_PATH = re.compile(r"^(?:/v[0-9.]+)?(/.*)$")
+_WRITE = re.compile(r"^/(networks|secrets|configs|services)/(?:create|([^/]+)(?:/(update))?)$")
+_READ = re.compile(r"^/(networks|secrets|configs)(?:/([^/]+))?$")
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "host"}
+_OUT_OF_SEQUENCE = "update out of sequence"
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write of the CLI, without the data of secrets and configs."""
+
+    kind: str
+    action: str
+    name: str
+    object_id: str
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The engine's answer to a write that it would not take."""
+
+    write: Write
+    status: int
+    message: str
+
+
+@dataclass
+class Run:
+    """One run of the CLI: what it wrote, what the engine refused, what the CLI said."""
+
+    returncode: int = -1
+    output: str = ""
+    writes: list[Write] = field(default_factory=list)
+    forwarded: list[Write] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    timed_out: bool = False
+
+
+Decide = Callable[[Write], bool]
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("docker")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(self._path)
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, path: str, engine_socket: str, forward: Decide | None) -> None:
+        self.engine_socket = engine_socket
+        self.forward = forward
+        self.run = Run()
+        self.invented: dict[str, dict[str, dict[str, Any]]] = {}
+        self.lock = threading.Lock()
+        super().__init__(path, _Handler)
+        os.chmod(path, 0o600)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """The CLI hangs up when it has heard enough; that is no error."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are not logged: they carry secrets."""
+
+    def _serve(self) -> None:
+        match = _PATH.match(self.path)
+        url = urlsplit(match.group(1) if match else self.path)
+        body = self._body()
+        if self.command in ("GET", "HEAD"):
+            self._read(url.path, parse_qs(url.query))
+            return
+        known = _WRITE.match(url.path)
+        if known is None:
+            message = f"flotilla.swarm lets no {self.command} {url.path} through"
+            self._answer(403, {"message": message})
+            return
+        with self.server.lock:
+            self._write(known.group(1), known.group(2), body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve
+
+    # Reading
+
+    def _read(self, path: str, query: dict[str, list[str]]) -> None:
+        known = _READ.match(path)
+        mine = self.server.invented.get(known.group(1), {}) if known else {}
+        if not known or not mine or self.command == "HEAD":
+            self._relay()
+            return
+        _kind, name = known.groups()
+        if name is None:
+            status, answer = self._ask("GET", self.path)
+            if status == 200:
+                wanted = _filters(query)
+                answer = (answer or []) + [i for i in mine.values() if _matches(i, wanted)]
+            self._answer(status, answer)
+            return
+        for document in mine.values():
+            if name in (_id_of(document), _name_of(document)):
+                self._answer(200, document)
+                return
+        self._relay()
+
+    def _relay(self, body: bytes | None = None) -> int:
+        """Pass the request on and its answer back, in the pieces in which it comes."""
+        connection = _UnixConnection(self.server.engine_socket)
+        try:
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
+            connection.request(self.command, self.path, body=body, headers=headers)
+            answer = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            self._answer(502, {"message": f"the engine does not answer: {error}"})
+            return 502
+        with contextlib.closing(connection):
+            self._stream(answer)
+        return answer.status
+
+    def _stream(self, answer: http.client.HTTPResponse) -> None:
+        self.send_response_only(answer.status, answer.reason)
+        length = answer.getheader("Content-Length")
+        for key, value in answer.getheaders():
+            if key.lower() not in _HOP_BY_HOP:
+                self.send_header(key, value)
+        bodyless = self.command == "HEAD" or answer.status in (204, 304) or answer.status < 200
+        chunked = length is None and not bodyless
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        if bodyless:
+            return
+        while True:
+            piece = answer.read1(65536)
+            if not piece:
+                break
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+            self.wfile.flush()
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+
+    # Writing
+
+    def _write(self, collection: str, object_id: str | None, body: bytes) -> None:
+        kind = collection[:-1]
+        spec = _json(body)
+        if not isinstance(spec, dict):
+            spec = {}
+        action = "remove" if self.command == "DELETE" else "update" if object_id else "create"
+        spec.pop("Data", None)
+        write = Write(
+            kind=kind,
+            action=action,
+            name=str(spec.get("Name", object_id or "")),
+            object_id=object_id or "",
+            spec=spec,
+        )
+        run = self.server.run
+        run.writes.append(write)
+        if self.server.forward is None:
+            refusal = self._rehearse(write, body)
+            if refusal is not None:
+                run.refusals.append(refusal)
+                self._answer(refusal.status, {"message": refusal.message})
+            else:
+                self._pretend(write, collection)
+        elif self.server.forward(write):
+            self._forward(write, body)
+        else:
+            self._pretend(write, collection)
+
+    def _forward(self, write: Write, body: bytes) -> None:
+        status, answer = self._ask(self.command, self.path, body, dict(self.headers.items()))
+        if status < 400:
+            self.server.run.forwarded.append(write)
+        else:
+            self.server.run.refusals.append(Refusal(write, status, _message(answer)))
+        self._answer(status, answer)
+
+    def _rehearse(self, write: Write, body: bytes) -> Refusal | None:
+        """Would the engine take it? Only an update can be asked about without doing it."""
+        if write.action != "update" or self._refers_to_invented(write.spec):
+            return None
+        path = f"{urlsplit(self.path).path}?version=0"
+        status, answer = self._ask("POST", path, body, {"Content-Type": "application/json"})
+        message = _message(answer)
+        if status < 400 or _OUT_OF_SEQUENCE in message:
+            return None
+        return Refusal(write, status, message)
+
+    def _refers_to_invented(self, spec: dict[str, Any]) -> bool:
+        names = set()
+        for documents in self.server.invented.values():
+            for document in documents.values():
+                names |= {_id_of(document), _name_of(document)}
+        return bool(names & set(_strings(spec)))
+
+    def _pretend(self, write: Write, collection: str) -> None:
+        if write.action == "remove":
+            self._answer(200, None)
+        elif write.action == "update":
+            self._answer(200, {"Warnings": None} if write.kind == "service" else None)
+        else:
+            mine = self.server.invented.setdefault(collection, {})
+            number = sum(len(documents) for documents in self.server.invented.values()) + 1
+            invented = f"planned{number:018d}"
+            mine[invented] = _document(write, invented)
+            id_key = "Id" if write.kind == "network" else "ID"
+            self._answer(201, {id_key: invented, "Warnings": None, "Warning": ""})
+
+    # Wire
+
+    def _body(self) -> bytes:
+        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+            pieces = []
+            while True:
+                size = int(self.rfile.readline().split(b";")[0] or b"0", 16)
+                pieces.append(self.rfile.read(size))
+                self.rfile.readline()
+                if size == 0:
+                    return b"".join(pieces)
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        kept = {k: v for k, v in (headers or {}).items() if k.lower() not in _HOP_BY_HOP}
+        connection = _UnixConnection(self.server.engine_socket)
+        try:
+            connection.request(method, path, body=body, headers=kept)
+            answer = connection.getresponse()
+            return answer.status, _json(answer.read())
+        except (OSError, http.client.HTTPException) as error:
+            return 502, {"message": f"the engine does not answer: {error}"}
+        finally:
+            connection.close()
+
+    def _answer(self, status: int, document: Any) -> None:
+        body = b"" if document is None else json.dumps(document).encode()
+        self.send_response_only(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body) if body.strip() else None
+    except ValueError:
+        return {"message": body.decode("utf-8", "replace")}
+
+
+def _message(answer: Any) -> str:
+    if isinstance(answer, dict) and answer.get("message"):
+        return str(answer["message"])
+    return "no reason given"
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def _document(write: Write, invented: str) -> dict[str, Any]:
+    """What the engine would show of a network, secret, config or service that was just created."""
+    if write.kind == "network":
+        driver = write.spec.get("Driver") or "overlay"
+        scope = "swarm" if driver == "overlay" else "local"
+        return {**write.spec, "Id": invented, "Driver": driver, "Scope": scope}
+    return {"ID": invented, "Version": {"Index": 0}, "Spec": write.spec}
+
+
+def _id_of(document: dict[str, Any]) -> str:
+    return str(document.get("ID") or document.get("Id") or "")
+
+
+def _name_of(document: dict[str, Any]) -> str:
+    return str(document.get("Name") or (document.get("Spec") or {}).get("Name") or "")
+
+
+def _filters(query: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The filters of a list request: {"name": ["x"]}, or {"name": {"x": true}} as newer CLIs send it."""
+    found = _json((query.get("filters") or [""])[0].encode())
+    if not isinstance(found, dict):
+        return {}
+    return {key: [str(value) for value in values] for key, values in found.items() if values}
+
+
+def _matches(document: dict[str, Any], filters: dict[str, list[str]]) -> bool:
+    labels = document.get("Labels") or (document.get("Spec") or {}).get("Labels") or {}
+    name, own_id = _name_of(document), _id_of(document)
+    for key, values in filters.items():
+        if key in ("name", "names"):
+            # A prefix is enough for the engine; the CLI picks the exact one itself.
+            if not any(name.startswith(value) for value in values):
+                return False
+        elif key == "id":
+            if not any(own_id.startswith(value) for value in values):
+                return False
+        elif key == "label":
+            for value in values:
+                label, equals, text = value.partition("=")
+                if label not in labels or (equals and labels[label] != text):
+                    return False
+    return True
+
+
+@contextlib.contextmanager
+def private_directory() -> Iterator[str]:
+    """A directory of our own in memory where there is one, gone afterwards."""
+    for parent in ("/run", "/dev/shm"):
+        if os.path.isdir(parent) and os.access(parent, os.W_OK):
+            path = tempfile.mkdtemp(prefix="flotilla-", dir=parent)
+            break
+    else:
+        path = tempfile.mkdtemp(prefix="flotilla-")
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def proxy(engine_socket: str, forward: Decide | None = None) -> Iterator[tuple[str, Run]]:
+    """The proxy's own socket, and the record of what goes through it."""
+    with private_directory() as directory:
+        path = os.path.join(directory, "engine.sock")
+        server = _Server(path, engine_socket, forward)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield path, server.run
+        finally:
+            server.shutdown()
+            server.server_close()
+
+
+def run_cli(
+    engine_socket: str,
+    arguments: list[str],
+    *,
+    stdin: str = "",
+    environment: dict[str, str] | None = None,
+    directory: str | None = None,
+    forward: Decide | None = None,
+    timeout: float = 300.0,
+    cli: str = "docker",
+) -> Run:
+    """Run `docker ARGUMENTS` in front of the proxy; without `forward` nothing is written."""
+    with proxy(engine_socket, forward) as (path, run):
+        command = [cli, "-H", f"unix://{path}", *arguments]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=cli_environment(environment),
+            cwd=directory or "/",
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        try:
+            run.output, _unused = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            run.timed_out = True
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+        run.returncode = process.returncode
+        return run
+
+
+def cli_takes(command: str, option: str, cli: str = "docker") -> bool:
+    """Does this CLI know the option? Its own help says so, for any packaging of any version."""
+    try:
+        answer = subprocess.run(
+            [cli, *command.split(), "--help"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=cli_environment(),
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise SwarmError(
+            "no_cli",
+            "Could not run the Docker CLI: it is not on this host. The role flotilla.swarm.docker_engine"
+            " installs it on managers; the package is docker-ce-cli or docker-cli.",
+        ) from error
+    if command.split()[-1] not in answer.stdout:
+        raise SwarmError(
+            "no_cli", f"Could not use the Docker CLI: it says: {answer.stdout.strip()}"
+        )
+    return option in answer.stdout
+
+
+def cli_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    """The CLI's environment: what it needs, and the variables of the Compose files, nothing else.
+
+    DOCKER_* of the caller would send it to another engine or speak another version of the API.
+    """
+    kept = {
+        key: os.environ[key] for key in ("PATH", "HOME", "XDG_RUNTIME_DIR") if key in os.environ
+    }
+    kept.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    kept["LC_ALL"] = "C.UTF-8"
+    kept.update(extra or {})
+    return kept
