@@ -26,7 +26,7 @@ def markdown(text: str) -> str:
     """Ansible's markup as Markdown, in one line that a table can hold."""
     text = re.sub(r"\b[OVCE]\(([^)]*)\)", r"`\1`", text)
     text = re.sub(r"\bRV\(([^)]*)\)", r"`\1`", text)
-    text = re.sub(r"\b[MR]\(([^),]*)[^)]*\)", r"`\1`", text)
+    text = re.sub(r"\b[MPR]\(([^),#]*)[^)]*\)", r"`\1`", text)
     text = re.sub(r"\bB\(([^)]*)\)", r"**\1**", text)
     text = re.sub(r"\bI\(([^)]*)\)", r"*\1*", text)
     return " ".join(text.split()).replace("|", "\\|")
