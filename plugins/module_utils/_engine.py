@@ -246,12 +246,13 @@ class _Planner:
         for what, why in changes:
             self.step("packages", what, why)
         hold, unhold = self._holds(names, {entry["name"] for entry in install})
-        if hold:
+        new = [name for name in hold if name not in self.held]
+        if new:
             optional = {entry["name"] for entry in install if entry["optional"]}
-            sure = [name for name in hold if name not in optional]
+            sure = [name for name in new if name not in optional]
             self.step(
                 "hold",
-                f"hold {_names(sure or hold)}",
+                f"hold {_names(sure or new)}",
                 "so that no unattended upgrade restarts the engine",
             )
         if unhold:
@@ -384,10 +385,11 @@ class _Planner:
         return changes, install
 
     def _holds(self, names: dict[str, str], installing: set[str]) -> tuple[list[str], list[str]]:
-        present = [name for name in names.values() if name in self.installed or name in installing]
+        """What to hold, and what to release. What is installed loses its hold and gets it again."""
+        present = {name for name in names.values() if name in self.installed or name in installing}
         if self.wanted["hold"]:
-            return sorted(name for name in present if name not in self.held), []
-        return [], sorted(name for name in present if name in self.held)
+            return sorted(present - (set(self.held) - installing)), []
+        return [], sorted(present & set(self.held))
 
     def _repository(self) -> dict[str, Any] | None:
         wanted = self.wanted
