@@ -26,7 +26,7 @@ import testinfra
 STATE = Path(os.environ["LAB_STATE"])
 INVENTORY = str(STATE / "inventory")
 PLAYBOOK = str(Path(__file__).resolve().parents[1] / "converge.yml")
-LOG = STATE / "engine.log"
+LOG = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "engine.log"
 MANAGERS = ("m1", "m2", "m3")
 HOSTS = (*MANAGERS, "w1")
 DAEMON_JSON = "/etc/docker/daemon.json"
