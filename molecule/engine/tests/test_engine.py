@@ -254,10 +254,16 @@ def leader() -> str:
 
 
 def test_managers_are_restarted_one_at_a_time_and_the_leader_last() -> None:
+    # Locked managers come back locked, and are unlocked again.
+    sh("m1", "docker swarm update --autolock=true > /dev/null")
+    key = sh("m1", "docker swarm unlock-key -q")
     led = leader()
     before = {name: engine_pid(name) for name in MANAGERS}
     with sampling(led):
-        assert play(limit="m1,m2,m3", docker_engine_daemon={"labels": ["restarted=yes"]}).rc == 0
+        done = play("-vvv", limit="m1,m2,m3", docker_engine_daemon={"labels": ["restarted=yes"]})
+    assert done.rc == 0
+    assert not done.said(key)
+    sh("m1", "docker swarm update --autolock=false > /dev/null")
     assert all(engine_pid(name) != before[name] for name in MANAGERS)
     spans = sorted((*restarts(name), name) for name in MANAGERS)
     assert [name for *_span, name in spans][-1] == led
