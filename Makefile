@@ -18,7 +18,7 @@ export PATH := $(TOP)/.venv/bin:$(PATH):/usr/sbin:/sbin
 
 LINK := .cache/collections/ansible_collections/flotilla/swarm
 # What changes, what is waited for, the plan and the verdict; not what is as it should be.
-BRIEF := ANSIBLE_DISPLAY_OK_HOSTS=no ANSIBLE_CALLBACK_PLUGINS=$(TOP)/lab/callback_plugins ANSIBLE_CALLBACKS_ENABLED=lab_progress
+BRIEF := ANSIBLE_CALLBACK_PLUGINS=$(TOP)/lab/callback_plugins ANSIBLE_STDOUT_CALLBACK=lab_brief
 PYTHON := $(or $(wildcard .venv/bin/python),python3)
 SAY := @printf '==> %s\n'
 

@@ -37,8 +37,8 @@ up() {
         [ -e /sys/class/net/docker0 ] || touch "$notes/docker0"
         before=$(packages)
         say "none answers: installing it with our role docker_engine"
-        ANSIBLE_DISPLAY_OK_HOSTS=no ANSIBLE_CALLBACK_PLUGINS=$PWD/lab/callback_plugins \
-            ANSIBLE_CALLBACKS_ENABLED=lab_progress ansible-playbook -i localhost, lab/engine.yml
+        ANSIBLE_CALLBACK_PLUGINS=$PWD/lab/callback_plugins ANSIBLE_STDOUT_CALLBACK=lab_brief \
+            ansible-playbook -i localhost, lab/engine.yml
         after=$(packages)
         comm -13 <(echo "$before") <(echo "$after") > "$notes/packages"
     fi

@@ -29,6 +29,7 @@ the lab works before anything is installed.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import http.client
 import ipaddress
@@ -477,10 +478,25 @@ def bootstrap_base(suite: str, tag: str) -> None:
         raise LabError(f"docker import did not take the image {tag}.")
 
 
+@functools.cache
+def capabilities(image: str) -> tuple[str, ...]:
+    """What --privileged would give, for machines whose root lacks CAP_SYS_RESOURCE and is refused that flag.
+
+    There, an old engine takes "all" for more than it has, unless that one is dropped; a new engine knows
+    what it has, and does not let one be dropped that it lacks.
+    """
+    flags = ("--cap-add=ALL", "--cap-drop=SYS_RESOURCE")
+    probe = run(("docker", "create", *flags, image, "true"), check=False)
+    if probe.returncode == 0:
+        docker("rm", probe.stdout.strip())
+        return flags
+    return flags[:1]
+
+
 def add_layer(parent: str, tag: str, text: str, *args: str, init: bool = False) -> None:
     """Run a script in a container of the parent image and commit the result: no image builder is needed."""
     name = f"{REPOSITORY}-build-{os.getpid()}"
-    mask = ("--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined")
+    mask = (*capabilities(parent), "--security-opt=seccomp=unconfined")
     docker(
         "create",
         "-i",
@@ -603,8 +619,7 @@ def boot(lab: Lab, host: Host, network: str, tag: str, public_key: str) -> None:
         "create", "--name", name, "--hostname", host.name,
         *own(lab), "--label", f"{LABEL}.host={host.name}",
         "--label", f"{LABEL}.kind={lab.suite} {(host.group and lab.image) or 'registry'}",
-        # What --privileged would give, for machines whose root lacks CAP_SYS_RESOURCE and is refused that flag.
-        "--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--cgroupns=private",
+        *capabilities(tag), "--cgroupns=private",
         "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined",
         "--security-opt=systempaths=unconfined",
         "--tmpfs=/run", "--tmpfs=/tmp:exec,mode=1777", "--stop-signal=SIGRTMIN+3",
@@ -683,6 +698,8 @@ def up(lab: Lab) -> None:
     stopped = [host for host in hosts if host.name in there and there[host.name][1] != "running"]
     write_inventory(lab)
     forget_connections(lab, missing + stopped)
+    if missing:
+        capabilities(tags[missing[0].name])
     in_parallel(lambda host: boot(lab, host, network, tags[host.name], public_key), missing)
     in_parallel(lambda host: void(docker("start", f"{lab.prefix}-{host.name}")), stopped)
     wait_for_ssh(lab, lab.hosts)

@@ -52,7 +52,9 @@ def rows(options: dict[str, Any], prefix: str = "") -> Iterator[str]:
         description = option.get("description", "")
         lines = [description] if isinstance(description, str) else list(description)
         if option.get("choices"):
-            choices = ", ".join(f"`{choice}`" for choice in option["choices"])
+            choices = ", ".join(
+                f"`{choice}`" if choice != "" else '`""`' for choice in option["choices"]
+            )
             lines.append(f"One of {choices}.")
         text = " ".join(markdown(line) for line in lines)
         yield f"| `{prefix}{name}` | {kind} | {markdown(default_of(option))} | {text} |"
