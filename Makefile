@@ -17,6 +17,8 @@ export ANSIBLE_COLLECTIONS_PATH := $(TOP)/.cache/collections
 export PATH := $(TOP)/.venv/bin:$(PATH):/usr/sbin:/sbin
 
 LINK := .cache/collections/ansible_collections/flotilla/swarm
+# What changes, what is waited for, the plan and the verdict; not what is as it should be.
+BRIEF := ANSIBLE_CALLBACK_PLUGINS=$(TOP)/lab/callback_plugins ANSIBLE_STDOUT_CALLBACK=lab_brief
 PYTHON := $(or $(wildcard .venv/bin/python),python3)
 SAY := @printf '==> %s\n'
 
@@ -29,7 +31,7 @@ demo: ready ## from nothing to a swarm of five hosts that runs a stack; again to
 	$(SAY) "demo: booting the hosts"
 	@python lab/lab.py up
 	$(SAY) "demo: playbooks/site.yml makes them a swarm"
-	@ansible-playbook -i "$$(python lab/lab.py inventory)" playbooks/site.yml
+	@$(BRIEF) ansible-playbook -i "$$(python lab/lab.py inventory)" playbooks/site.yml
 	@python lab/lab.py url
 
 .PHONY: lab
@@ -97,7 +99,7 @@ ready: venv engine
 	$(SAY) "venv: installing the packages of requirements.txt into .venv"
 	@lab/prerequisites.sh python
 	@test -x .venv/bin/python || "$$(lab/prerequisites.sh which-python)" -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@.venv/bin/python -m pip install -qq --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 # The live tree is the collection: what is edited is what runs.

@@ -30,6 +30,7 @@ STACK = TOP / "lab" / "stacks" / "hello.yml"
 BY_HAND = TOP / "bench" / "by_hand.sh"
 BIN = Path(sys.executable).parent
 
+PREFIX = f"{os.environ.get('LAB_PREFIX') or 'flotilla'}-bench"
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 COLD_ROUNDS = int(os.environ.get("BENCH_COLD_ROUNDS", "3"))
 # Remote calls of a run that changes nothing: one look at every host, and on the manager that acts one a concern.
@@ -49,7 +50,7 @@ class Lab:
 
     def __init__(self, managers: int, workers: int, image: str) -> None:
         self.environment = os.environ | {
-            "LAB_PREFIX": "flotilla-bench",
+            "LAB_PREFIX": PREFIX,
             "LAB_SUBNET": "auto",
             "LAB_MANAGERS": str(managers),
             "LAB_WORKERS": str(workers),
@@ -59,7 +60,7 @@ class Lab:
             "ANSIBLE_COLLECTIONS_PATH": str(TOP / ".cache" / "collections"),
             "ANSIBLE_NOCOLOR": "1",
         }
-        self.state = TOP / ".lab" / "flotilla-bench"
+        self.state = TOP / ".lab" / PREFIX
         self.inventory = ""
 
     def __enter__(self) -> Lab:

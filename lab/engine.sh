@@ -37,7 +37,8 @@ up() {
         [ -e /sys/class/net/docker0 ] || touch "$notes/docker0"
         before=$(packages)
         say "none answers: installing it with our role docker_engine"
-        ansible-playbook -i localhost, lab/engine.yml
+        ANSIBLE_CALLBACK_PLUGINS=$PWD/lab/callback_plugins ANSIBLE_STDOUT_CALLBACK=lab_brief \
+            ansible-playbook -i localhost, lab/engine.yml
         after=$(packages)
         comm -13 <(echo "$before") <(echo "$after") > "$notes/packages"
     fi
@@ -50,6 +51,10 @@ start() {
         touch "$notes/service"
         systemctl start docker.service || fail "the service docker does not start: see journalctl -u docker."
     else
+        # Left by a dockerd that was killed; its number may be another process's by now, and dockerd then refuses.
+        for path in /run/docker.pid /run/docker/containerd/containerd.pid; do
+            if [ -e "$path" ] && ! grep -qE '^(dockerd|containerd)$' "/proc/$(cat "$path")/comm" 2> /dev/null; then rm -f "$path"; fi
+        done
         say "PID 1 is not systemd: starting dockerd in the background, its log is $notes/dockerd.log"
         setsid dockerd > "$notes/dockerd.log" 2>&1 < /dev/null &
         echo "$! $(start_time $!)" > "$notes/dockerd"

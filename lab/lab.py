@@ -29,6 +29,7 @@ the lab works before anything is installed.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import http.client
 import ipaddress
@@ -477,10 +478,25 @@ def bootstrap_base(suite: str, tag: str) -> None:
         raise LabError(f"docker import did not take the image {tag}.")
 
 
+@functools.cache
+def capabilities(image: str) -> tuple[str, ...]:
+    """What --privileged would give, for machines whose root lacks CAP_SYS_RESOURCE and is refused that flag.
+
+    There, an old engine takes "all" for more than it has, unless that one is dropped; a new engine knows
+    what it has, and does not let one be dropped that it lacks.
+    """
+    flags = ("--cap-add=ALL", "--cap-drop=SYS_RESOURCE")
+    probe = run(("docker", "create", *flags, image, "true"), check=False)
+    if probe.returncode == 0:
+        docker("rm", probe.stdout.strip())
+        return flags
+    return flags[:1]
+
+
 def add_layer(parent: str, tag: str, text: str, *args: str, init: bool = False) -> None:
     """Run a script in a container of the parent image and commit the result: no image builder is needed."""
     name = f"{REPOSITORY}-build-{os.getpid()}"
-    mask = ("--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined")
+    mask = (*capabilities(parent), "--security-opt=seccomp=unconfined")
     docker(
         "create",
         "-i",
@@ -532,6 +548,20 @@ def labelled(kind: str, prefix: str) -> list[str]:
         "volume": ("volume", "ls", "--format", "{{.Name}}"),
     }[kind]
     return docker(*listing, "--filter", f"label={LABEL}={prefix}").split()
+
+
+def refuse_foreign(prefix: str) -> None:
+    """Two checkouts on one machine must not take each other's hosts for their own."""
+    for kind, command in (("container", ("ps", "-a")), ("network", ("network", "ls"))):
+        owners = docker(
+            *command, "--filter", f"label={LABEL}={prefix}", "--format", f'{{{{.Label "{LABEL}.of"}}}}'
+        )  # fmt: skip
+        for owner in owners.splitlines():
+            if owner != str(TOP):
+                raise LabError(
+                    f"The lab {prefix} has a {kind} of the checkout {owner or '(unknown)'}:"
+                    " choose another LAB_PREFIX, or remove it from there."
+                )
 
 
 def own(lab: Lab) -> tuple[str, ...]:
@@ -589,8 +619,7 @@ def boot(lab: Lab, host: Host, network: str, tag: str, public_key: str) -> None:
         "create", "--name", name, "--hostname", host.name,
         *own(lab), "--label", f"{LABEL}.host={host.name}",
         "--label", f"{LABEL}.kind={lab.suite} {(host.group and lab.image) or 'registry'}",
-        # What --privileged would give, for machines whose root lacks CAP_SYS_RESOURCE and is refused that flag.
-        "--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--cgroupns=private",
+        *capabilities(tag), "--cgroupns=private",
         "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined",
         "--security-opt=systempaths=unconfined",
         "--tmpfs=/run", "--tmpfs=/tmp:exec,mode=1777", "--stop-signal=SIGRTMIN+3",
@@ -643,6 +672,7 @@ def port_answers(address: str) -> bool:
 
 def up(lab: Lab) -> None:
     check()
+    refuse_foreign(lab.prefix)
     tags = {host.name: build_image(lab.suite, lab.image) for host in lab.hosts}
     hosts = list(lab.hosts)
     if lab.registry:
@@ -668,6 +698,8 @@ def up(lab: Lab) -> None:
     stopped = [host for host in hosts if host.name in there and there[host.name][1] != "running"]
     write_inventory(lab)
     forget_connections(lab, missing + stopped)
+    if missing:
+        capabilities(tags[missing[0].name])
     in_parallel(lambda host: boot(lab, host, network, tags[host.name], public_key), missing)
     in_parallel(lambda host: void(docker("start", f"{lab.prefix}-{host.name}")), stopped)
     wait_for_ssh(lab, lab.hosts)
@@ -713,6 +745,7 @@ def void(_value: object) -> None:
 
 
 def down(prefix: str) -> None:
+    refuse_foreign(prefix)
     containers, networks = labelled("container", prefix), labelled("network", prefix)
     close_connections(prefix)
     if containers:
@@ -893,8 +926,10 @@ def main(argv: Sequence[str]) -> int:
             say(str(read_lab().subnet))
         elif command == "inventory":
             lab = read_lab()
-            write_inventory(lab)
-            say(str(inventory_dir(lab)))
+            where = inventory_dir(lab)
+            if where.is_relative_to(lab.state):
+                write_inventory(lab)
+            say(str(where))
         else:
             say((__doc__ or "").strip())
             return 2

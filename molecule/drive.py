@@ -144,8 +144,19 @@ def ssh(host: str, script: str, check: bool = True) -> str:
         if host in group["hosts"]
     )
     done = subprocess.run(
-        ["ssh", "-i", str(STATE / "ssh_key"), "-o", "StrictHostKeyChecking=no"]
-        + ["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", f"root@{address}", script],
+        [
+            "ssh",
+            "-i",
+            str(STATE / "ssh_key"),
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+            f"root@{address}",
+            script,
+        ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -168,7 +179,9 @@ def nodes(host: str = "m1") -> dict[str, dict[str, Any]]:
 def cluster_ids() -> set[str]:
     """The swarms that the lab's managers are in: one, if all is well."""
     found = {
-        ssh(host, "docker info --format '{{if .Swarm.Cluster}}{{.Swarm.Cluster.ID}}{{end}}'").strip()
+        ssh(
+            host, "docker info --format '{{if .Swarm.Cluster}}{{.Swarm.Cluster.ID}}{{end}}'"
+        ).strip()
         for host in MANAGERS
     }
     return found - {""}
@@ -197,14 +210,19 @@ def assert_whole(labels: bool = True) -> None:
 def lab(*words: str) -> None:
     """A command of lab/lab.py, for this scenario's lab."""
     subprocess.run(
-        [sys.executable, str(TOP / "lab" / "lab.py"), *words], env=ENVIRONMENT, check=True, timeout=300
+        [sys.executable, str(TOP / "lab" / "lab.py"), *words],
+        env=ENVIRONMENT,
+        check=True,
+        timeout=300,
     )
 
 
 def reimage(host: str) -> None:
     """The host gone with its disk, and a fresh one in its place."""
     subprocess.run(
-        ["docker", "rm", "--force", "--volumes", f"{PREFIX}-{host}"], check=True, capture_output=True
+        ["docker", "rm", "--force", "--volumes", f"{PREFIX}-{host}"],
+        check=True,
+        capture_output=True,
     )
     lab("up")
 

@@ -158,7 +158,7 @@ check_install() {
   rm -rf "$DIST/installed"
   export ANSIBLE_COLLECTIONS_PATH=$DIST/installed
   "$TOOLS/bin/ansible-galaxy" collection install --offline -p "$DIST/installed" "$DIST"/flotilla-swarm-*.tar.gz
-  for kind in module filter role; do
+  for kind in module filter lookup role; do
     names=$("$TOOLS/bin/ansible-doc" -t "$kind" --list --json flotilla.swarm |
       "$TOOLS/bin/python" -c 'import json, sys; print(*sorted(json.load(sys.stdin)))')
     echo "$kind: ${names:-none}"

@@ -26,7 +26,7 @@ def markdown(text: str) -> str:
     """Ansible's markup as Markdown, in one line that a table can hold."""
     text = re.sub(r"\b[OVCE]\(([^)]*)\)", r"`\1`", text)
     text = re.sub(r"\bRV\(([^)]*)\)", r"`\1`", text)
-    text = re.sub(r"\b[MR]\(([^),]*)[^)]*\)", r"`\1`", text)
+    text = re.sub(r"\b[MPR]\(([^),#]*)[^)]*\)", r"`\1`", text)
     text = re.sub(r"\bB\(([^)]*)\)", r"**\1**", text)
     text = re.sub(r"\bI\(([^)]*)\)", r"*\1*", text)
     return " ".join(text.split()).replace("|", "\\|")
@@ -52,7 +52,9 @@ def rows(options: dict[str, Any], prefix: str = "") -> Iterator[str]:
         description = option.get("description", "")
         lines = [description] if isinstance(description, str) else list(description)
         if option.get("choices"):
-            choices = ", ".join(f"`{choice}`" for choice in option["choices"])
+            choices = ", ".join(
+                f"`{choice}`" if choice != "" else '`""`' for choice in option["choices"]
+            )
             lines.append(f"One of {choices}.")
         text = " ".join(markdown(line) for line in lines)
         yield f"| `{prefix}{name}` | {kind} | {markdown(default_of(option))} | {text} |"

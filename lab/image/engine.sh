@@ -9,5 +9,8 @@ cli=docker.io
 apt-cache show docker-cli > /dev/null 2>&1 && cli=docker-cli
 apt-get -qq -y install docker.io "$cli" python3-docker > /dev/null
 rm -f /usr/sbin/policy-rc.d
+apt-mark hold docker.io "$cli" containerd > /dev/null
+mkdir -p /etc/docker
+echo '{"log-opts": {"max-size": "10m", "max-file": "3"}}' > /etc/docker/daemon.json
 apt-get clean
 rm -rf /var/lib/apt/lists/*

@@ -18,8 +18,9 @@ options:
     description:
       - Stacks as in the variable C(swarm_stack_stacks) of the role P(flotilla.swarm.swarm_stack#role), dictionaries
         with C(name), C(compose) or C(definition), and perhaps C(environment).
-      - Paths are looked for beside the playbook and in the role, as with M(ansible.builtin.copy). Paths in a Compose
-        file start at the folder of the first file, those in an inline definition at that of the playbook.
+      - Paths are looked for as with M(ansible.builtin.copy), then beside the inventory and in the current folder.
+        Paths in a Compose file start at the folder of the first file, those in an inline definition at that of
+        the inventory, or of the playbook where there is none.
     type: list
     elements: dict
     required: true
@@ -82,7 +83,7 @@ class LookupModule(LookupBase):
         if bool(given) == bool(stack.get("compose")):
             raise AnsibleLookupError(f"Stack {name} needs either compose or definition.")
         if given:
-            folder = self._loader.get_basedir()
+            folder = str(variables.get("inventory_dir") or self._loader.get_basedir())
             sources = [("definition", json.dumps(given) if isinstance(given, dict) else str(given))]
         else:
             paths = [str(path) for path in stack["compose"]]
@@ -104,11 +105,17 @@ class LookupModule(LookupBase):
 
     def _find(self, name: str, path: str, variables: dict[str, Any]) -> str:
         found = self.find_file_in_search_path(variables, "files", path, ignore_missing=True)
-        if not found:
-            raise AnsibleLookupError(
-                f"Stack {name}: the Compose file {path} is not on the controller."
-            )
-        return str(found)
+        # Our own playbooks are not where the user's files are.
+        places = [found] if found else []
+        for folder in (variables.get("inventory_dir"), os.getcwd()):
+            places.append(os.path.join(str(folder or "."), path))
+        for place in places:
+            if os.path.exists(place):
+                return str(place)
+        raise AnsibleLookupError(
+            f"Stack {name}: the Compose file {path} is neither beside the playbook or the inventory"
+            " nor in the current folder."
+        )
 
     def _read(self, name: str, path: str) -> bytes:
         try:

@@ -192,10 +192,11 @@ def interpolate(text: str, environment: dict[str, str]) -> str:
         if name is None:
             return "$"
         known = environment.get(name)
+        given = str(match.group(4) or "")
         if known or (known is not None and not operator.startswith(":")):
-            return match.group(4) if operator.endswith("+") else known
+            return given if operator.endswith("+") else known
         if operator.endswith("-"):
-            return match.group(4)
+            return given
         return match.group(0) if operator.endswith("?") else ""
 
     return _VARIABLE.sub(value, text)
@@ -267,8 +268,8 @@ def file_references(documents: list[dict[str, Any]], environment: dict[str, str]
         services = document.get("services")
         for service in services.values() if isinstance(services, dict) else ():
             listed = service.get("env_file") if isinstance(service, dict) else None
-            for entry in listed if isinstance(listed, list) else [listed]:
-                path = entry.get("path") if isinstance(entry, dict) else entry
+            for item in listed if isinstance(listed, list) else [listed]:
+                path = item.get("path") if isinstance(item, dict) else item
                 if path:
                     found.add(str(path))
     paths = {interpolate(path, environment) for path in found}
@@ -296,7 +297,7 @@ _ZERO_COUNTS = {"replicas", "delay", "window", "stop_grace_period", "init", "swa
 _USER_MAPS = {"labels", "container_labels", "env", "options", "driver_opts", "sysctls"}
 # Lists whose order says nothing.
 _SETS = {"ports", "networks"}
-_RENAMED = {"args": "command", "command": "entrypoint", "groups": "group_add"}
+_RENAMED = {"Args": "Command", "Command": "Entrypoint", "Groups": "GroupAdd"}
 
 
 _COMPOSE_WORDS = {"NanoCPUs": "cpus", "MemoryBytes": "memory"}
@@ -330,7 +331,7 @@ def _comparable(spec: dict[str, Any], network_names: dict[str, str]) -> dict[str
         for u in container.pop("Ulimits", None) or []
     }
     for name, value in container.items():
-        result[_RENAMED.get(_snake(name), name)] = value
+        result[_RENAMED.get(str(name), str(name))] = value
     networks = template.pop("Networks", None) or spec.get("Networks") or []
     result["Networks"] = sorted(_attachment(n, network_names) for n in networks)
     result.update(template)
@@ -341,7 +342,7 @@ def _comparable(spec: dict[str, Any], network_names: dict[str, str]) -> dict[str
 
 
 def _mode(mode: dict[str, Any]) -> dict[str, Any]:
-    name = next((key for key in mode if mode[key] is not None), "Replicated")
+    name: str = next((key for key in mode if mode[key] is not None), "Replicated")
     settings = dict(mode.get(name) or {})
     if name == "Replicated":
         replicas = settings.get("Replicas")
@@ -404,7 +405,7 @@ def _leaves(value: Any, path: str, users_own: bool) -> Iterator[tuple[str, Any]]
             own = users_own or path in ("mounts", "secrets", "configs", "ulimits")
             name = str(key) if own else _snake(str(key))
             inner = f"{path}.{name}" if path else name
-            yield from _leaves(item, inner, name in _USER_MAPS and not own)
+            yield from _leaves(item, inner, users_own or (name in _USER_MAPS and not own))
         return
     last = path.rpartition(".")[2]
     if isinstance(value, list):
@@ -686,12 +687,13 @@ def judge(
     tasks: list[dict[str, Any]],
     current_ids: set[str],
     nodes: list[dict[str, Any]],
-    written: bool,
+    overruled: bool = False,
 ) -> Verdict:
     """A verdict from the tasks of the spec that the service has now, on nodes that are ready.
 
-    `current_ids` are the tasks that the engine itself holds for up to date. `written` says that this run
-    wrote the service: a rollback found then is a failure, and an old one is history.
+    `current_ids` are the tasks that the engine itself holds for up to date. `overruled` says that the
+    service does not have the spec that this run wrote. The update status alone does not tell: after a
+    rollback, engine 26.1 says `completed` when it has replaced the last task.
     """
     names = {str(n.get("ID")): _hostname(n) for n in nodes}
     ready = {str(n.get("ID")) for n in nodes if (n.get("Status") or {}).get("State") == "ready"}
@@ -708,15 +710,15 @@ def judge(
 
     status = service.get("UpdateStatus") or {}
     update = str(status.get("State") or "")
-    ready_made = len(counted) == desired and not stale
     # After a rollback the tasks that failed are no longer those of the spec that the service has.
-    suspects = own if update.startswith("rollback") else current
-    trouble = _trouble(suspects, current, lost, ready)
+    trouble = _trouble(own if overruled else current, current, lost, ready)
     state, cause, reason, node = WAITING, None, "", None
-    if written and update.startswith("rollback"):
+    if overruled:
         cause, reason, node = "rolled_back", _said(status, trouble), _node_of(trouble, names)
-        state = FAILED
-    elif ready_made and update not in ("updating", "rollback_started"):
+        if not update.startswith("rollback") and service.get("PreviousSpec"):
+            cause, reason, node = "overwritten", "somebody else has written the service since", None
+        state = WAITING if update == "rollback_started" else FAILED
+    elif len(counted) == desired and not stale and update not in ("updating", "rollback_started"):
         state = CONVERGED
     elif update in ("paused", "rollback_paused"):
         cause, reason, node = "paused", _said(status, trouble), _node_of(trouble, names)

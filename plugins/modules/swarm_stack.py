@@ -258,6 +258,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._client import Engi
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     CONVERGED,
+    FAILED,
     NAMESPACE,
     Live,
     Step,
@@ -270,6 +271,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     plan_lines,
     plan_stack,
     plan_write,
+    service_changes,
     undeployed,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
@@ -306,7 +308,7 @@ class Stack:
         self.socket = params["docker_host"][len("unix://") :]
         self.environment = {k: _text(v) for k, v in (given["environment"] or {}).items()}
         self.detaches: bool | None = None
-        self.written: set[str] = set()
+        self.written: dict[str, dict[str, Any]] = {}
 
     # Observe
 
@@ -391,7 +393,7 @@ class Stack:
         run = self.deploy(live)
         for write in run.forwarded:
             self.result["applied"].append(f"{write.kind} {write.name}")
-            self.written.add(write.name)
+            self.written[f"{write.kind} {write.name}"] = write.spec
         if any("update out of sequence" in refusal.message for refusal in run.refusals):
             return False
         self._check(run, "deploy")
@@ -399,42 +401,40 @@ class Stack:
 
     # Verify
 
-    def verdicts(self, names: set[str]) -> list[Verdict]:
+    def verdicts(self, names: set[str], networks: dict[str, str]) -> list[Verdict]:
         mine = {"label": [f"{NAMESPACE}={self.name}"]}
         services = self.engine.get(f"/services?{_filters(mine)}", "list the services")
         tasks = self.engine.get(f"/tasks?{_filters(mine)}", "list the tasks")
         # The filter that the CLI's own progress bar uses: the engine compares the specs itself.
-        current = self.engine.get(
-            f"/tasks?{_filters({**mine, '_up-to-date': ['true']})}", "list the tasks"
-        )
+        fresh = {**mine, "_up-to-date": ["true"]}
+        current = self.engine.get(f"/tasks?{_filters(fresh)}", "list the tasks")
         ids = {str(task.get("ID")) for task in current}
         nodes = self.engine.nodes()
-        found = [
-            judge(
-                service,
-                tasks,
-                ids,
-                nodes,
-                str((service.get("Spec") or {}).get("Name")) in self.written,
-            )
-            for service in services
-        ]
+        found = []
+        for service in services:
+            spec = service.get("Spec") or {}
+            asked = self.written.get(f"service {spec.get('Name')}")
+            overruled = asked is not None and bool(service_changes(spec, asked, networks))
+            found.append(judge(service, tasks, ids, nodes, overruled))
+        gone = names - {verdict.service for verdict in found}
+        found += [Verdict(name, "", 0, 0, FAILED, "gone", "it is not there") for name in gone]
         return sorted((v for v in found if v.service in names), key=lambda v: v.service)
 
     def verify(self, names: set[str]) -> None:
         clock = Clock()
         started = clock.now()
+        networks = self.observe().network_names() if self.written else {}
         if self.params["wait"]:
             watch = Watch(self.params["settle"], bool(self.written), time.time)
             seen, done = poll(
-                lambda: self.verdicts(names),
+                lambda: self.verdicts(names, networks),
                 lambda verdicts: watch.final(verdicts, clock.now()),
                 timeout=self.params["wait_timeout"],
                 interval=0.5,
                 clock=clock,
             )
         else:
-            seen, done = self.verdicts(names), True
+            seen, done = self.verdicts(names, networks), True
         self.result["services"] = [verdict.as_dict() for verdict in seen]
         if self.params["wait"] and not (done and all(v.state == CONVERGED for v in seen)):
             raise undeployed(self.name, seen, round(clock.now() - started))

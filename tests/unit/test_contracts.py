@@ -164,8 +164,9 @@ def test_every_action_plugin_has_the_documentation_of_a_module() -> None:
     assert not actions - {path.stem for path in MODULES}
 
 
-def test_filters_are_documented() -> None:
-    for path in (PLUGINS / "filter").glob("*.py"):
+@pytest.mark.parametrize("kind", ["filter", "lookup"])
+def test_filters_and_lookups_are_documented(kind: str) -> None:
+    for path in (PLUGINS / kind).glob("*.py"):
         assert path.with_suffix(".yml").exists() or "DOCUMENTATION" in strings_of(path), path.name
 
 

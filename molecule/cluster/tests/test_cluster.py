@@ -31,7 +31,9 @@ HISTORY = "task_history_retention_limit"
 
 
 def spec() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(ssh("m2", "curl -s --unix-socket /run/docker.sock http://d/swarm"))["Spec"]
+    found: dict[str, Any] = json.loads(
+        ssh("m2", "curl -s --unix-socket /run/docker.sock http://d/swarm")
+    )["Spec"]
     return found
 
 
@@ -190,5 +192,3 @@ def test_every_host_can_say_what_it_is(host: str) -> None:
     assert abs(found["clock"]["skew"]) < 1
     assert "join_tokens" not in found
     assert "SWMTKN" not in json.dumps(found)
-
-

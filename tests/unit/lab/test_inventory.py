@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The inventory that people read is the one of the default lab."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+TOP = Path(__file__).resolve().parents[3]
+LAB = TOP / "lab" / "lab.py"
+
+# ansible-test runs from a copy that has no lab.
+pytestmark = pytest.mark.skipif(not LAB.exists(), reason="the lab is not in the built collection")
+
+
+def lab(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("LAB_")}
+    return subprocess.run(
+        [sys.executable, str(LAB), command],
+        env=plain | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_default_lab_is_shown_in_inventories() -> None:
+    assert lab("inventory").stdout.strip() == str(TOP / "inventories" / "lab")
+
+
+def test_another_size_has_an_inventory_of_its_own() -> None:
+    prefix = "unit-test"
+    try:
+        done = lab("inventory", LAB_PREFIX=prefix, LAB_MANAGERS="5", LAB_WORKERS="1")
+        where = Path(done.stdout.strip())
+        assert where == TOP / ".lab" / prefix / "inventory"
+        groups = yaml.safe_load((where / "hosts.yml").read_text())["all"]["children"]
+        managers = groups["swarm_managers"]["hosts"]
+        assert {name: host["swarm_zone"] for name, host in managers.items()} == {
+            "m1": "a",
+            "m2": "b",
+            "m3": "c",
+            "m4": "a",
+            "m5": "b",
+        }
+        assert list(groups["swarm_workers"]["hosts"]) == ["w1"]
+        assert (where / "group_vars" / "all.yml").exists()
+    finally:
+        for path in sorted((TOP / ".lab" / prefix).rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        (TOP / ".lab" / prefix).rmdir()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("LAB_MANAGERS", "26", "a number from 0 to 25"),
+        ("LAB_WORKERS", "-1", "a number from 0 to 25"),
+        ("LAB_WORKERS", "23", "1 to 25"),
+        ("LAB_SUITE", "potato", "one of bullseye, bookworm, trixie, sid"),
+        ("LAB_IMAGE", "none", "one of bare, engine"),
+        ("LAB_PREFIX", "Has Space", "lower-case letters"),
+        ("LAB_SUBNET", "172.30.80.1/24", "has host bits set"),
+        ("LAB_SUBNET", "172.30.80.0/26", "a /25 or larger"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(name: str, value: str, words: str) -> None:
+    done = lab("inventory", **{name: value})
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert name.removesuffix("S") in done.stderr
+    assert words in done.stderr

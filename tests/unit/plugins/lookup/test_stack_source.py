@@ -1,0 +1,81 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Compose files are read on the controller."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleLookupError
+from ansible.parsing.dataloader import DataLoader
+
+from ansible_collections.flotilla.swarm.plugins.lookup.stack_source import LookupModule
+
+
+@pytest.fixture
+def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(tmp_path)
+    loader = DataLoader()
+    loader.set_basedir(str(tmp_path))
+    lookup = LookupModule(loader=loader)
+    # The plugin loader would do this; the options of the plugin itself are its terms alone.
+    monkeypatch.setattr(lookup, "set_options", lambda **kwargs: None)
+
+    def run(stack: Any) -> dict[str, Any]:
+        found: dict[str, Any] = lookup.run([stack], {"inventory_dir": str(tmp_path / "inventory")})[
+            0
+        ]
+        return found
+
+    return run
+
+
+def test_files_go_along(tmp_path: Path, look: Any) -> None:
+    folder = tmp_path / "inventory" / "stacks"
+    folder.mkdir(parents=True)
+    folder.joinpath("a.yml").write_text(
+        "services: {web: {image: 'w:{{.X}}'}}\nsecrets: {k: {file: ./k}}\n"
+    )
+    folder.joinpath("b.yml").write_text("configs: {c: {file: ../c}}\n")
+    folder.joinpath("k").write_bytes(b"\xff\x00")
+    folder.parent.joinpath("c").write_text("c")
+    found = look({"name": "s", "compose": ["stacks/a.yml", "stacks/b.yml"]})
+    assert found["definition"][0] == folder.joinpath("a.yml").read_text()
+    assert {path: base64.b64decode(text) for path, text in found["files"].items()} == {
+        "./k": b"\xff\x00",
+        "../c": b"c",
+    }
+    assert found["plan"][1:] == [
+        "  + network  s_default  overlay",
+        "  + secret   s_k",
+        "  + config   s_c",
+        "  + service  s_web      image w:{{.X}}, 1 replica",
+    ]
+
+
+def test_an_inline_definition(look: Any) -> None:
+    found = look({"name": "s", "definition": {"services": {"web": {"image": "w"}}}})
+    assert found["definition"] == ['{"services": {"web": {"image": "w"}}}']
+    assert found["files"] == {}
+
+
+@pytest.mark.parametrize(
+    ("stack", "words"),
+    [
+        ("s", "a dictionary with a name"),
+        ({"name": "s"}, "either compose or definition"),
+        ({"name": "s", "compose": ["a"], "definition": {"a": 1}}, "either compose or definition"),
+        ({"name": "s", "compose": ["none.yml"]}, "neither beside the playbook"),
+        ({"name": "s", "definition": "a: ["}, "is not YAML"),
+        ({"name": "s", "definition": "text"}, "is not a Compose file"),
+        ({"name": "s", "definition": {"secrets": {"k": {"file": "none"}}}}, "could not read"),
+    ],
+)
+def test_what_is_wrong_is_said(look: Any, stack: Any, words: str) -> None:
+    with pytest.raises(AnsibleLookupError, match=words):
+        look(stack)

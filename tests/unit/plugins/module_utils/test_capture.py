@@ -1,0 +1,107 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The parts of the proxy that need no engine; the rest is tested on real ones in molecule/stack."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.flotilla.swarm.plugins.module_utils import _capture as capture
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+
+SECRET = {"ID": "planned1", "Spec": {"Name": "s_key", "Labels": {"stack": "s", "empty": ""}}}
+NETWORK = {"Id": "planned2", "Name": "s_net", "Labels": {"stack": "s"}}
+
+
+@pytest.mark.parametrize(
+    ("query", "secret", "network"),
+    [
+        ("{}", True, True),
+        ("", True, True),
+        ("nonsense", True, True),
+        ('{"name": {"s_key": true}}', True, False),
+        ('{"name": ["s_key", "s_net"]}', True, True),
+        ('{"names": ["s_n"]}', False, True),
+        ('{"id": ["planned1"]}', True, False),
+        ('{"label": ["stack=s"]}', True, True),
+        ('{"label": ["stack=other"]}', False, False),
+        ('{"label": {"empty": true}}', True, False),
+        ('{"label": ["stack"], "name": ["s_net"]}', False, True),
+    ],
+)
+def test_what_was_invented_is_found_by_the_filters_of_the_cli(
+    query: str, secret: bool, network: bool
+) -> None:
+    filters = capture._filters({"filters": [query]})
+    assert capture._matches(SECRET, filters) is secret
+    assert capture._matches(NETWORK, filters) is network
+
+
+def test_an_invented_network_has_the_scope_that_the_cli_checks() -> None:
+    write = capture.Write("network", "create", "n", "", {"Name": "n", "Driver": ""})
+    assert capture._document(write, "planned1")["Scope"] == "swarm"
+    write = capture.Write("network", "create", "n", "", {"Name": "n", "Driver": "bridge"})
+    assert capture._document(write, "planned1")["Scope"] == "local"
+
+
+def test_the_cli_does_not_get_the_callers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere")
+    monkeypatch.setenv("DOCKER_CONTEXT", "elsewhere")
+    monkeypatch.setenv("TAG", "of the caller")
+    found = capture.cli_environment({"NAME": "x"})
+    assert not [name for name in found if name.startswith("DOCKER")]
+    assert "TAG" not in found
+    assert found["NAME"] == "x"
+    assert found["PATH"] == os.environ["PATH"]
+
+
+def test_a_private_directory_is_private_and_goes_away() -> None:
+    with capture.private_directory() as directory:
+        assert stat.S_IMODE(os.stat(directory).st_mode) == 0o700
+        Path(directory, "x").write_text("x")
+    assert not os.path.exists(directory)
+
+
+def test_a_host_without_a_cli(tmp_path: Path) -> None:
+    with pytest.raises(SwarmError) as error:
+        capture.cli_takes("stack deploy", "--detach", cli=str(tmp_path / "docker"))
+    assert error.value.code == "no_cli"
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Any:
+    def make(text: str) -> str:
+        path = tmp_path / "docker"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    return make
+
+
+def test_options_are_looked_up_in_the_help(cli: Any) -> None:
+    program = cli('[ "$*" = "stack deploy --help" ] && echo "docker stack deploy  --detach  Exit"')
+    assert capture.cli_takes("stack deploy", "--detach", cli=program)
+    assert not capture.cli_takes("stack deploy", "--prune", cli=program)
+
+
+def test_a_cli_that_hangs_is_ended(cli: Any, tmp_path: Path) -> None:
+    run = capture.run_cli(str(tmp_path / "none"), [], cli=cli("sleep 60 & wait"), timeout=0.5)
+    assert run.timed_out
+
+
+def test_the_cli_gets_its_socket_its_input_and_its_folder(cli: Any, tmp_path: Path) -> None:
+    program = cli('echo "$@"; cat; pwd')
+    run = capture.run_cli("/none", ["x"], stdin="text\n", cli=program, directory=str(tmp_path))
+    first, *rest = run.output.splitlines()
+    assert first.startswith("-H unix:///")
+    assert first.endswith("/engine.sock x")
+    assert rest == ["text", str(tmp_path)]
+    assert (run.returncode, run.writes, run.timed_out) == (0, [], False)

@@ -1,0 +1,667 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plans and verdicts of stacks: pure functions over API documents."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._capture import Write
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
+    CONVERGED,
+    FAILED,
+    HIDDEN,
+    NAMESPACE,
+    WAITING,
+    Live,
+    Step,
+    Verdict,
+    Watch,
+    cause_of,
+    cli_failure,
+    cli_notes,
+    file_references,
+    interpolate,
+    is_credential,
+    judge,
+    leftovers,
+    outline,
+    plan_lines,
+    plan_stack,
+    service_changes,
+    undeployed,
+)
+
+NETWORKS = {"id-of-default": "s_default", "id-of-front": "s_front"}
+
+
+def sent(**container: Any) -> dict[str, Any]:
+    """A service as the CLI sends it."""
+    return {
+        "Name": "s_web",
+        "Labels": {NAMESPACE: "s", "com.docker.stack.image": "web:1"},
+        "TaskTemplate": {
+            "ContainerSpec": {
+                "Image": "web:1",
+                "Privileges": {"SELinuxContext": None},
+                **container,
+            },
+            "Resources": {},
+            "Placement": {},
+            "Networks": [{"Target": "s_default", "Aliases": ["web"]}],
+            "ForceUpdate": 0,
+        },
+        "Mode": {"Replicated": {}},
+        "EndpointSpec": {"Ports": [{"TargetPort": 80, "PublishedPort": 8080}]},
+    }
+
+
+def stored(spec: dict[str, Any]) -> dict[str, Any]:
+    """What an engine (20.10 and 26.1 alike) gives back of it: defaults filled in, IDs for names."""
+    spec = copy.deepcopy(spec)
+    template = spec["TaskTemplate"]
+    template["Runtime"] = "container"
+    template["ContainerSpec"]["Isolation"] = "default"
+    ids = {name: key for key, name in NETWORKS.items()}
+    for network in template.get("Networks") or []:
+        network["Target"] = ids[network["Target"]]
+    for mount in template["ContainerSpec"].get("Mounts") or []:
+        if mount.get("BindOptions"):
+            mount["BindOptions"].setdefault("Propagation", "rprivate")
+    endpoint = spec.setdefault("EndpointSpec", {})
+    endpoint.setdefault("Mode", "vip")
+    for port in endpoint.get("Ports") or []:
+        port.setdefault("Protocol", "tcp")
+        port.setdefault("PublishMode", "ingress")
+    if "Replicated" in spec["Mode"]:
+        spec["Mode"]["Replicated"].setdefault("Replicas", 1)
+    for key in ("UpdateConfig", "RollbackConfig"):
+        if key in spec:
+            spec[key]["FailureAction"] = spec[key].get("FailureAction") or "pause"
+            spec[key]["Order"] = spec[key].get("Order") or "stop-first"
+    return spec
+
+
+def fields(current: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {c.name: (c.before, c.after) for c in service_changes(current, wanted, NETWORKS)}
+
+
+names = st.text("abcXYZ_-.", min_size=1, max_size=8)
+values = st.text("abc =:/{}$", max_size=12)
+containers = st.fixed_dictionaries(
+    {},
+    optional={
+        "Env": st.dictionaries(names, values, max_size=4).map(
+            lambda env: [f"{key}={value}" for key, value in sorted(env.items())]
+        ),
+        "Labels": st.dictionaries(names, values, max_size=3),
+        "Args": st.lists(values, max_size=3),
+        "Init": st.booleans(),
+        "ReadOnly": st.just(True),
+        "StopGracePeriod": st.integers(0, 10**10),
+        "Mounts": st.lists(
+            st.sampled_from(["/a", "/b", "/c"]).map(
+                lambda path: {"Type": "bind", "Source": path, "Target": path, "BindOptions": {}}
+            ),
+            unique_by=str,
+            max_size=3,
+        ),
+    },
+)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, Any]:
+    spec = sent(**draw(containers))
+    spec["Mode"] = draw(
+        st.sampled_from([{"Global": {}}, {"Replicated": {}}])
+        | st.integers(0, 9).map(lambda n: {"Replicated": {"Replicas": n}})
+    )
+    spec["TaskTemplate"]["Networks"] = [
+        {"Target": name, "Aliases": draw(st.lists(names, unique=True, max_size=2))}
+        for name in draw(st.lists(st.sampled_from(["s_default", "s_front"]), unique=True))
+    ]
+    if draw(st.booleans()):
+        spec["UpdateConfig"] = {"Parallelism": draw(st.integers(0, 3)), "Order": ""}
+    return spec
+
+
+@given(specs())
+def test_what_the_engine_made_of_a_spec_is_no_change(spec: dict[str, Any]) -> None:
+    assert fields(stored(spec), spec) == {}
+
+
+@given(specs(), specs())
+def test_a_change_is_seen_and_seen_from_both_sides(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    there, back = fields(stored(one), other), fields(stored(other), one)
+    assert set(there) == set(back)
+    assert {name: (after, before) for name, (before, after) in there.items()} == back
+    if one["TaskTemplate"]["ContainerSpec"].get("Env", []) != other["TaskTemplate"][
+        "ContainerSpec"
+    ].get("Env", []):
+        assert any(name.startswith("env.") for name in there)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (sent(), sent(Env=["A="]), {"env.A": ("(none)", "''")}),
+        (sent(Env=["A"]), sent(Env=["A=x"]), {"env.A": ("(unset)", "x")}),
+        (sent(Init=False), sent(), {"init": ("no", "(none)")}),
+        (
+            sent(StopGracePeriod=0),
+            sent(StopGracePeriod=2 * 10**9),
+            {"stop_grace_period": ("0s", "2s")},
+        ),
+        (sent(Args=["a"]), sent(Args=["a", "b"]), {"command": ("a", "a, b")}),
+        (
+            sent(Mounts=[{"Type": "volume", "Source": "v", "Target": "/d"}]),
+            sent(Mounts=[{"Type": "volume", "Source": "w", "Target": "/d"}]),
+            {"mounts./d.source": ("v", "w")},
+        ),
+        (
+            sent(
+                Secrets=[{"SecretID": "1", "SecretName": "k", "File": {"Name": "f", "Mode": 292}}]
+            ),
+            sent(
+                Secrets=[{"SecretID": "1", "SecretName": "k", "File": {"Name": "f", "Mode": 256}}]
+            ),
+            {"secrets.f.mode": ("0444", "0400")},
+        ),
+    ],
+)
+def test_fields(before: dict[str, Any], after: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert fields(stored(before), after) == expected
+
+
+def test_of_a_set_only_what_comes_and_goes() -> None:
+    after = sent()
+    after["EndpointSpec"]["Ports"].append(
+        {"TargetPort": 81, "Protocol": "udp", "PublishMode": "host"}
+    )
+    after["TaskTemplate"]["Networks"] = [{"Target": "s_front", "Aliases": ["b", "a"]}]
+    assert fields(stored(sent()), after) == {
+        "ports": ("(none)", "81/udp host"),
+        "networks": ("s_default as web", "s_front as a,b"),
+    }
+
+
+def test_limits_are_in_the_words_of_compose() -> None:
+    before, after = sent(), sent()
+    before["TaskTemplate"]["Resources"] = {
+        "Limits": {"NanoCPUs": 250000000, "MemoryBytes": 64 << 20}
+    }
+    after["TaskTemplate"]["Resources"] = {"Limits": {"NanoCPUs": 500000000, "MemoryBytes": 1 << 30}}
+    assert fields(stored(before), after) == {
+        "resources.limits.cpus": ("0.25", "0.5"),
+        "resources.limits.memory": ("64M", "1G"),
+    }
+
+
+def test_the_label_of_the_image_says_nothing_that_the_image_does_not() -> None:
+    after = sent(Image="web:2")
+    after["Labels"]["com.docker.stack.image"] = "web:2"
+    assert fields(stored(sent()), after) == {"image": ("web:1", "web:2")}
+
+
+def test_platforms_that_the_cli_does_not_repeat_are_no_change() -> None:
+    current = stored(sent())
+    current["TaskTemplate"]["Placement"]["Platforms"] = [{"Architecture": "amd64", "OS": "linux"}]
+    assert fields(current, sent()) == {}
+    current["TaskTemplate"]["Placement"]["Constraints"] = ["node.role == worker"]
+    assert "placement.constraints" in fields(current, sent())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["DB_PASSWORD", "db_pass", "API_TOKEN", "aws.secret.access", "SSH_KEY", "AUTH", "X-Api-Key"],
+)
+def test_names_of_credentials(name: str) -> None:
+    assert is_credential(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["DB_PASSWORD_FILE", "AUTHOR", "KEYBOARD", "MONKEY", "TOKEN_TTL", "PATH", "secret.name"]
+)
+def test_names_of_other_things(name: str) -> None:
+    assert not is_credential(name)
+
+
+@given(st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=12, max_size=20).map("%".__add__))
+def test_a_credential_is_never_shown(secret: str) -> None:
+    after = sent(
+        Env=[f"DB_PASSWORD={secret}", f"URL=postgres://me:{secret}@db/x"],
+        Labels={"com.example.token": secret},
+        Args=["run", f"--api-key={secret}", "--password", secret, f"redis://:{secret}@r"],
+        Healthcheck={"Test": ["CMD", "probe", f"TOKEN={secret}"]},
+    )
+    after["TaskTemplate"]["LogDriver"] = {"Name": "splunk", "Options": {"splunk-token": secret}}
+    steps = plan_stack("s", [write(after)], live(stored(sent())))
+    assert secret not in "\n".join(plan_lines("s", steps, "m1"))
+    assert secret not in str([step.as_dict() for step in steps])
+    assert {c.name for step in steps for c in step.changes} >= {
+        "env.DB_PASSWORD",
+        "env.URL",
+        "container_labels.com.example.token",
+        "command",
+        "healthcheck.test",
+        "log_driver.options.splunk-token",
+    }
+
+
+# Plans
+
+
+def write(spec: dict[str, Any], kind: str = "service", action: str = "update") -> Write:
+    return Write(kind, action, spec["Name"], "" if action == "create" else "id", spec)
+
+
+def live(*services: dict[str, Any], **kinds: list[dict[str, Any]]) -> Live:
+    networks = [
+        {"Id": key, "Name": name, "Labels": {NAMESPACE: "s"}} for key, name in NETWORKS.items()
+    ]
+    return Live(
+        networks=networks, services=[{"ID": "id", "Spec": spec} for spec in services], **kinds
+    )
+
+
+def test_a_plan_as_a_person_reads_it() -> None:
+    changed = sent(Image="web:2")
+    changed["Mode"] = {"Replicated": {"Replicas": 3}}
+    new = {**sent(), "Name": "s_new", "Mode": {"Global": {}}}
+    writes = [
+        write(changed),
+        write(new, action="create"),
+        write({"Name": "s_front", "Driver": "overlay"}, "network", "create"),
+        write({"Name": "s_conf", "Labels": {"a": "2"}}, "config"),
+        write({"Name": "s_key", "Labels": {}}, "secret"),
+    ]
+    state = live(
+        stored(sent()),
+        configs=[{"Spec": {"Name": "s_conf", "Labels": {"a": "1"}}}],
+        secrets=[{"Spec": {"Name": "s_key"}}],
+    )
+    steps = plan_stack("s", writes, state)
+    assert plan_lines("s", steps, "m1", ["s_old"], ["Ignoring unsupported options: restart"]) == [
+        "PLAN  stack s, acting on m1",
+        "  + network  s_front  overlay",
+        "  ~ config   s_conf   labels.a  1 -> 2",
+        "  + service  s_new    image web:1, global",
+        "  ~ service  s_web    image     web:1 -> web:2",
+        "                      replicas  1 -> 3",
+        "  ! service  s_old  not in the Compose files: left alone",
+        "  ! Ignoring unsupported options: restart",
+        "  = 2 objects as they should be",
+    ]
+
+
+@given(st.permutations(range(4)))
+def test_the_order_of_the_cli_does_not_matter(order: list[int]) -> None:
+    writes = [write({**sent(), "Name": f"s_{n}"}, action="create") for n in range(4)]
+    assert plan_stack("s", [writes[n] for n in order], live()) == plan_stack("s", writes, live())
+
+
+def test_services_that_are_no_longer_asked_for() -> None:
+    other = {"Name": "other_web", "Labels": {NAMESPACE: "other"}}
+    old = {"Name": "s_old", "Labels": {NAMESPACE: "s"}}
+    assert leftovers("s", [write(sent())], live(stored(sent()), old, other)) == ["s_old"]
+
+
+def test_the_outline_lists_what_the_plan_of_a_first_deploy_lists() -> None:
+    documents: list[dict[str, Any]] = [
+        {
+            "services": {
+                "web": {
+                    "image": "web:${TAG:-1}",
+                    "networks": {"front": None},
+                    "deploy": {"replicas": 2},
+                },
+                "agent": {"image": "agent", "deploy": {"mode": "global"}},
+            },
+            "networks": {"front": {"driver": "overlay"}, "unused": {}, "ext": {"external": True}},
+            "secrets": {"key": {"file": "./key"}, "given": {"external": {"name": "x"}}},
+        },
+        {"services": {"web": {"image": "web:2"}}, "configs": {"c": {"file": "c", "name": "own"}}},
+    ]
+    assert plan_lines("s", outline("s", documents), "m1")[1:] == [
+        "  + network  s_default  overlay",
+        "  + network  s_front    overlay",
+        "  + secret   s_key",
+        "  + config   own",
+        "  + service  s_agent    image agent, global",
+        "  + service  s_web      image web:2, 2 replicas",
+    ]
+
+
+def test_files_that_go_along() -> None:
+    documents = [
+        {
+            "secrets": {
+                "a": {"file": "./${NAME}.txt"},
+                "b": {"file": "/etc/b"},
+                "c": {"external": True},
+            },
+            "configs": {"d": {"file": "../d"}},
+            "services": {
+                "web": {"env_file": ["a.env", {"path": "b.env"}]},
+                "db": {"env_file": "a.env"},
+                "x": None,
+            },
+        }
+    ]
+    assert file_references(documents, {"NAME": "n"}) == ["../d", "./n.txt", "a.env", "b.env"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$A-${A}", "1-1"),
+        ("${B:-x}${B-x}", "x"),
+        ("${C-x}", "x"),
+        ("${A:+y}", "y"),
+        ("$$A", "$A"),
+        ("${C}", ""),
+        ("${C:?needed}", "${C:?needed}"),
+    ],
+)
+def test_interpolation(text: str, expected: str) -> None:
+    assert interpolate(text, {"A": "1", "B": ""}) == expected
+
+
+def test_notes_are_whole_sentences_without_progress() -> None:
+    output = (
+        "Since --detach=false was not specified, tasks will be created in the background.\n"
+        "In a future release, --detach=false will become the default.\n"
+        "Ignoring unsupported options: restart\n\nUpdating service s_web (id: x)\n"
+        "image web:2 could not be accessed on a registry to record\nits digest.\n\n"
+    )
+    assert cli_notes(output) == [
+        "Ignoring unsupported options: restart",
+        "image web:2 could not be accessed on a registry to record its digest.",
+    ]
+
+
+def test_a_refusal_is_in_the_words_of_the_engine() -> None:
+    error = cli_failure(
+        "s", "plan", "noise", [("secret", "k", "only updates to Labels are allowed")]
+    )
+    assert error.code == "refused"
+    assert "secret k: only updates to Labels are allowed; the data of a secret" in error.message
+    error = cli_failure("s", "plan", "", [])
+    assert (error.code, "no reason" in error.message) == ("cli_failed", True)
+
+
+# Verdicts
+
+NODES = [
+    {"ID": "n1", "Description": {"Hostname": "m1"}, "Status": {"State": "ready"}},
+    {"ID": "n2", "Description": {"Hostname": "w1"}, "Status": {"State": "ready"}},
+    {"ID": "n3", "Status": {"State": "down"}},
+]
+
+
+def service(mode: Any = None, update: Any = None, policy: Any = None) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "ID": "s1",
+        "Spec": {
+            "Name": "s_web",
+            "Mode": mode or {"Replicated": {"Replicas": 2}},
+            "TaskTemplate": {"RestartPolicy": policy or {}},
+        },
+    }
+    if update:
+        found["UpdateStatus"] = {"State": update, "Message": "because of task t1"}
+    return found
+
+
+def task(
+    number: int, state: str = "running", wanted: str = "running", **rest: Any
+) -> dict[str, Any]:
+    status = {
+        "State": state,
+        "Timestamp": f"2026-01-01T00:00:{number:02d}.123Z",
+        "Err": rest.pop("err", ""),
+    }
+    return {
+        "ID": f"t{number}",
+        "ServiceID": "s1",
+        "Slot": rest.pop("slot", number),
+        "NodeID": rest.pop("node", "n1"),
+        "CreatedAt": f"2026-01-01T00:00:{number:02d}Z",
+        "DesiredState": wanted,
+        "Status": status,
+        **rest,
+    }
+
+
+def verdict(
+    tasks: list[dict[str, Any]], old: tuple[str, ...] = (), overruled: bool = False, **kwargs: Any
+) -> Verdict:
+    current = {t["ID"] for t in tasks} - set(old)
+    return judge(service(**kwargs), tasks, current, NODES, overruled)
+
+
+def test_all_tasks_run() -> None:
+    found = verdict([task(1), task(2, node="n2")])
+    assert (found.state, found.running, found.desired, found.cause) == (CONVERGED, 2, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "cause", "node"),
+    [
+        ([task(1), task(2, node="n3")], "node_down", "n3"),
+        ([task(1)], None, None),
+        ([task(1), task(2, "starting")], None, "m1"),
+        (
+            [task(1), task(2, "failed", "shutdown", err="task: non-zero exit (1)", slot=2)],
+            "crash",
+            "m1",
+        ),
+        (
+            [task(1), task(2, "rejected", "shutdown", err="No such image: x", node="n2")],
+            "image",
+            "w1",
+        ),
+        (
+            [
+                task(1),
+                task(
+                    2, "pending", node="", err="no suitable node (insufficient resources on 1 node)"
+                ),
+            ],
+            "resources",
+            None,
+        ),
+    ],
+)
+def test_waiting_has_a_cause(
+    tasks: list[dict[str, Any]], cause: str | None, node: str | None
+) -> None:
+    found = verdict(tasks)
+    assert (found.state, found.running, found.cause, found.node) == (WAITING, 1, cause, node)
+    assert found.reason
+
+
+def test_tasks_of_the_spec_before_do_not_count() -> None:
+    found = verdict([task(1), task(2)], old=("t2",))
+    assert (found.state, found.running) == (WAITING, 1)
+    assert verdict([task(1), task(2), task(3, slot=1)], old=("t3",)).state == WAITING
+    assert (
+        verdict([task(1), task(2), task(3, "running", "shutdown")], old=("t3",)).state == CONVERGED
+    )
+
+
+def test_an_update_is_over_when_the_engine_says_so() -> None:
+    assert verdict([task(1), task(2)], update="updating").state == WAITING
+    assert verdict([task(1), task(2)], update="completed").state == CONVERGED
+
+
+@pytest.mark.parametrize("update", ["rollback_started", "rollback_completed", "rollback_paused"])
+def test_a_rollback_is_a_failure_of_the_run_that_caused_it(update: str) -> None:
+    broken = task(3, "failed", "shutdown", err="task: non-zero exit (4)", node="n2")
+    found = verdict([task(1), task(2), broken], old=("t3",), update=update, overruled=True)
+    # A run that ended before the engine has would leave the next one a swarm in motion.
+    assert found.state == (WAITING if update == "rollback_started" else FAILED)
+    assert (found.cause, found.node) == ("rolled_back", "w1")
+    assert "because of task t1" in found.reason
+    assert "exit (4)" in found.reason
+
+
+def test_an_old_rollback_is_history() -> None:
+    found = verdict([task(1), task(2)], update="rollback_completed")
+    assert found.state == CONVERGED
+
+
+def test_a_spec_that_is_not_the_one_that_was_written_never_counts() -> None:
+    found = service(update="completed")
+    tasks = [task(1), task(2)]
+    ids = {"t1", "t2"}
+    assert judge(found, tasks, ids, NODES, overruled=True).cause == "rolled_back"
+    found["PreviousSpec"] = found["Spec"]
+    verdict = judge(found, tasks, ids, NODES, overruled=True)
+    assert (verdict.state, verdict.cause) == (FAILED, "overwritten")
+
+
+def test_a_paused_update_does_not_go_on_by_itself() -> None:
+    assert verdict([task(1)], update="paused").cause == "paused"
+    assert verdict([task(1)], update="paused").state == FAILED
+
+
+def test_zero_replicas() -> None:
+    nothing: Any = {"Replicated": {"Replicas": 0}}
+    assert verdict([], mode=nothing).state == CONVERGED
+    assert verdict([task(1)], mode=nothing).state == WAITING
+    assert verdict([task(1, "running", "remove")], mode=nothing).state == CONVERGED
+
+
+def test_a_global_service_is_on_every_node_that_is_ready() -> None:
+    everywhere: Any = {"Global": {}}
+    tasks = [task(1, slot=0), task(2, slot=0, node="n2"), task(3, slot=0, node="n3")]
+    found = verdict(tasks, mode=everywhere)
+    assert (found.state, found.desired) == (CONVERGED, 2)
+    assert (
+        verdict([*tasks[:1], task(2, "preparing", slot=0, node="n2")], mode=everywhere).state
+        == WAITING
+    )
+    assert verdict([], mode=everywhere).state == CONVERGED
+
+
+def test_tasks_that_end_and_are_not_started_again() -> None:
+    once = {"Condition": "none"}
+    done, broken = (
+        task(1, "complete", "shutdown"),
+        task(2, "failed", "shutdown", err="non-zero exit (1)"),
+    )
+    assert verdict([done, task(2, "complete", "shutdown")], policy=once).state == CONVERGED
+    found = verdict([done, broken], policy=once)
+    assert (found.state, found.cause, found.running) == (FAILED, "crash", 1)
+    assert (
+        verdict([done, broken, task(3, slot=2)], policy={"Condition": "on-failure"}).state
+        == CONVERGED
+    )
+
+
+def test_jobs() -> None:
+    job: Any = {"ReplicatedJob": {"TotalCompletions": 2}}
+    done = [task(1, "complete", "complete"), task(2, "complete", "complete")]
+    assert verdict(done, mode=job).state == CONVERGED
+    assert verdict([done[0], task(2, "running", "complete")], mode=job).state == WAITING
+    assert verdict(done, mode={"GlobalJob": {}}).state == CONVERGED
+
+
+@st.composite
+def sick(draw: st.DrawFn, document: Any) -> Any:
+    """The document with parts missing, as a sick cluster gives it."""
+    if isinstance(document, dict):
+        kept = {key: draw(sick(value)) for key, value in document.items() if draw(st.booleans())}
+        return kept if draw(st.integers(0, 9)) else None
+    return document
+
+
+@given(
+    sick(service(update="updating")),
+    st.lists(sick(task(1, err="x", ContainerStatus={"ExitCode": 1}))),
+    st.lists(sick(NODES[0])),
+    st.booleans(),
+)
+def test_no_document_breaks_the_verdict(
+    found: Any, tasks: list[Any], nodes: list[Any], overruled: bool
+) -> None:
+    tasks, nodes = [t for t in tasks if t], [n for n in nodes if n]
+    ids = {str(t.get("ID")) for t in tasks}
+    assert judge(found or {}, tasks, ids, nodes, overruled).state in (CONVERGED, WAITING, FAILED)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("no suitable node (scheduling constraints not satisfied on 2 nodes)", "constraint"),
+        ("no suitable node (host-mode port already in use on 1 node)", "port"),
+        ("no suitable node (unsupported platform on 1 node)", "platform"),
+        ("no suitable node (max replicas per node limit exceed)", "replicas_per_node"),
+        ("no suitable node (1 node not available for new tasks)", "availability"),
+        ("task: non-zero exit (137): dockerexec: unhealthy container", "unhealthy"),
+        ("No such image: x:1", "image"),
+        ("starting container failed: OCI runtime create failed", "start"),
+        ("something new", "task_failed"),
+    ],
+)
+def test_causes(text: str, cause: str) -> None:
+    assert cause_of(text) == cause
+
+
+def seen(state: str, *tasks: str, youngest: float | None = None) -> list[Verdict]:
+    return [Verdict("s_web", "replicated", 1, 1, state, tasks=frozenset(tasks), youngest=youngest)]
+
+
+def test_a_task_must_stay_to_count() -> None:
+    watch = Watch(5, True, lambda: 0)
+    assert not watch.final(seen(CONVERGED, "a"), 0)
+    assert not watch.final(seen(WAITING), 2)
+    assert not watch.final(seen(CONVERGED, "b"), 4)
+    assert not watch.final(seen(CONVERGED, "b"), 8.9)
+    assert watch.final(seen(CONVERGED, "b"), 9)
+
+
+def test_the_time_under_the_engines_own_watch_counts() -> None:
+    watch = Watch(5, True, lambda: 0)
+    assert not watch.final(seen(WAITING, "a"), 0)
+    assert watch.final(seen(CONVERGED, "a"), 6)
+
+
+def test_what_has_been_running_for_long_is_believed_at_once_if_nothing_was_written() -> None:
+    old = seen(CONVERGED, "a", youngest=100)
+    assert Watch(5, False, lambda: 105).final(old, 0)
+    assert not Watch(5, False, lambda: 104).final(old, 0)
+    assert not Watch(5, True, lambda: 999).final(old, 0)
+    assert Watch(5, False, lambda: 0).final(seen(CONVERGED), 0)
+
+
+def test_a_failure_is_final() -> None:
+    assert Watch(5, True, lambda: 0).final(seen(FAILED), 0)
+
+
+def test_the_failure_names_each_service_and_its_cause() -> None:
+    good = Verdict("s_ok", "replicated", 1, 1, CONVERGED)
+    slow = Verdict("s_slow", "replicated", 2, 0, WAITING, None, "starting: x", "m1")
+    error = undeployed("s", [good, slow], 30)
+    assert error.message == (
+        "Stack s is not up after 30 s: s_slow: 0 of 2 tasks as asked, waiting on m1: starting: x"
+    )
+    assert [entry["cause"] for entry in error.details["services"]] == ["deadline"]
+    bad = Verdict("s_bad", "replicated", 1, 0, FAILED, "crash", "failed: x")
+    assert undeployed("s", [bad], 3).message.startswith("Stack s has failed: s_bad: 0 of 1")
+
+
+def test_hidden_is_not_empty() -> None:
+    assert HIDDEN
+    assert Step("none", "service", "x").as_dict()["changes"] == []
