@@ -436,7 +436,9 @@ def _plan_membership(
             # The run before ended while this host was joining; its engine goes on by itself.
             joining = plan.join_managers if host.role == "manager" else plan.join_workers
             joining.append(host.name)
-            plan.add("join", host.name, f"{host.role}, is joining already: wait for it", why="pending")
+            plan.add(
+                "join", host.name, f"{host.role}, is joining already: wait for it", why="pending"
+            )
     for host in newcomers:
         if host.role == "worker":
             plan.join_workers.append(host.name)
@@ -603,7 +605,9 @@ def render(plan: Plan, title: str = "PLAN") -> str:
         lines += [f"  x {'refused':<13}{text}" for text in plan.refusals]
         return "\n".join(lines)
     others = plan.unreachable + plan.unlisted
-    width = max([len(row["host"]) for row in _rows(plan.steps)] + [len(name) for name in others] + [2])
+    width = max(
+        [len(row["host"]) for row in _rows(plan.steps)] + [len(name) for name in others] + [2]
+    )
     lines += _step_lines(plan.steps, others)
     for name in plan.unreachable:
         lines.append(f"  ! {'unreachable':<13}{name:<{width}}   no answer: left as it is")

@@ -126,7 +126,10 @@ def test_a_port_that_is_taken() -> None:
 
 def test_a_user_without_sudo() -> None:
     ssh("m1", "id plain 2>/dev/null || useradd --create-home plain")
-    ssh("m1", "mkdir -p ~plain/.ssh && cp /root/.ssh/authorized_keys ~plain/.ssh/ && chown -R plain ~plain/.ssh")
+    ssh(
+        "m1",
+        "mkdir -p ~plain/.ssh && cp /root/.ssh/authorized_keys ~plain/.ssh/ && chown -R plain ~plain/.ssh",
+    )
     # Not over the connection that is open already, which is root's.
     own = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ControlPath=none"
     run = play(
@@ -159,7 +162,7 @@ def test_a_killed_first_run_is_finished_by_the_next() -> None:
     length = time.monotonic() - started
     assert done.plan == promised
     assert_whole()
-    moments = sorted(chance.uniform(0.5, length) for _ in range(KILLS))
+    moments = sorted(chance.uniform(0.5, length) for _kill in range(KILLS))
     report = []
     for moment in moments:
         leave_all()
@@ -178,7 +181,9 @@ def test_tokens_are_in_no_output_log_or_file() -> None:
     leave_all()
     run = site("-vvv", "--diff")
     assert_whole()
-    words = [ssh("m1", f"docker swarm join-token -q {role}").strip() for role in ("manager", "worker")]
+    words = [
+        ssh("m1", f"docker swarm join-token -q {role}").strip() for role in ("manager", "worker")
+    ]
     for word in [*words, "SWMTKN"]:
         assert word not in run.text
     for host in HOSTS:
@@ -186,7 +191,9 @@ def test_tokens_are_in_no_output_log_or_file() -> None:
             found = ssh(
                 host,
                 "journalctl --no-pager | grep -c -- " + word + ";"
-                "grep -rl --exclude-dir=docker -- " + word + " /root /tmp /var/tmp /run/user 2>/dev/null | wc -l",
+                "grep -rl --exclude-dir=docker -- "
+                + word
+                + " /root /tmp /var/tmp /run/user 2>/dev/null | wc -l",
                 check=False,
             )
             assert found.split() == ["0", "0"], f"{host}: {word[:6]}"
@@ -207,10 +214,14 @@ def swarm_kept() -> Iterator[None]:
 
 
 def ghosts_removed() -> None:
-    for line in ssh("m2", "docker node ls --format '{{.ID}} {{.Status}} {{.ManagerStatus}}'").splitlines():
+    for line in ssh(
+        "m2", "docker node ls --format '{{.ID}} {{.Status}} {{.ManagerStatus}}'"
+    ).splitlines():
         node_id, status, *_rest = line.split()
         if status == "Down":
-            ssh("m2", f"docker node demote {node_id}; docker node rm --force {node_id}", check=False)
+            ssh(
+                "m2", f"docker node demote {node_id}; docker node rm --force {node_id}", check=False
+            )
 
 
 def test_the_first_manager_reimaged_joins_again() -> None:
@@ -239,7 +250,11 @@ def test_ssh_that_dies_in_the_middle_of_a_run() -> None:
     with swarm_kept():
         ssh("w2", "docker swarm leave")
         running = subprocess.Popen(
-            command(SITE), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command(SITE),
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         time.sleep(2)
         ssh("w2", "systemctl stop ssh; pkill -f 'sshd: root' || true", check=False)
