@@ -203,7 +203,9 @@ def _check_member(picture: Picture) -> Check:
 
 def _check_quorum(nodes: list[Node]) -> Check:
     managers = [node for node in nodes if node.role == "manager"]
-    reachable = [node for node in managers if node.reachability == "reachable"]
+    # Raft goes by the address: a manager that is down counts as reachable there once a reimaged host
+    # answers at its address. So it has to be ready as well.
+    reachable = [node for node in managers if node.ready]
     leader = next((node.hostname for node in managers if node.leader), None)
     spare = may_lose(len(managers), len(reachable))
     lost = [node.hostname for node in managers if node not in reachable]

@@ -15,7 +15,6 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -343,13 +342,25 @@ def _find_cluster(plan: Plan, hosts: list[Host], alive: list[str] | None) -> Non
                     f" its managers are {peers or 'not known'}): if it shall join this one, run"
                     " 'docker swarm leave' there and run again"
                 )
-    listed = {host.swarm.get("node_id") for host in hosts if host.swarm.get("node_id")}
-    unasked = [host.name for host in hosts if host.observed is None]
-    plan.unlisted = [
-        node["hostname"]
-        for node in known.values()
-        if node["id"] not in listed and node["hostname"] not in unasked
-    ]
+    _find_strangers(plan, hosts, list(known.values()))
+
+
+def _find_strangers(plan: Plan, hosts: list[Host], nodes: list[dict[str, Any]]) -> None:
+    """Nodes of the swarm that no listed host is: of other hosts, or left over from hosts that began anew."""
+    listed = {host.swarm.get("node_id") for host in hosts}
+    asked = {host.name for host in hosts if host.observed is not None}
+    silent = {host.name for host in hosts if host.observed is None}
+    for node in nodes:
+        if node["id"] in listed or node["hostname"] in silent:
+            continue
+        if node["hostname"] in asked and node["state"] != "ready":
+            demote = f"docker node demote {node['id']}; " if node["role"] == "manager" else ""
+            plan.warnings.append(
+                f"{node['hostname']} has left a node behind when it began anew: remove it by '{demote}docker node rm"
+                f" {node['id']}' on {plan.acting}"
+            )
+        else:
+            plan.unlisted.append(node["hostname"])
 
 
 def _no_quorum(hosts: list[Host], members: list[Host]) -> str:
@@ -419,7 +430,7 @@ def _plan_membership(
     else:
         known = [node for node in _acting_nodes(plan, hosts) if node["role"] == "manager"]
         total = len(known)
-        reachable = sum(1 for node in known if node["reachability"] == "reachable")
+        reachable = sum(1 for node in known if Node(**node).ready)
     for host in managers:
         plan.join_managers.append(host.name)
         total, reachable = total + 1, reachable + 1
@@ -505,14 +516,7 @@ def _plan_cluster(plan: Plan, hosts: list[Host], settings: dict[str, Any]) -> No
                 f"{host.name} is a {seen.role} and listed as a {host.role}: this version does not change roles; run"
                 f" 'docker node {'promote' if host.role == 'manager' else 'demote'} {host.name}' on {acting.name}"
             )
-    for hostname, count in Counter(node.hostname for node in nodes).items():
-        ghosts = [node for node in nodes if node.hostname == hostname and node.state == "down"]
-        if count > 1 and ghosts:
-            plan.warnings.append(
-                f"{hostname} is in the swarm {count} times, {len(ghosts)} of them down (a reimaged host?): remove the"
-                f" ghost with 'docker node rm {ghosts[0].id}' on {acting.name}"
-            )
-    down = sum(1 for node in nodes if node.role == "manager" and node.reachability != "reachable")
+    down = sum(1 for node in nodes if node.role == "manager" and not node.ready)
     managers = sum(1 for node in nodes if node.role == "manager")
     if down:
         plan.warnings.append(

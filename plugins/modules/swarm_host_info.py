@@ -34,9 +34,11 @@ options:
     default: unix:///var/run/docker.sock
     aliases: [docker_url]
   timeout:
-    description: Seconds to wait for one answer of the engine.
+    description:
+      - Seconds to wait for one answer of the engine.
+      - An engine that has just lost the leader of its swarm takes up to 20 seconds to say so.
     type: int
-    default: 15
+    default: 30
   join_tokens:
     description:
       - Return the tokens with which hosts join the swarm, in RV(join_tokens).
@@ -181,6 +183,10 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     parse_node,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import read_settings
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import poll
+
+# Seconds. swarmkit's election takes 10 to 20 ticks of one second (manager/state/raft/raft.go, ElectionTick).
+ELECTION = 20
 
 
 def sdk_version() -> str | None:
@@ -206,6 +212,20 @@ def cli_version(module: AnsibleModule) -> str | None:
     return found.group(1) if found else None
 
 
+def settled_info(reader: EngineReader) -> dict[str, Any]:
+    """What the engine says of itself, once an election that is under way is over.
+
+    A manager without a leader knows no cluster. After the leader has died that is so for some seconds, and
+    only if it stays so has the swarm lost its quorum.
+    """
+
+    def settled(info: dict[str, Any]) -> bool:
+        member = parse_member(info)
+        return member.state != "active" or member.role != "manager" or bool(member.cluster_id)
+
+    return poll(reader.info, settled, ELECTION, 1.0)[0]
+
+
 def observe(module: AnsibleModule) -> dict[str, Any]:
     host = observe_host()
     engine: dict[str, Any] = {
@@ -225,7 +245,7 @@ def observe(module: AnsibleModule) -> dict[str, Any]:
     tokens = {"manager": None, "worker": None}
     reader = EngineReader(module.params["docker_host"], module.params["timeout"])
     try:
-        info = reader.info()
+        info = settled_info(reader)
     except SwarmError as error:
         engine["error"] = error.message
         # The engine is meant to run and does not answer: it may be a member. Nothing may be
@@ -273,7 +293,7 @@ def main() -> None:
                 fallback=(env_fallback, ["DOCKER_HOST"]),
                 aliases=["docker_url"],
             ),
-            timeout=dict(type="int", default=15),
+            timeout=dict(type="int", default=30),
             join_tokens=dict(type="bool", default=False, no_log=False),
         ),
         supports_check_mode=True,

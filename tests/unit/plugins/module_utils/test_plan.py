@@ -232,6 +232,17 @@ def test_nodes_outside_the_inventory_are_reported_and_left() -> None:
     assert plan.steps == []
 
 
+def test_the_node_that_a_reimaged_host_left_is_no_stranger() -> None:
+    nodes = [
+        *cluster(["m1", "m2", "m3"], []),
+        node("m4", "manager", id="old", hostname="m1", state="down"),
+    ]
+    hosts = [host(name, said("active", name, "manager", nodes)) for name in ("m1", "m2", "m3")]
+    plan = make_plan(hosts)
+    assert plan.unlisted == []
+    assert "docker node demote old; docker node rm old" in plan.warnings[0]
+
+
 @pytest.mark.parametrize(
     ("hosts", "words"),
     [
