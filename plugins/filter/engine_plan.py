@@ -24,7 +24,7 @@ def _file(path: str, base: str, variable: str) -> str:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
         raise AnsibleFilterError(
             f"{variable}: cannot read {full} on the controller: {reason}."
-        ) from exc
+        ) from None
 
 
 def _plain(value: Any) -> Any:

@@ -32,9 +32,8 @@ _ENVIRONMENT = {
     "NEEDRESTART_SUSPEND": "1",
     "LC_ALL": "C.UTF-8",
 }
-_LOCKED = re.compile(
-    r"could not get lock|lock was locked by another process|unable to lock", re.IGNORECASE
-)
+# "Could not get lock /var/lib/..." (apt), "dpkg frontend lock was locked by another process" or "... by PROGRAM" (dpkg).
+_LOCKED = re.compile(r"could not get lock|lock (?:is|was) locked by|unable to lock", re.IGNORECASE)
 _FRESH_SECONDS = 3600
 
 
@@ -201,7 +200,9 @@ class Apt:
             if os.path.exists(saved):
                 os.replace(saved, path)
             else:
-                os.unlink(path)
+                # A run before this one, killed on the controller, may have lived on here until now and cleaned up.
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
 
 
 _APT_GET = (

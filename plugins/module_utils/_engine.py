@@ -199,38 +199,34 @@ class _Planner:
 
     def _packages(self) -> None:
         wanted = self.wanted
+        names: dict[str, str] = {}
+        changes: list[tuple[str, str]] = []
+        install: list[dict[str, Any]] = []
+        repository = None
         if wanted["source"] == "none":
             self._present_engine()
-            return
-        names = wanted["package_names"].get(wanted["source"])
-        if not names:
-            self.refuse(
-                f"docker_engine_source={wanted['source']} is not known for {self.system.get('distribution')}: "
-                "install an engine yourself and set docker_engine_source=none."
-            )
-            return
-        repository = self._repository() if wanted["source"] == "docker_ce" else None
-        foreign = sorted(
-            name
-            for source, others in wanted["package_names"].items()
-            if source != wanted["source"]
-            for name in others.values()
-            if name in self.installed and name not in names.values()
-        )
-        if "podman-docker" in self.installed:
-            foreign.append("podman-docker")
-        if foreign and not wanted["replace"]:
-            self.refuse(
-                f"{_names(foreign)} is installed, and packages of docker_engine_source={wanted['source']} would "
-                "replace it: choose the other source, or allow that with docker_engine_replace=true."
-            )
-            return
-
-        changes, install = self._package_changes(names)
-        if foreign:
-            changes.append(
-                ("replace " + _names(foreign), f"docker_engine_source is {wanted['source']}")
-            )
+        else:
+            names = wanted["package_names"].get(wanted["source"]) or {}
+            if not names:
+                self.refuse(
+                    f"docker_engine_source={wanted['source']} is not known for {self.system.get('distribution')}: "
+                    "install an engine yourself and set docker_engine_source=none."
+                )
+                return
+            foreign = self._foreign_packages(names)
+            if foreign and not wanted["replace"]:
+                self.refuse(
+                    f"{_names(foreign)} is installed, and packages of docker_engine_source={wanted['source']} would "
+                    "replace it: choose the other source, or allow that with docker_engine_replace=true."
+                )
+                return
+            if wanted["source"] == "docker_ce":
+                repository = self._repository()
+            changes, install = self._package_changes(names)
+            if foreign:
+                changes.append(
+                    ("replace " + _names(foreign), f"docker_engine_source is {wanted['source']}")
+                )
         sdk_package = wanted["sdk_package"] if wanted["sdk"] == "package" else ""
         if sdk_package and sdk_package not in self.installed and not self.engine.get("sdk_version"):
             install.append(_package(sdk_package))
@@ -246,18 +242,19 @@ class _Planner:
         for what, why in changes:
             self.step("packages", what, why)
         hold, unhold = self._holds(names, {entry["name"] for entry in install})
-        if hold:
+        new = [name for name in hold if name not in self.held]
+        if new:
             optional = {entry["name"] for entry in install if entry["optional"]}
-            sure = [name for name in hold if name not in optional]
+            sure = [name for name in new if name not in optional]
             self.step(
                 "hold",
-                f"hold {_names(sure or hold)}",
+                f"hold {_names(sure or new)}",
                 "so that no unattended upgrade restarts the engine",
             )
         if unhold:
             self.step("hold", f"release {_names(unhold)}", "docker_engine_hold is false")
-        if install or repository or hold or unhold or foreign or self.host.get("broken_packages"):
-            if any(entry["name"] == names["engine"] for entry in install):
+        if install or repository or hold or unhold or self.host.get("broken_packages"):
+            if any(entry["name"] == names.get("engine") for entry in install):
                 install += [_package(name) for name in wanted["extra_packages"]]
             self.packages = {
                 "manager": "apt" if self.system.get("family") == "Debian" else "rpm",
@@ -272,6 +269,17 @@ class _Planner:
                     for entry in install
                 ],
             }
+
+    def _foreign_packages(self, names: dict[str, str]) -> list[str]:
+        """What is installed of another source, and would have to go."""
+        wanted = self.wanted
+        others = {
+            name
+            for source, packages in wanted["package_names"].items()
+            if source != wanted["source"]
+            for name in packages.values()
+        }
+        return sorted((others | {"podman-docker"}) & set(self.installed) - set(names.values()))
 
     def _present_engine(self) -> None:
         if not self.engine.get("installed"):
@@ -384,10 +392,11 @@ class _Planner:
         return changes, install
 
     def _holds(self, names: dict[str, str], installing: set[str]) -> tuple[list[str], list[str]]:
-        present = [name for name in names.values() if name in self.installed or name in installing]
+        """What to hold, and what to release. What is installed loses its hold and gets it again."""
+        present = {name for name in names.values() if name in self.installed or name in installing}
         if self.wanted["hold"]:
-            return sorted(name for name in present if name not in self.held), []
-        return [], sorted(name for name in present if name in self.held)
+            return sorted(present - (set(self.held) - installing)), []
+        return [], sorted(present & set(self.held))
 
     def _repository(self) -> dict[str, Any] | None:
         wanted = self.wanted
@@ -594,7 +603,8 @@ class _Planner:
             moving = {entry["name"] for entry in self.packages["install"]} & set(
                 self.packages["engine"]
             )
-            if moving - {self.wanted["package_names"][self.wanted["source"]]["cli"]}:
+            names = self.wanted["package_names"].get(self.wanted["source"]) or {}
+            if moving - {names.get("cli")}:
                 self.restart_reasons.append("its packages change")
         if self.host.get("restart_pending") and self.running:
             self.restart_reasons.append("an earlier run was interrupted before its restart")

@@ -47,6 +47,7 @@ POLICY_MARK = "flotilla.swarm"
 PACKAGES = (
     "containerd",
     "containerd.io",
+    "docker",
     "docker-ce",
     "docker-ce-cli",
     "docker-cli",
@@ -311,8 +312,10 @@ def _listening(root: str, protocol: str) -> list[int]:
         for line in _text(f"{root}/proc/net/{name}").splitlines()[1:]:
             fields = line.split()
             # TCP: state LISTEN. UDP has no such state: a bound, unconnected socket is 07.
-            if len(fields) > 3 and fields[3] == ("0A" if protocol == "tcp" else "07"):
-                ports.add(int(fields[1].rpartition(":")[2], 16))
+            port = fields[1].rpartition(":")[2] if len(fields) > 3 else ""
+            listens = len(fields) > 3 and fields[3] == ("0A" if protocol == "tcp" else "07")
+            if listens and re.fullmatch("[0-9A-F]{4}", port):
+                ports.add(int(port, 16))
     return sorted(ports)
 
 

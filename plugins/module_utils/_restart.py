@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from ansible_collections.flotilla.swarm.plugins.module_utils import _host
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineReader
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
+    EngineClient,
+    EngineReader,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._config import Config
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
@@ -115,6 +118,8 @@ class Restart:
         self._clock = clock or Clock()
         self.managers: dict[str, int] | None = None
         self.touched = False
+        # In memory only, and never part of a result.
+        self._unlock_key = ""
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         started = self._clock.now()
@@ -122,6 +127,7 @@ class Restart:
         restart = self._params["state"] == "restarted" and _host.engine_is_active()
         if restart:
             before = self._permitted(before)
+            self._unlock_key = self._read_unlock_key(before)
         config = Config(self._params, self._run)
         config.validate()
         changed = bool(restart or config.files or not before.answers or not _host.unit_is_enabled())
@@ -168,6 +174,28 @@ class Restart:
             code, sentence = found
             raise SwarmError(code, sentence, total=view.total, reachable=view.reachable)
         return view
+
+    def _read_unlock_key(self, view: View) -> str:
+        """With autolock on, a manager comes back locked: take the key along while it can still be asked for."""
+        if not view.manager or view.total is None:
+            return ""
+        reader = EngineReader(self._params["docker_host"], 10)
+        answer = reader.get("/swarm/unlockkey", "read the key that unlocks this manager")
+        return str((answer or {}).get("UnlockKey") or "")
+
+    def _unlock(self) -> None:
+        """Unlock this manager with the key it had before; the caller sees by the state whether it worked."""
+        key, self._unlock_key = self._unlock_key, ""
+        client = EngineClient(
+            {
+                "docker_host": self._params["docker_host"],
+                "api_version": "auto",
+                "timeout": 30,
+                "tls": False,
+                "validate_certs": False,
+            }
+        )
+        client.unlock(key)
 
     def _apply(self, restart: bool, before: View) -> None:
         self._start(restart)
@@ -227,8 +255,11 @@ class Restart:
                 return "the managers do not see it as reachable"
             return None
 
-        def ended(_seen: View) -> bool:
-            return back(_seen) is None or (not _seen.answers and self._crashes())
+        def ended(seen: View) -> bool:
+            if seen.state == "locked" and self._unlock_key:
+                self._unlock()
+                return False
+            return back(seen) is None or (not seen.answers and self._crashes())
 
         view, _done = poll(
             self.observe, ended, self._params["timeout"], interval=0.5, clock=self._clock
