@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,7 @@ def new_packet(tag: int, body: bytes) -> bytes:
     return bytes([0xC0 | tag]) + length + body
 
 
+Packet = Callable[[int, bytes], bytes]
 KEY = (
     old_packet(6, BODY) + old_packet(13, b"Lab <lab@example.com>") + old_packet(14, b"\x04a subkey")
 )
