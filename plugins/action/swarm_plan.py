@@ -18,6 +18,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
     Plan,
     make_plan,
     render,
+    render_done,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import preflight
 from ansible_collections.flotilla.swarm.plugins.plugin_utils._inputs import (
@@ -44,8 +45,15 @@ class ActionModule(ActionBase):
                 settings=dict(type="dict", default={}),
                 allow_partial_init=dict(type="bool", default=False),
                 previous=dict(type="dict", default={}),
+                carried_out=dict(type="bool", default=False),
             )
         )
+        if args["carried_out"]:
+            first = args["previous"]["first"]
+            report = render_done(first["steps"], list(task_vars["ansible_play_hosts"]))
+            Display().display(f"\n{report}")
+            result.update({**args["previous"], "changed": False, "report": report})
+            return result
         roles = RoleVariables(self._loader, self._templar, task_vars["hostvars"])
         hosts = self._hosts(roles, args, task_vars)
         plan = make_plan(
@@ -69,8 +77,11 @@ class ActionModule(ActionBase):
             Display().display(f"\n{report}")
         if plan.refusals:
             result["failed"] = True
-            result["failure"] = {"code": "refused", "details": {"refusals": plan.refusals}}
-            result["msg"] = "Nothing was changed: " + "; ".join(plan.refusals) + "."
+            result["failure"] = {"code": "refused", "details": {}}
+            # It has just been printed, and Ansible prints all of a failed result.
+            result["report"] = result["first"]["report"] = ""
+            so_far = "The run stops here" if args["previous"] else "Nothing was changed"
+            result["msg"] = f"{so_far}: {'; '.join(plan.refusals)}."
         return result
 
     def _hosts(
@@ -155,6 +166,7 @@ def _as_data(plan: Plan) -> dict[str, Any]:
         "join_workers": plan.join_workers,
         "nodes": plan.nodes,
         "settings": plan.settings,
-        "unreachable": plan.unreachable,
+        # Not `unreachable`: a result with that key makes Ansible give up on the host.
+        "no_answer": plan.unreachable,
         "unlisted": plan.unlisted,
     }

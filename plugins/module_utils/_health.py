@@ -255,23 +255,36 @@ def _check_zones(nodes: list[Node]) -> Check:
 
 
 def _check_nodes(nodes: list[Node]) -> Check:
-    down = [node.hostname for node in nodes if node.state != "ready"]
+    ready = {node.hostname for node in nodes if node.state == "ready"}
+    # A host that left and joined again is a new node; the old one stays in the list until it is removed.
+    ghosts = [node for node in nodes if node.state != "ready" and node.hostname in ready]
+    down = [node.hostname for node in nodes if node.state != "ready" and node not in ghosts]
     aside = [
         f"{node.hostname} {node.availability}" for node in nodes if node.availability != "active"
     ]
-    message = f"{len(nodes) - len(down)} of {len(nodes)} ready"
+    message = f"{len(nodes) - len(down) - len(ghosts)} of {len(nodes) - len(ghosts)} ready"
     if aside:
         message += f"; set aside: {', '.join(aside)}"
-    data = {"total": len(nodes), "not_ready": down, "set_aside": aside}
+    data = {
+        "total": len(nodes),
+        "not_ready": down,
+        "set_aside": aside,
+        "ghosts": [node.id for node in ghosts],
+    }
+    advice = []
     if down:
-        return Check(
-            "nodes",
-            "degraded",
-            f"{message}; not ready: {', '.join(down)}",
-            "start the engine there",
-            data,
-        )
-    return Check("nodes", "ok", message, None, data)
+        message += f"; not ready: {', '.join(down)}"
+        advice.append("start the engine there")
+    if ghosts:
+        message += f"; left over from before: {', '.join(node.hostname for node in ghosts)}"
+        advice.append(f"docker node rm {' '.join(node.id for node in ghosts)}")
+    return Check(
+        "nodes",
+        "degraded" if advice else "ok",
+        message,
+        ", ".join(advice) or None,
+        data,
+    )
 
 
 def _check_services(picture: Picture) -> Check:

@@ -355,8 +355,14 @@ def _find_cluster(plan: Plan, hosts: list[Host], alive: list[str] | None) -> Non
 def _no_quorum(hosts: list[Host], members: list[Host]) -> str:
     managers = [host for host in members if host.swarm.get("role") == "manager"]
     away = [host.name for host in hosts if host.observed is None]
+    names = ", ".join(host.name for host in members)
+    unasked = [host.name for host in hosts if host.role == "manager" and host.observed is None]
+    if not managers and unasked:
+        return (
+            f"{names} {'is' if len(members) == 1 else 'are'} in a swarm, and no listed manager was asked about it"
+            f" ({', '.join(unasked)}): bring one back, or take one into --limit, and run again"
+        )
     if not managers:
-        names = ", ".join(host.name for host in members)
         peers = sorted(
             {peer["addr"] for host in members for peer in host.swarm.get("remote_managers") or []}
         )
@@ -425,6 +431,14 @@ def _plan_membership(
             why="not in the swarm",
             note=note,
         )
+    for host in hosts:
+        if host.state == "pending":
+            # The run before ended while this host was joining; its engine goes on by itself.
+            joining = plan.join_managers if host.role == "manager" else plan.join_workers
+            joining.append(host.name)
+            plan.add(
+                "join", host.name, f"{host.role}, is joining already: wait for it", why="pending"
+            )
     for host in newcomers:
         if host.role == "worker":
             plan.join_workers.append(host.name)
@@ -531,10 +545,10 @@ _MARKS = {
 _ORDER = ("engine", "init", "join", "settings", "labels", "availability")
 
 
-def _rows(plan: Plan) -> list[dict[str, Any]]:
+def _rows(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The steps in order; hosts that get the same done to their engine share a row."""
     rows: list[dict[str, Any]] = []
-    for step in sorted(plan.steps, key=lambda step: _ORDER.index(step["action"])):
+    for step in sorted(steps, key=lambda step: _ORDER.index(step["action"])):
         twin = next(
             (
                 row
@@ -554,6 +568,30 @@ def _rows(plan: Plan) -> list[dict[str, Any]]:
     return rows
 
 
+def _step_lines(steps: list[dict[str, Any]], others: list[str], mark: str = "") -> list[str]:
+    """The steps aligned, in columns wide enough for the names of the others too."""
+    rows = _rows(steps)
+    width = max([len(name) for name in [row["host"] for row in rows] + others] + [2])
+    texts = max([len(row["text"]) for row in rows if row.get("note")] + [0])
+    lines = []
+    for row in rows:
+        text = f"{row['text']:<{texts}}   {row['note']}" if row.get("note") else row["text"]
+        sign = mark or _MARKS[row["action"]]
+        lines.append(f"  {sign} {row['action']:<13}{row['host']:<{width}}   {text}")
+    return lines
+
+
+def render_done(steps: list[dict[str, Any]], alive: list[str]) -> str:
+    """The plan of the run once it has been carried out, and what hosts that failed on the way owe."""
+    done = [step for step in steps if step["host"] in alive]
+    owed = [step for step in steps if step["host"] not in alive]
+    lines = ["DONE", *_step_lines(done, [])]
+    if owed:
+        lines += ["NOT DONE  these hosts failed on the way: mend them and run again"]
+        lines += _step_lines(owed, [], "x")
+    return "\n".join(lines)
+
+
 def render(plan: Plan, title: str = "PLAN") -> str:
     """The plan as an aligned table; what is refused comes as sentences."""
     if plan.cluster_id:
@@ -566,15 +604,11 @@ def render(plan: Plan, title: str = "PLAN") -> str:
     if plan.refusals:
         lines += [f"  x {'refused':<13}{text}" for text in plan.refusals]
         return "\n".join(lines)
-    rows = _rows(plan)
-    names = [row["host"] for row in rows] + plan.unreachable + plan.unlisted
-    width = max([len(name) for name in names] + [2])
-    texts = max([len(row["text"]) for row in rows if row.get("note")] + [0])
-    for row in rows:
-        text = f"{row['text']:<{texts}}   {row['note']}" if row.get("note") else row["text"]
-        lines.append(
-            f"  {_MARKS[row['action']]} {row['action']:<13}{row['host']:<{width}}   {text}"
-        )
+    others = plan.unreachable + plan.unlisted
+    width = max(
+        [len(row["host"]) for row in _rows(plan.steps)] + [len(name) for name in others] + [2]
+    )
+    lines += _step_lines(plan.steps, others)
     for name in plan.unreachable:
         lines.append(f"  ! {'unreachable':<13}{name:<{width}}   no answer: left as it is")
     for name in plan.unlisted:

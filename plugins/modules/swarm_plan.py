@@ -52,6 +52,12 @@ options:
       refused.
     type: dict
     default: {}
+  carried_out:
+    description:
+      - Make no plan, print the first plan of the run in O(previous) as what was done.
+      - Steps of hosts that failed on the way are printed as not done.
+    type: bool
+    default: false
 author:
   - The Flotilla authors (@flotilla-swarm)
 """
@@ -139,7 +145,7 @@ settings:
   type: list
   elements: dict
   returned: always
-unreachable:
+no_answer:
   description: The hosts that did not answer.
   type: list
   elements: str

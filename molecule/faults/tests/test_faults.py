@@ -75,7 +75,6 @@ def refused(run: Run, *words: str) -> None:
         ({"swarm_default_addr_pool": ["172.30.0.0/16"]}, "swarm_default_addr_pool"),
         ({"swarm_availability": "off"}, "swarm_availability"),
         ({"docker_engine_daemon": {"live-restore": True}}, "live-restore"),
-        ({"ansible_user": "nobody"}, "UNREACHABLE"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
@@ -127,10 +126,18 @@ def test_a_port_that_is_taken() -> None:
 
 def test_a_user_without_sudo() -> None:
     ssh("m1", "id plain 2>/dev/null || useradd --create-home plain")
-    ssh("m1", "mkdir -p ~plain/.ssh && cp /root/.ssh/authorized_keys ~plain/.ssh/ && chown -R plain ~plain/.ssh")
-    run = play("--limit", "m1", ansible_user="plain", ansible_become=True)
+    ssh(
+        "m1",
+        "mkdir -p ~plain/.ssh && cp /root/.ssh/authorized_keys ~plain/.ssh/ && chown -R plain ~plain/.ssh",
+    )
+    # Not over the connection that is open already, which is root's.
+    own = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ControlPath=none"
+    run = play(
+        "--limit", "m1", ansible_user="plain", ansible_become=True, ansible_ssh_common_args=own
+    )
     assert run.code != 0
     assert "sudo" in run.text
+    assert run.changed == 0
 
 
 def test_a_silent_manager_forbids_a_new_swarm() -> None:
@@ -155,7 +162,7 @@ def test_a_killed_first_run_is_finished_by_the_next() -> None:
     length = time.monotonic() - started
     assert done.plan == promised
     assert_whole()
-    moments = sorted(chance.uniform(0.5, length) for _ in range(KILLS))
+    moments = sorted(chance.uniform(0.5, length) for _kill in range(KILLS))
     report = []
     for moment in moments:
         leave_all()
@@ -174,7 +181,9 @@ def test_tokens_are_in_no_output_log_or_file() -> None:
     leave_all()
     run = site("-vvv", "--diff")
     assert_whole()
-    words = [ssh("m1", f"docker swarm join-token -q {role}").strip() for role in ("manager", "worker")]
+    words = [
+        ssh("m1", f"docker swarm join-token -q {role}").strip() for role in ("manager", "worker")
+    ]
     for word in [*words, "SWMTKN"]:
         assert word not in run.text
     for host in HOSTS:
@@ -182,7 +191,9 @@ def test_tokens_are_in_no_output_log_or_file() -> None:
             found = ssh(
                 host,
                 "journalctl --no-pager | grep -c -- " + word + ";"
-                "grep -rl --exclude-dir=docker -- " + word + " /root /tmp /var/tmp /run/user 2>/dev/null | wc -l",
+                "grep -rl --exclude-dir=docker -- "
+                + word
+                + " /root /tmp /var/tmp /run/user 2>/dev/null | wc -l",
                 check=False,
             )
             assert found.split() == ["0", "0"], f"{host}: {word[:6]}"
@@ -203,10 +214,14 @@ def swarm_kept() -> Iterator[None]:
 
 
 def ghosts_removed() -> None:
-    for line in ssh("m2", "docker node ls --format '{{.ID}} {{.Status}} {{.ManagerStatus}}'").splitlines():
+    for line in ssh(
+        "m2", "docker node ls --format '{{.ID}} {{.Status}} {{.ManagerStatus}}'"
+    ).splitlines():
         node_id, status, *_rest = line.split()
         if status == "Down":
-            ssh("m2", f"docker node demote {node_id}; docker node rm --force {node_id}", check=False)
+            ssh(
+                "m2", f"docker node demote {node_id}; docker node rm --force {node_id}", check=False
+            )
 
 
 def test_the_first_manager_reimaged_joins_again() -> None:
@@ -235,7 +250,11 @@ def test_ssh_that_dies_in_the_middle_of_a_run() -> None:
     with swarm_kept():
         ssh("w2", "docker swarm leave")
         running = subprocess.Popen(
-            command(SITE), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command(SITE),
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         time.sleep(2)
         ssh("w2", "systemctl stop ssh; pkill -f 'sshd: root' || true", check=False)
@@ -244,6 +263,7 @@ def test_ssh_that_dies_in_the_middle_of_a_run() -> None:
             ["docker", "exec", f"{PREFIX}-w2", "systemctl", "start", "ssh"], check=True, timeout=60
         )
         assert "Traceback (most recent call last)" not in text
+        assert "no answer from w2" in text
         ghosts_removed()
 
 
@@ -258,7 +278,7 @@ def test_a_locked_manager_stops_the_run_and_is_unlocked() -> None:
         assert "m3 is locked" in run.text
         assert run.changed == 0
         wrong = module("m3", "swarm_member", state="unlocked", unlock_key="SWMKEY-1-" + "A" * 43)
-        assert wrong["failed"]
+        assert "failure" in wrong
         unlocked = module("m3", "swarm_member", state="unlocked", unlock_key=key)
         assert unlocked["changed"]
         assert unlocked["member"]["state"] == "active"

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -371,6 +372,16 @@ def test_tasks_on_dead_nodes_do_not_count() -> None:
     assert service_rows(seen)[0]["running"] == 1
     found = statuses(seen)
     assert found["nodes"] == found["services"] == "degraded"
+
+
+def test_a_host_that_joined_anew_leaves_a_ghost_and_not_a_dead_host() -> None:
+    old = node("w1", state="down")
+    nodes = [*picture().nodes, replace(old, id="old")]
+    check = next(check for check in evaluate(picture(nodes=nodes)) if check.name == "nodes")
+    assert check.status == "degraded"
+    assert check.data["not_ready"] == []
+    assert "4 of 4 ready" in check.message
+    assert check.advice == "docker node rm old"
 
 
 def test_a_service_without_any_task_fails_with_the_engine_s_reason() -> None:

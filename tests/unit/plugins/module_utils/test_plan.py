@@ -16,7 +16,12 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._nodes import (
     OWNED_LABEL,
     labels_after,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._plan import Host, make_plan, render
+from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
+    Host,
+    make_plan,
+    render,
+    render_done,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import read_settings
 
 CLUSTER = "9rneu7clusterone"
@@ -161,6 +166,18 @@ def test_workers_whose_managers_are_not_listed_stop_the_run() -> None:
     hosts = [*fresh("m1"), host("w1", said("active", "w1", "worker"))]
     (refusal,) = make_plan(hosts).refusals
     assert "no listed host is a manager" in refusal
+
+
+def test_a_limit_without_a_manager_says_so() -> None:
+    hosts = [host("m1"), host("w1", said("active", "w1", "worker"))]
+    (refusal,) = make_plan(hosts).refusals
+    assert "take one into --limit" in refusal
+
+
+def test_a_host_that_was_left_while_joining_is_waited_for() -> None:
+    hosts = [*running(["m1"], ["w2"])[:1], host("w2", said("pending", "w2", "worker"))]
+    plan = make_plan(hosts)
+    assert plan.join_workers == ["w2"]
 
 
 @pytest.mark.parametrize(
@@ -349,3 +366,21 @@ def test_labels_of_others_survive_and_ours_converge(
         assert key not in twice
     assert labels_after(twice, {}).keys() == {key for key in foreign if key not in first | second}
     assert OWNED_LABEL not in labels_after(twice, {})
+
+
+def test_what_was_done_and_what_failed_hosts_owe() -> None:
+    plan = make_plan(fresh("m1", "m2", "w1"))
+    text = render_done(plan.steps, ["m1", "m2"])
+    done, owed = text.split("NOT DONE")
+    assert "+ join         m2" in done
+    assert "w1" not in done
+    assert "x join         w1" in owed
+    assert "NOT DONE" not in render_done(plan.steps, ["m1", "m2", "w1"])
+
+
+def test_hosts_with_the_same_engine_work_share_a_line() -> None:
+    work = ({"what": "install docker.io"},)
+    hosts = [host(f"m{i}", said(name=f"m{i}"), engine_steps=work) for i in range(1, 9)]
+    text = render(make_plan(hosts))
+    assert text.count("install docker.io") == 1
+    assert "m1 m2 m3 m4 m5 m6 and 2 more" in text
