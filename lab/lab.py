@@ -376,7 +376,7 @@ def main(argv: Sequence[str]) -> int:
         else:
             say((__doc__ or "").strip())
             return 2
-    except (LabError, registry.RegistryError) as error:
+    except (LabError, registry.RegistryError, OSError) as error:
         print(f"lab: {error}", file=sys.stderr, flush=True)
         return 1
     return 0

@@ -69,15 +69,20 @@ def run(
     stdin: str | None = None,
     timeout: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command,
-        text=True,
-        input=stdin,
-        stdin=None if stdin is not None else subprocess.DEVNULL,
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            text=True,
+            input=stdin,
+            stdin=None if stdin is not None else subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise LabError(
+            f"The command {command[0]} is missing: `make ready` installs what a lab needs."
+        ) from None
     if check and done.returncode != 0:
         lines = [
             line
@@ -154,9 +159,10 @@ def read_lab() -> Lab:
 
 
 def read_subnet(prefix: str) -> ipaddress.IPv4Network:
-    text = setting("LAB_SUBNET", DEFAULT_SUBNET)
-    if text == "auto":
-        text = live_subnet(prefix) or free_subnet()
+    text = setting("LAB_SUBNET", "")
+    if text in ("", "auto"):
+        # A lab that runs keeps its addresses; it is not asked for them again.
+        text = live_subnet(prefix) or (free_subnet() if text else DEFAULT_SUBNET)
     try:
         subnet = ipaddress.IPv4Network(text)
     except ValueError as error:
