@@ -48,8 +48,8 @@ lab-list: ## show the labs on this machine
 	@$(PYTHON) lab/lab.py list
 
 .PHONY: test
-test: ready ## run all checks: lint, unit, every scenario (V=1 shows all output)
-	@tests/all.sh
+test: ready ## run all checks, or [CHECKS="lint unit cluster"]; V=1 shows all output
+	@tests/all.sh $(CHECKS)
 
 .PHONY: lint
 lint: ## run the static checks

@@ -40,10 +40,10 @@ class CallbackModule(Default):
         # A timer, not a thread: ansible forks, and a thread may hold a lock at that moment.
         signal.signal(signal.SIGALRM, self._tell)
 
-    def get_option(self, option: str, hostvars: Any = None) -> Any:
-        if option in ("display_ok_hosts", "display_skipped_hosts"):
+    def get_option(self, k: str, hostvars: Any = None) -> Any:
+        if k in ("display_ok_hosts", "display_skipped_hosts"):
             return False
-        return super().get_option(option, hostvars)
+        return super().get_option(k, hostvars)
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         self._watch(task)

@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 name: stack_source
 short_description: Read a stack's Compose files on the controller
 author:
-  - The Flotilla authors (@flotilla)
+  - The Flotilla authors (@flotilla-swarm)
 description:
   - Reads the Compose files of a stack, and the files that they take in by a relative path, on the controller,
     in the form that M(flotilla.swarm.swarm_stack) takes, so that nothing is copied to a host beforehand.

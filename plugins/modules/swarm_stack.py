@@ -16,7 +16,7 @@ description:
   - Only what differs is written. C(docker stack deploy) alone writes every service every time, which moves
     its version and loses the spec that a rollback would go back to.
 author:
-  - The Flotilla authors (@flotilla)
+  - The Flotilla authors (@flotilla-swarm)
 extends_documentation_fragment:
   - flotilla.swarm._docker
   - flotilla.swarm._attributes

@@ -84,7 +84,7 @@ def versions(name: str) -> dict[str, str]:
     words = sh(
         name, "dpkg-query -W -f '${Package} ${Version}\\n' docker-ce docker-ce-cli containerd.io"
     )
-    return dict(line.split() for line in words.splitlines())  # type: ignore[misc]
+    return dict(line.split() for line in words.splitlines())
 
 
 def engine_pid(name: str) -> str:

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(not LAB.exists(), reason="the lab is not in the 
 
 def lab(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     plain = {key: value for key, value in os.environ.items() if not key.startswith("LAB_")}
+    plain["LAB_SUBNET"] = "172.30.80.0/24"
     return subprocess.run(
         [sys.executable, str(LAB), command],
         env=plain | environment,

@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.flotilla.swarm.plugins.module_utils import _apt
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock
 
 MADISON = """ docker-ce | 5:28.2.0-1~x | http://mirror/debian bookworm/stable amd64 Packages
  docker-ce | 5:28.1.0-1~x | http://mirror/debian bookworm/stable amd64 Packages
@@ -67,7 +68,7 @@ def test_an_engine_that_is_too_old_is_not_installed() -> None:
     assert error.value.code == "too_old"
 
 
-class FakeClock:
+class FakeClock(Clock):
     """Time that passes only in sleep."""
 
     def __init__(self) -> None:

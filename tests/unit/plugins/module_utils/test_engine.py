@@ -392,7 +392,7 @@ def test_without_systemd_the_engine_is_left_to_the_caller(
 
 def test_the_leader_is_restarted_last() -> None:
     nodes = [{"id": "1", "leader": True}, {"id": "2", "leader": False}]
-    observed = {
+    observed: dict[str, dict[str, Any]] = {
         "m1": {"swarm": {"role": "manager", "node_id": "1", "nodes": nodes}},
         "m2": {"swarm": {"role": "manager", "node_id": "2", "nodes": nodes}},
         "w1": {"swarm": {"role": "worker", "node_id": "3", "nodes": None}},

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -33,13 +34,14 @@ def new_packet(tag: int, body: bytes) -> bytes:
     return bytes([0xC0 | tag]) + length + body
 
 
+Packet = Callable[[int, bytes], bytes]
 KEY = (
     old_packet(6, BODY) + old_packet(13, b"Lab <lab@example.com>") + old_packet(14, b"\x04a subkey")
 )
 
 
 @pytest.mark.parametrize("packet", [old_packet, new_packet])
-def test_the_fingerprint_is_that_of_the_primary_key(packet) -> None:
+def test_the_fingerprint_is_that_of_the_primary_key(packet: Packet) -> None:
     key = packet(6, BODY) + packet(13, b"x" * 300) + packet(2, b"y" * 9000) + packet(14, b"\x04sub")
     assert _openpgp.fingerprints(key) == [FINGERPRINT]
 
@@ -73,10 +75,8 @@ def test_armor_and_back(data: bytes) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_key_or_refused(data: bytes) -> None:
-    try:
+    with contextlib.suppress(_openpgp.NotAKey):
         assert all(len(found) in (40, 64) for found in _openpgp.fingerprints(data))
-    except _openpgp.NotAKey as error:
-        assert str(error)
 
 
 @given(st.integers(min_value=0, max_value=len(KEY) - 1))

@@ -40,7 +40,8 @@ def test_the_order_of_debian(left: int, right: int) -> None:
 
 @given(VERSIONS, VERSIONS)
 def test_the_order_is_antisymmetric(left: str, right: str) -> None:
-    assert sign(_versions.compare(left, right)) == -sign(_versions.compare(right, left))
+    there, back = ((left, right), (right, left))
+    assert sign(_versions.compare(*there)) == -sign(_versions.compare(*back))
     assert _versions.compare(left, left) == 0
 
 
