@@ -7,7 +7,7 @@
 """The only file that talks to the engine.
 
 Two ways lead there. `EngineClient` is the Docker SDK for Python and serves every module that writes.
-`read_engine` is a reader made of the standard library alone: a host is observed before the SDK is
+`EngineReader` is a reader made of the standard library alone: a host is observed before the SDK is
 installed on it, and observing is what every run pays for on every host (importing the SDK costs three
 times what the whole reading does).
 """
