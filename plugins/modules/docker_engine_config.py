@@ -17,7 +17,6 @@ description:
     see M(flotilla.swarm.docker_engine_restart).
 extends_documentation_fragment:
   - flotilla.swarm._attributes
-  - flotilla.swarm._attributes.actiongroup_swarm
 attributes:
   check_mode:
     support: full

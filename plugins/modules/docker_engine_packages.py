@@ -16,7 +16,6 @@ description:
   - No service is started or restarted by it. See M(flotilla.swarm.docker_engine_restart).
 extends_documentation_fragment:
   - flotilla.swarm._attributes
-  - flotilla.swarm._attributes.actiongroup_swarm
 attributes:
   check_mode:
     support: full

@@ -20,7 +20,6 @@ description:
     registers it, and the variables of that role.
 extends_documentation_fragment:
   - flotilla.swarm._attributes
-  - flotilla.swarm._attributes.actiongroup_swarm
 attributes:
   check_mode:
     support: full
