@@ -17,22 +17,11 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import traceback
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-
-try:
-    import docker
-    import docker.errors
-    import docker.tls
-    import requests.exceptions
-
-    DOCKER_IMPORT_ERROR = None
-except ImportError:
-    DOCKER_IMPORT_ERROR = traceback.format_exc()
 
 # What the engine says when it cannot act on a swarm, and what each means. The words are the same from
 # 20.10 to 28 (moby: daemon/cluster/errors.go, swarmkit: manager/state/raft/raft.go).
@@ -87,25 +76,30 @@ class EngineClient:
     """
 
     def __init__(self, params: dict[str, Any]) -> None:
-        if DOCKER_IMPORT_ERROR is not None:
+        # Not at the top of the file: every host is observed through it, mostly without needing the SDK.
+        try:
+            import docker
+            import requests.exceptions
+        except ImportError as error:
             raise SwarmError(
                 "no_sdk",
                 missing_required_lib("docker")
                 + " The role flotilla.swarm.docker_engine installs it.",
-            )
+            ) from error
+        self._no_answer = (docker.errors.DockerException, requests.exceptions.RequestException)
         self.where = params["docker_host"]
         try:
             self._api = docker.APIClient(
                 base_url=self.where,
                 version=params["api_version"],
                 timeout=params["timeout"],
-                tls=self._tls(params),
+                tls=self._tls(docker, params),
             )
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        except self._no_answer as error:
             raise _unreachable("talk to the engine", self.where, error) from error
 
     @staticmethod
-    def _tls(params: dict[str, Any]) -> Any:
+    def _tls(docker: Any, params: dict[str, Any]) -> Any:
         if not (params["tls"] or params["validate_certs"]):
             return False
         cert = (params["client_cert"], params["client_key"]) if params["client_cert"] else None
@@ -130,7 +124,7 @@ class EngineClient:
             answer = self._api.request(
                 method, url, json=body, params=query, timeout=self._api.timeout
             )
-        except requests.exceptions.RequestException as error:
+        except self._no_answer as error:
             raise _unreachable(attempt, self.where, error) from error
         if answer.status_code >= 400:
             raise _failed(attempt, _message_of(answer.text), answer.status_code)
