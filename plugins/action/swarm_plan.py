@@ -110,9 +110,10 @@ class ActionModule(ActionBase):
         )
         mistakes = []
         try:
-            host = replace(host, inputs=variables.inputs("swarm"))
+            inputs = {role: variables.inputs(role) for role in PLANNED}
+            host = replace(host, inputs=inputs["swarm"])
             for role in PLANNED:
-                mistakes += variables.problems(role, variables.inputs(role))
+                mistakes += variables.problems(role, inputs[role])
         except AnsibleError as error:
             mistakes.append(f"a variable cannot be read: {error}")
         return replace(host, mistakes=tuple(f"{name}: {mistake}" for mistake in mistakes))

@@ -29,6 +29,7 @@ class RoleVariables:
         self._loader = loader
         self._templar = templar
         self._hostvars = hostvars
+        self._files: dict[Path, dict[str, Any]] = {}
 
     def known_names(self) -> frozenset[str]:
         """Every variable that one of our roles takes."""
@@ -56,9 +57,13 @@ class RoleVariables:
 
     def _read(self, role: str, part: str, name: str = "main.yml") -> dict[str, Any]:
         path = ROLES / role / part / name
-        if not path.exists():
-            return {}
-        return self._loader.load_from_file(str(path), trusted_as_template=True) or {}
+        if path not in self._files:
+            # The loader's own cache hands out a deep copy each time, which costs more than all the rest.
+            exists = path.exists()
+            self._files[path] = (
+                self._loader.load_from_file(str(path), trusted_as_template=True) if exists else {}
+            ) or {}
+        return self._files[path]
 
 
 class HostVariables:
@@ -66,13 +71,12 @@ class HostVariables:
 
     def __init__(self, roles: RoleVariables, raw: dict[str, Any], templar: Any) -> None:
         self._roles = roles
+        self._raw = raw
         self._templar = templar
         self.names = raw.keys()
 
     def get(self, name: str, default: Any = None) -> Any:
-        if name not in self.names:
-            return default
-        return self._templar.resolve_variable_expression(name)
+        return self._templar.template(self._raw[name]) if name in self._raw else default
 
     def inputs(self, role: str) -> dict[str, Any]:
         """What a role would get on this host."""
