@@ -160,11 +160,11 @@ class Apt:
     def offers(self, names: list[str]) -> dict[str, list[str]]:
         return parse_madison(self.command("look up packages", "apt-cache", "madison", *names))
 
-    def install(self, versions: dict[str, str], downgrade: bool, replace: bool) -> None:
+    def install(self, versions: dict[str, str], downgrade: bool, remove: list[str]) -> None:
         options = ["--allow-change-held-packages"]
         if downgrade:
             options.append("--allow-downgrades")
-        if not replace:
+        if not remove:
             options.append("--no-remove")
         with self.no_service_starts():
             self.command(
@@ -174,6 +174,8 @@ class Apt:
                 *options,
                 "install",
                 *(f"{name}={version}" for name, version in versions.items()),
+                # Named, because apt does not take away what is held to make room for something else.
+                *(f"{name}-" for name in remove),
             )
 
     def hold(self, names: list[str], release: bool = False) -> None:

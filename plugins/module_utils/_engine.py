@@ -202,6 +202,7 @@ class _Planner:
         names: dict[str, str] = {}
         changes: list[tuple[str, str]] = []
         install: list[dict[str, Any]] = []
+        foreign: list[str] = []
         repository = None
         if wanted["source"] == "none":
             self._present_engine()
@@ -253,12 +254,13 @@ class _Planner:
             )
         if unhold:
             self.step("hold", f"release {_names(unhold)}", "docker_engine_hold is false")
-        if install or repository or hold or unhold or self.host.get("broken_packages"):
+        if install or foreign or repository or hold or unhold or self.host.get("broken_packages"):
             if any(entry["name"] == names.get("engine") for entry in install):
                 install += [_package(name) for name in wanted["extra_packages"]]
             self.packages = {
                 "manager": "apt" if self.system.get("family") == "Debian" else "rpm",
                 "install": install,
+                "remove": foreign,
                 "hold": hold,
                 "unhold": unhold,
                 "repository": repository,

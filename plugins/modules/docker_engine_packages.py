@@ -96,10 +96,11 @@ options:
     description: Whether a package may be replaced by an older version.
     type: bool
     default: false
-  replace:
-    description: Whether packages that are in the way may be removed.
-    type: bool
-    default: false
+  remove:
+    description: Packages in whose place the others are installed.
+    type: list
+    elements: str
+    default: []
   repair:
     description: Whether to finish first what an interrupted package run left.
     type: bool
@@ -192,7 +193,7 @@ def write(module: AnsibleModule, path: str, text: str) -> None:
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    plain = {name: params[name] for name in ("install", "hold", "unhold")}
+    plain = {name: params[name] for name in ("install", "remove", "hold", "unhold")}
     changed = bool(any(plain.values()) or params["repository"] or params["repair"])
     if module.check_mode or not changed:
         return {"changed": changed, "installed": {}}
@@ -210,7 +211,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         write(module, repository["key_path"], key)
         write(module, repository["path"], repository["content"])
     versions: dict[str, str] = {}
-    if params["install"]:
+    if params["install"] or params["remove"]:
         if repository or not apt.lists_are_fresh(time.time()):
             apt.update()
         before = _host.observe_packages()
@@ -224,7 +225,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             versions = wanted_versions(params["install"], apt.offers(names), before)
         if _host.engine_is_active() and set(versions) & set(params["engine"]):
             _host.ask_for_restart()
-        apt.install(versions, params["allow_downgrade"], params["replace"])
+        apt.install(versions, params["allow_downgrade"], params["remove"])
     apt.hold([name for name in params["hold"] if name in _host.observe_packages()])
     apt.hold(params["unhold"], release=True)
     return {"changed": changed, "installed": versions}
@@ -253,7 +254,7 @@ def main() -> None:
             engine=dict(type="list", elements="str", default=[]),
             repository=dict(type="dict", options=repository),
             allow_downgrade=dict(type="bool", default=False),
-            replace=dict(type="bool", default=False),
+            remove=dict(type="list", elements="str", default=[]),
             repair=dict(type="bool", default=False),
             lock_timeout=dict(type="int", default=300),
         ),

@@ -431,6 +431,19 @@ def test_registries_proxies_pools_and_users(tmp_path: Path) -> None:
     assert not on("w1").file("/etc/systemd/system/docker.service.d/flotilla-proxy.conf").exists
 
 
+def test_an_engine_of_another_source_is_replaced_only_when_asked_for() -> None:
+    other = {
+        "docker_engine_source": "distro",
+        "docker_engine_version": "",
+        "docker_engine_containerd_version": "",
+    }
+    refused("or allow that with docker_engine_replace=true", limit="w1", **other)
+    assert play(limit="w1", docker_engine_replace=True, **other).rc == 0
+    assert on("w1").package("docker.io").is_installed
+    assert not on("w1").package("docker-ce").is_installed
+    assert on("w1").service("docker").is_running
+
+
 def test_at_the_end_the_swarm_is_whole() -> None:
     shown = sh("m2", "docker node ls --format '{{.Status}} {{.ManagerStatus}}'").splitlines()
     assert sorted(shown) == ["Ready Leader", "Ready Reachable", "Ready Reachable"]
