@@ -51,7 +51,7 @@ class Run:
     @property
     def plan(self) -> list[str]:
         """The lines of the plan, in order, without the line that counts what stays."""
-        found = re.search(r"^PLAN .*\n((?:  [~+!x=-] .*\n)*)", self.text, re.MULTILINE)
+        found = re.search(r"^PLAN .*\n((?:  .*\n)*)", self.text, re.MULTILINE)
         assert found, self.text[-3000:]
         return [line.strip() for line in found.group(1).splitlines() if " = " not in line[:5]]
 

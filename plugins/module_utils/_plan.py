@@ -580,9 +580,21 @@ def _step_lines(steps: list[dict[str, Any]], others: list[str], mark: str = "") 
     lines = []
     for row in rows:
         text = f"{row['text']:<{texts}}   {row['note']}" if row.get("note") else row["text"]
-        sign = mark or _MARKS[row["action"]]
-        lines.append(f"  {sign} {row['action']:<13}{row['host']:<{width}}   {text}")
+        head = f"  {mark or _MARKS[row['action']]} {row['action']:<13}{row['host']:<{width}}   "
+        for part in _folded(text):
+            lines.append(head + part)
+            head = " " * len(head)
     return lines
+
+
+def _folded(text: str, width: int = 90) -> list[str]:
+    """A text of several parts, separated by semicolons, in lines that a terminal can hold."""
+    lines = [""]
+    for part in text.split("; "):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += f"; {part}" if lines[-1] else part
+    return [f"{line};" for line in lines[:-1]] + lines[-1:]
 
 
 def render_done(steps: list[dict[str, Any]], alive: list[str]) -> str:

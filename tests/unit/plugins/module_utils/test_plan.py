@@ -395,3 +395,12 @@ def test_hosts_with_the_same_engine_work_share_a_line() -> None:
     text = render(make_plan(hosts))
     assert text.count("install docker.io") == 1
     assert "m1 m2 m3 m4 m5 m6 and 2 more" in text
+
+
+def test_much_work_on_an_engine_is_folded_under_itself() -> None:
+    work = tuple({"what": f"do thing number {number} to the engine"} for number in range(8))
+    plan = make_plan([host("m1", said(name="m1"), engine_steps=work)])
+    lines = [line for line in render(plan).splitlines() if "thing" in line]
+    assert len(lines) > 1
+    assert max(map(len, lines)) < 125
+    assert len({line.index("do thing") for line in lines}) == 1
