@@ -113,8 +113,39 @@ def make_plan(
 
     `alive` names the hosts of the running play that have not failed in it, where that is known.
     """
+    plan = _make_plan(hosts, settings or {}, known_names, allow_partial_init, alive)
+    plan.refusals = said_once(plan.refusals, hosts)
+    plan.warnings = said_once(plan.warnings, hosts)
+    return plan
+
+
+def said_once(sentences: list[str], hosts: list[Host]) -> list[str]:
+    """What is said of many hosts in the same words, said once for all of them."""
+    names = {host.name for host in hosts}
+    about: dict[str, list[str]] = {}
+    for sentence in sentences:
+        name, colon, rest = sentence.rstrip(".").partition(": ")
+        if colon and name in names:
+            about.setdefault(rest, []).append(name)
+        else:
+            about.setdefault(sentence.rstrip("."), [])
+    return [f"{some(who)}: {rest}" if who else rest for rest, who in about.items()]
+
+
+def some(names: list[str], most: int = 6) -> str:
+    """Names, the first few of them where they are many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _make_plan(
+    hosts: list[Host],
+    settings: dict[str, Any],
+    known_names: frozenset[str],
+    allow_partial_init: bool,
+    alive: list[str] | None,
+) -> Plan:
     plan = Plan()
-    settings = settings or {}
     plan.refusals += check_inventory(hosts, settings, known_names)
     if plan.refusals:
         return plan
@@ -566,9 +597,7 @@ def _rows(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
         else:
             twin["hosts"].append(step["host"])
     for row in rows:
-        row["host"] = " ".join(row["hosts"][:6])
-        if len(row["hosts"]) > 6:
-            row["host"] += f" and {len(row['hosts']) - 6} more"
+        row["host"] = some(row["hosts"])
     return rows
 
 

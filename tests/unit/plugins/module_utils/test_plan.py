@@ -394,7 +394,7 @@ def test_hosts_with_the_same_engine_work_share_a_line() -> None:
     hosts = [host(f"m{i}", said(name=f"m{i}"), engine_steps=work) for i in range(1, 9)]
     text = render(make_plan(hosts))
     assert text.count("install docker.io") == 1
-    assert "m1 m2 m3 m4 m5 m6 and 2 more" in text
+    assert "m1, m2, m3, m4, m5, m6 and 2 more" in text
 
 
 def test_much_work_on_an_engine_is_folded_under_itself() -> None:
@@ -404,3 +404,9 @@ def test_much_work_on_an_engine_is_folded_under_itself() -> None:
     assert len(lines) > 1
     assert max(map(len, lines)) < 125
     assert len({line.index("do thing") for line in lines}) == 1
+
+
+def test_the_same_mistake_on_many_hosts_is_one_sentence() -> None:
+    hosts = [host(f"m{i}", said(), extra_names=("swarm_zoen",)) for i in range(1, 9)]
+    (refusal,) = make_plan(hosts, known_names=frozenset({"swarm_zone"})).refusals
+    assert refusal.startswith("m1, m2, m3, m4, m5, m6 and 2 more: there is no variable swarm_zoen")
