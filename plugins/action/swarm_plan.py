@@ -81,7 +81,8 @@ class ActionModule(ActionBase):
             # It has just been printed, and Ansible prints all of a failed result.
             result["report"] = result["first"]["report"] = ""
             so_far = "The run stops here" if args["previous"] else "Nothing was changed"
-            result["msg"] = f"{so_far}: {'; '.join(plan.refusals)}."
+            why = "; ".join(plan.refusals)
+            result["msg"] = f"{so_far}: {why}{'' if why.endswith('?') else '.'}"
         return result
 
     def _hosts(

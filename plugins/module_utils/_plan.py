@@ -639,6 +639,10 @@ def render_done(steps: list[dict[str, Any]], alive: list[str]) -> str:
 
 def render(plan: Plan, title: str = "PLAN") -> str:
     """The plan as an aligned table; what is refused comes as sentences."""
+    if plan.refusals:
+        return "\n".join(
+            [f"{title}  refused", *(f"  x {'refused':<13}{text}" for text in plan.refusals)]
+        )
     if plan.cluster_id:
         head = f"{title}  swarm {short(plan.cluster_id)}, acting on {plan.acting}"
     elif plan.init:
@@ -646,9 +650,6 @@ def render(plan: Plan, title: str = "PLAN") -> str:
     else:
         head = f"{title}  no swarm"
     lines = [head]
-    if plan.refusals:
-        lines += [f"  x {'refused':<13}{text}" for text in plan.refusals]
-        return "\n".join(lines)
     others = plan.unreachable + plan.unlisted
     width = max(
         [len(row["host"]) for row in _rows(plan.steps)] + [len(name) for name in others] + [2]
