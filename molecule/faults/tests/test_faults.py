@@ -152,7 +152,7 @@ def test_a_limited_run_makes_no_swarm_of_its_own() -> None:
 # Runs that are killed
 
 
-def test_a_killed_first_run_is_finished_by_the_next() -> None:
+def test_a_killed_first_run_is_finished_by_the_next(capsys: pytest.CaptureFixture[str]) -> None:
     """kill -9 at random moments of a first run. FAULTS_SEED repeats a series."""
     seed = int(os.environ.get("FAULTS_SEED", time.time()))
     chance = random.Random(seed)
@@ -170,7 +170,8 @@ def test_a_killed_first_run_is_finished_by_the_next() -> None:
         site()
         assert_whole()
         report.append(f"{moment:.1f} s{'' if hit else ' (had ended)'}")
-    print(f"killed at {', '.join(report)}: each finished by the next run (seed {seed})")
+    with capsys.disabled():
+        print(f"\nkilled at {', '.join(report)}: each finished by the next run (seed {seed})")
     assert site().changed == 0
 
 
