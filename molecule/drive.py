@@ -168,9 +168,10 @@ def ssh(host: str, script: str, check: bool = True) -> str:
 
 
 def nodes(host: str = "m1") -> dict[str, dict[str, Any]]:
-    """The nodes that are in use, by host name, as the docker command on a host lists them."""
+    """The nodes by host name, as the docker command on a host lists them; a ghost gives way to its successor."""
     ids = ssh(host, "docker node ls -q").split()
     found = json.loads(ssh(host, f"docker node inspect {' '.join(ids)}"))
+    found.sort(key=lambda node: node["Status"]["State"] == "ready")
     return {
         node["Description"]["Hostname"]: node for node in found if node["Status"]["State"] != "down"
     }

@@ -215,11 +215,16 @@ def swarm_kept() -> Iterator[None]:
 
 
 def ghosts_removed() -> None:
-    for line in ssh(
-        "m2", "docker node ls --format '{{.ID}} {{.Status}} {{.ManagerStatus}}'"
-    ).splitlines():
-        node_id, status, *_rest = line.split()
-        if status == "Down":
+    """What hosts that began anew have left behind; after a change of leader it is unknown before it is down."""
+    listed = [
+        line.split()
+        for line in ssh(
+            "m2", "docker node ls --format '{{.ID}} {{.Hostname}} {{.Status}}'"
+        ).splitlines()
+    ]
+    ready = {name for _id, name, status in listed if status == "Ready"}
+    for node_id, name, status in listed:
+        if status != "Ready" and name in ready:
             ssh(
                 "m2", f"docker node demote {node_id}; docker node rm --force {node_id}", check=False
             )
