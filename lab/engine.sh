@@ -52,7 +52,8 @@ start() {
         systemctl start docker.service || fail "the service docker does not start: see journalctl -u docker."
     else
         # Left by a dockerd that was killed; its number may be another process's by now, and dockerd then refuses.
-        for path in /run/docker.pid /run/docker/containerd/containerd.pid; do
+        # /var/run is dockerd's name for the place, and not always a link to /run.
+        for path in {/run,/var/run}/{docker.pid,docker/containerd/containerd.pid}; do
             if [ -e "$path" ] && ! grep -qE '^(dockerd|containerd)$' "/proc/$(cat "$path")/comm" 2> /dev/null; then rm -f "$path"; fi
         done
         say "PID 1 is not systemd: starting dockerd in the background, its log is $notes/dockerd.log"
