@@ -15,6 +15,8 @@ answers() { docker info > /dev/null 2>&1; }
 packages() { dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' 2> /dev/null | sed -n 's/^ii *//p' | sort; }
 start_time() { sed 's/.*) //' "/proc/$1/stat" 2> /dev/null | cut -d' ' -f20; }
 
+runs() { [ -e "/proc/$1/exe" ] && grep -qE '^(dockerd|containerd)$' "/proc/$1/comm" 2> /dev/null; }
+
 up() {
     local before after path reason
     if answers; then
@@ -51,10 +53,10 @@ start() {
         touch "$notes/service"
         systemctl start docker.service || fail "the service docker does not start: see journalctl -u docker."
     else
-        # Left by a dockerd that was killed; its number may be another process's by now, and dockerd then refuses.
-        # /var/run is dockerd's name for the place, and not always a link to /run.
-        for path in {/run,/var/run}/{docker.pid,docker/containerd/containerd.pid}; do
-            if [ -e "$path" ] && ! grep -qE '^(dockerd|containerd)$' "/proc/$(cat "$path")/comm" 2> /dev/null; then rm -f "$path"; fi
+        # Left by a dockerd that was killed; its number may be another process's by now, or a dead one's that nobody
+        # has waited for yet (it has a name and no program), and dockerd then refuses.
+        for path in /run/docker.pid /run/docker/containerd/containerd.pid; do
+            if [ -e "$path" ] && ! runs "$(cat "$path")"; then rm -f "$path"; fi
         done
         say "PID 1 is not systemd: starting dockerd in the background, its log is $notes/dockerd.log"
         setsid dockerd > "$notes/dockerd.log" 2>&1 < /dev/null &
