@@ -141,7 +141,14 @@ class Apt:
 
     def update(self) -> None:
         self.command(
-            "refresh the package lists", "apt-get", "-q", "-o", "Acquire::Retries=2", "-o", "Acquire::Languages=none", "update"
+            "refresh the package lists",
+            "apt-get",
+            "-q",
+            "-o",
+            "Acquire::Retries=2",
+            "-o",
+            "Acquire::Languages=none",
+            "update",
         )
 
     def lists_are_fresh(self, now: float) -> bool:
