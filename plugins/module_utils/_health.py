@@ -142,7 +142,7 @@ def evaluate(
             _check_nodes(picture.nodes),
             _check_services(picture),
         ]
-        if mesh is not None and _needs_mesh(picture.services):
+        if mesh is not None and mesh_users(picture.services):
             checks.append(_check_mesh(picture, mesh))
     if unreachable:
         checks.append(
@@ -325,10 +325,6 @@ def _check_services(picture: Picture) -> Check:
             data,
         )
     return Check("services", "ok", message, None, data)
-
-
-def _needs_mesh(services: list[dict[str, Any]]) -> bool:
-    return bool(mesh_users(services))
 
 
 def mesh_users(services: list[dict[str, Any]]) -> list[str]:
