@@ -171,6 +171,10 @@ class EngineClient:
         query = {"version": version}
         self.call("POST", f"/nodes/{node_id}/update", f"change node {node_id}", spec, query)
 
+    def remove_node(self, node_id: str) -> None:
+        # By force: a node whose host has left is seen as ready for some heartbeats more.
+        self.call("DELETE", f"/nodes/{node_id}", f"remove node {node_id}", query={"force": "true"})
+
     def services(self) -> list[dict[str, Any]]:
         return self.get("/services", "list the services")
 

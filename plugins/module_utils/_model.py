@@ -84,6 +84,7 @@ class Node:
     manager_addr: str | None
     engine_version: str | None
     message: str | None = None
+    updated_at: str | None = None  # when the managers' record of it last changed
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -110,6 +111,7 @@ def parse_node(document: dict[str, Any]) -> Node:
         manager_addr=manager.get("Addr") or None,
         engine_version=dig(document, "Description", "Engine", "EngineVersion") or None,
         message=dig(document, "Status", "Message") or None,
+        updated_at=document.get("UpdatedAt") or None,
     )
 
 

@@ -4,179 +4,313 @@
 
 # This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""Labels and availability of nodes: which label is ours, and what has to change."""
+"""The managers' part of a membership: observe the nodes, plan, take the steps, see that they hold.
+
+Every step may have been taken already, by a run that was killed or by one that goes on elsewhere: taking
+it again does no harm.
+"""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from typing import Any
+import time
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Callable
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._drain import drain, tidy
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._model import Node, parse_node
+from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
+    DRAINING_LABEL,
+    LEAVING_LABEL,
+    labels_after,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._membership import (
+    Cluster,
+    Membership,
+    Rules,
+    Wanted,
+    managers_part,
+    plan_membership,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
+    Node,
+    parse_member,
+    parse_node,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
+    parse_placement_node,
+    parse_placement_service,
+    parse_placement_task,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
 
-# A label on each node that lists the keys this collection has set there. A key that left the inventory
-# is taken off; a label that somebody else put there is never touched.
-OWNED_LABEL = "flotilla.swarm.labels"
-ZONE_LABEL = "zone"
+ATTEMPTS = 5
 
 
-@dataclass(frozen=True)
-class WantedNode:
-    name: str
-    node_id: str
-    labels: dict[str, str]
-    availability: str | None = None
+@dataclass
+class Outcome:
+    nodes: list[Node] = field(default_factory=list)
+    plan: Membership = field(default_factory=Membership)
+    steps: list[dict[str, Any]] = field(default_factory=list)  # of the plan, what this call takes
+    done: list[dict[str, Any]] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)  # hosts whose nodes are not ready
+    error: SwarmError | None = None
 
 
-def wanted_labels(labels: dict[str, Any], zone: str | None) -> dict[str, str]:
-    """Labels as strings, the zone among them."""
-    wanted = {str(key): label_text(value) for key, value in labels.items()}
-    if zone:
-        wanted[ZONE_LABEL] = str(zone)
-    return wanted
-
-
-def label_text(value: Any) -> str:
-    """A label's value as Docker shows it: YAML's true is 'true', its null is ''."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def owned_keys(labels: dict[str, str]) -> set[str]:
-    return {key for key in labels.get(OWNED_LABEL, "").split(",") if key}
-
-
-def labels_after(found: dict[str, str], wanted: dict[str, str]) -> dict[str, str]:
-    """Our labels as wanted, everybody else's as found."""
-    after = {
-        key: value
-        for key, value in found.items()
-        if key not in owned_keys(found) and key != OWNED_LABEL
-    }
-    after.update(wanted)
-    if wanted:
-        after[OWNED_LABEL] = ",".join(sorted(wanted))
-    return after
-
-
-def plan_node(node: Node, wanted: WantedNode) -> list[dict[str, Any]]:
-    """The steps for one node; empty where it is as it should be."""
-    steps: list[dict[str, Any]] = []
-    after = labels_after(node.labels, wanted.labels)
-    if after != node.labels:
-        before_shown = {key: value for key, value in node.labels.items() if key != OWNED_LABEL}
-        after_shown = {key: value for key, value in after.items() if key != OWNED_LABEL}
-        touched = sorted(
-            key
-            for key in before_shown.keys() | after_shown.keys()
-            if before_shown.get(key) != after_shown.get(key)
-        )
-        steps.append(
-            {
-                "action": "labels",
-                "host": wanted.name,
-                "node_id": node.id,
-                "before": {key: before_shown[key] for key in touched if key in before_shown},
-                "after": {key: after_shown[key] for key in touched if key in after_shown},
-                "text": describe_labels(before_shown, after_shown, touched),
-            }
-        )
-    if wanted.availability and wanted.availability != node.availability:
-        steps.append(
-            {
-                "action": "availability",
-                "host": wanted.name,
-                "node_id": node.id,
-                "before": node.availability,
-                "after": wanted.availability,
-                "text": f"{node.availability} -> {wanted.availability}",
-            }
-        )
-    return steps
-
-
-def describe_labels(before: dict[str, str], after: dict[str, str], touched: list[str]) -> str:
-    words = []
-    for key in touched:
-        if key not in after:
-            words.append(f"{key} removed")
-        elif key in before:
-            words.append(f"{key}={after[key]} (was {before[key] or 'empty'})")
-        else:
-            words.append(f"{key}={after[key]}")
-    return ", ".join(words) or "record which labels are ours"
-
-
-def plan_nodes(nodes: list[Node], wanted: list[WantedNode]) -> list[dict[str, Any]]:
-    by_id = {node.id: node for node in nodes}
-    return [
-        step
-        for node in wanted
-        if node.node_id in by_id
-        for step in plan_node(by_id[node.node_id], node)
-    ]
-
-
-def spec_after(spec: dict[str, Any], wanted: WantedNode) -> dict[str, Any]:
-    """A node's whole spec with our part in it: what the engine is not sent, it resets."""
-    changed = copy.deepcopy(spec)
-    changed["Labels"] = labels_after(dict(spec.get("Labels") or {}), wanted.labels)
-    if wanted.availability:
-        changed["Availability"] = wanted.availability
-    return changed
+def observe(client: Any, services: bool) -> Cluster:
+    """Two requests, and two more where the services matter, however large the swarm."""
+    member = parse_member(client.info())
+    documents = client.nodes()
+    cluster = Cluster(
+        nodes=tuple(parse_node(document) for document in documents),
+        acting=member.node_id,
+        now=time.time(),
+    )
+    if not services:
+        return cluster
+    return Cluster(
+        nodes=cluster.nodes,
+        acting=cluster.acting,
+        now=cluster.now,
+        places=tuple(parse_placement_node(document) for document in documents),
+        services=tuple(parse_placement_service(document) for document in client.services()),
+        tasks=tuple(parse_placement_task(document) for document in client.tasks()),
+    )
 
 
 def change_nodes(
     client: Any,
-    wanted: list[WantedNode],
+    wanted: list[Wanted],
+    rules: Rules,
     check_mode: bool,
     wait_timeout: float = 0,
+    drain_timeout: float = 0,
     clock: Clock | None = None,
-) -> tuple[list[Node], list[dict[str, Any]], list[str]]:
-    """The nodes afterwards, the steps, and the names of wanted nodes that are not ready."""
-    names = {node.node_id: node.name for node in wanted}
-
-    def observe() -> list[Node]:
-        return [parse_node(document) for document in client.nodes()]
-
-    def late(nodes: list[Node]) -> list[str]:
-        ready = {node.id for node in nodes if node.ready}
-        return [name for node_id, name in names.items() if node_id not in ready]
-
-    # A node that has just joined may not be known yet, and takes labels only once it is.
-    nodes, _done = poll(
-        observe,
-        lambda seen: check_mode or names.keys() <= {node.id for node in seen},
+) -> Outcome:
+    """Everything that managers can do for the wanted membership now."""
+    outcome = Outcome()
+    expected = {host.node_id for host in wanted if host.node_id and not host.silent}
+    # A node that has just joined may not be known yet.
+    cluster, _done = poll(
+        lambda: observe(client, services=False),
+        lambda seen: check_mode or expected <= {node.id for node in seen.nodes},
         wait_timeout,
         0.5,
         clock,
     )
-    steps = plan_nodes(nodes, wanted)
-    if check_mode:
-        return nodes, steps, late(nodes)
-    for node in wanted:
-        if any(step["node_id"] == node.node_id for step in steps):
-            _write(client, node)
-    nodes, _done = poll(observe, lambda seen: not late(seen), wait_timeout, 0.5, clock)
-    return nodes, steps, late(nodes)
+    outcome.plan = plan_membership(cluster, wanted, rules)
+    if outcome.plan.steps:
+        cluster = observe(client, services=True)
+        outcome.plan = plan_membership(cluster, wanted, rules)
+    outcome.nodes = list(cluster.nodes)
+    outcome.steps = managers_part(outcome.plan.steps, cluster.acting)
+    staying = _staying(wanted, outcome.plan)
+    if check_mode or outcome.plan.refusals:
+        outcome.late = _late(outcome.nodes, staying)
+        return outcome
+    try:
+        hands = _Hands(client, wanted, wait_timeout, drain_timeout, clock)
+        hands.take(outcome.steps, outcome.done)
+    except SwarmError as error:
+        outcome.error = error
+    nodes, _done = poll(
+        lambda: [parse_node(document) for document in client.nodes()],
+        lambda seen: not _late(seen, staying),
+        wait_timeout if outcome.error is None else 0,
+        0.5,
+        clock,
+    )
+    outcome.nodes, outcome.late = nodes, _late(nodes, staying)
+    return outcome
 
 
-def _write(client: Any, wanted: WantedNode, attempts: int = 5) -> None:
-    while True:
-        attempts -= 1
-        document = client.node(wanted.node_id)
+def _staying(wanted: list[Wanted], plan: Membership) -> dict[str, str]:
+    """The names of the nodes that shall be ready in the end: members that neither begin anew nor are held back."""
+    held = {item["name"] for item in plan.held}
+    return {
+        host.node_id: host.name
+        for host in wanted
+        if host.node_id and not (host.silent or host.rejoin or host.joining or host.name in held)
+    }
+
+
+def _late(nodes: list[Node], staying: dict[str, str]) -> list[str]:
+    ready = {node.id for node in nodes if node.ready}
+    return [name for node_id, name in staying.items() if node_id not in ready]
+
+
+class _Hands:
+    """The only part that writes: one method an action."""
+
+    def __init__(
+        self,
+        client: Any,
+        wanted: list[Wanted],
+        wait_timeout: float,
+        drain_timeout: float,
+        clock: Clock | None,
+    ) -> None:
+        self._client = client
+        self._host_of = {host.node_id: host for host in wanted if host.node_id}
+        self._wait_timeout = wait_timeout
+        self._drain_timeout = drain_timeout
+        self._clock = clock
+
+    def take(self, steps: list[dict[str, Any]], done: list[dict[str, Any]]) -> None:
+        """The steps in their order; `done` grows as they are."""
+        if steps:
+            # What a run that was killed has left in the services, unless this one goes on with it.
+            emptied = {step["node_id"] for step in steps if _empties(step)}
+            tidy(self._client, emptied)
+        for kind, group in groupby(steps, key=lambda step: _KINDS[step["action"]]):
+            if kind == "one by one":
+                for step in group:
+                    getattr(self, f"_{step['action']}")(step)
+                    done.append(step)
+            else:
+                together = list(group)
+                (self._specs if kind == "specs" else self._drain)(together)
+                done += together
+
+    def _promote(self, step: dict[str, Any]) -> None:
+        self._write(step["node_id"], lambda spec: spec.update(Role="manager"))
+        self._wait_for(
+            step,
+            lambda node: node is not None and node.ready and node.reachability == "reachable",
+            "its engine does not become a manager that the others reach: check 2377/tcp between the managers",
+        )
+
+    def _demote(self, step: dict[str, Any]) -> None:
+        if step.get("dead"):
+            self._wait_until_dead(step)
+        self._write(step["node_id"], lambda spec: spec.update(Role="worker"))
+        # Demotion goes on after the answer: the node is one of Raft's until its manager status is gone
+        # (swarmkit: manager/role_manager.go).
+        self._wait_for(
+            step,
+            lambda node: node is None or (node.reachability is None and node.role == "worker"),
+            "it is still counted as a manager: see whether the managers have a quorum, and run again",
+        )
+
+    def _remove(self, step: dict[str, Any]) -> None:
+        if step.get("dead"):
+            self._wait_until_dead(step)
         try:
-            client.update_node(
-                wanted.node_id,
-                document["Version"]["Index"],
-                spec_after(document.get("Spec") or {}, wanted),
-            )
-            return
+            self._client.remove_node(step["node_id"])
         except SwarmError as error:
-            if error.code != "out_of_sequence" or attempts <= 0:
+            if error.code != "not_found":
                 raise
+
+    def _wait_until_dead(self, step: dict[str, Any]) -> None:
+        """A host that began anew a moment ago is seen as ready until some heartbeats are missed."""
+        self._wait_for(
+            step,
+            lambda node: node is None or node.state != "ready",
+            "its node is alive: another host may have its name; give that one a name of its own",
+        )
+
+    def _specs(self, steps: list[dict[str, Any]]) -> None:
+        """Labels and availability, both in one write a node; what is to be drained is emptied first."""
+        touched = list(dict.fromkeys(step["node_id"] for step in steps))
+        draining = [step["node_id"] for step in steps if _empties(step)]
+        becoming = {step["node_id"]: step["after"] for step in steps if step["action"] == "availability"}
+
+        def write(node_ids: list[str], mark: bool = False) -> None:
+            for node_id in node_ids:
+                change = _relabelled(self._host_of[node_id], becoming.get(node_id), mark)
+                self._write(node_id, change)
+
+        write([node_id for node_id in touched if node_id not in draining])
+        if draining:
+            # The mark goes last: a run that is killed before has the next one put the services back.
+            self._empty(draining, lambda: write(draining, mark=True))
+            write(draining)
+
+    def _drain(self, steps: list[dict[str, Any]]) -> None:
+        node_ids = [step["node_id"] for step in steps]
+
+        def write() -> None:
+            for node_id in node_ids:
+                self._write(node_id, _mark_leaving)
+
+        self._empty(node_ids, write)
+
+    def _empty(self, node_ids: list[str], write: Callable[[], None]) -> None:
+        drain(self._client, node_ids, write, self._drain_timeout, self._clock)
+
+    def _write(
+        self, node_id: str, change: Callable[[dict[str, Any]], Any], attempts: int = ATTEMPTS
+    ) -> None:
+        """A node's whole spec with a change in it: what the engine is not sent, it resets."""
+        while True:
+            attempts -= 1
+            document = self._client.node(node_id)
+            spec = copy.deepcopy(document.get("Spec") or {})
+            change(spec)
+            if spec == document.get("Spec"):
+                return
+            try:
+                self._client.update_node(node_id, document["Version"]["Index"], spec)
+                return
+            except SwarmError as error:
+                if error.code != "out_of_sequence" or attempts <= 0:
+                    raise
+
+    def _wait_for(
+        self, step: dict[str, Any], there: Callable[[Node | None], bool], otherwise: str
+    ) -> None:
+        def look() -> Node | None:
+            try:
+                return parse_node(self._client.node(step["node_id"]))
+            except SwarmError as error:
+                if error.code == "not_found":
+                    return None
+                if error.code == "no_quorum":
+                    # A demoted leader hands over: for a moment nobody answers.
+                    return Node("", "", "unknown", "unknown", "unknown", None, {}, False, "unknown", None, None)
+                raise
+
+        _node, done = poll(look, there, self._wait_timeout, 0.5, self._clock)
+        if not done:
+            raise SwarmError(
+                "timeout",
+                f"Could not {step['action']} {step['host']}: after {self._wait_timeout:g} s {otherwise}.",
+                node_id=step["node_id"],
+            )
+
+
+_KINDS = {
+    "promote": "one by one",
+    "demote": "one by one",
+    "remove": "one by one",
+    "labels": "specs",
+    "availability": "specs",
+    "drain": "drain",
+}
+
+
+def _empties(step: dict[str, Any]) -> bool:
+    return step["action"] == "drain" or (
+        step["action"] == "availability" and step["after"] == "drain"
+    )
+
+
+def _relabelled(
+    host: Wanted, availability: str | None, mark: bool
+) -> Callable[[dict[str, Any]], None]:
+    def change(spec: dict[str, Any]) -> None:
+        labels = labels_after(dict(spec.get("Labels") or {}), host.labels, host.name, host.rejoin)
+        spec["Labels"] = {**labels, DRAINING_LABEL: "yes"} if mark else labels
+        if availability:
+            spec["Availability"] = availability
+
+    return change
+
+
+def _mark_leaving(spec: dict[str, Any]) -> None:
+    labels = dict(spec.get("Labels") or {})
+    labels.setdefault(LEAVING_LABEL, spec.get("Availability") or "active")
+    spec["Labels"] = labels
+    spec["Availability"] = "drain"
+

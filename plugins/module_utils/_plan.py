@@ -18,22 +18,34 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
-    Node,
-    may_lose,
-    quorum_of,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._nodes import (
-    WantedNode,
-    plan_nodes,
+from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
+    labels_after,
     wanted_labels,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._membership import (
+    Cluster,
+    Rules,
+    Wanted,
+    next_round,
+    plan_membership,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import Node, quorum_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import (
     check_settings,
     plan_settings,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._table import (
+    done_lines,
+    kind_of,
+    remark_lines,
+    show,
+    some,
+    step_lines,
+)
 
 AVAILABILITIES = ("active", "pause", "drain")
+# What a host has to do itself; the rest managers do for it.
+BY_THE_HOST = ("engine", "init", "join", "rejoin")
 INTERFACE = re.compile(r"^[A-Za-z][A-Za-z0-9_.@-]{0,14}$")
 
 
@@ -57,6 +69,11 @@ class Host:
     @property
     def role(self) -> str:
         return self.roles[0]
+
+    @property
+    def silent(self) -> bool:
+        """Its place in the swarm is not known in this run: it was not asked, did not answer, or is asleep."""
+        return self.observed is None or self.asleep
 
     @property
     def swarm(self) -> dict[str, Any]:
@@ -90,10 +107,12 @@ class Plan:
     acting: str | None = None  # the manager on which cluster-wide work is done
     engine: list[str] = field(default_factory=list)  # hosts on which its role has to run
     init: str | None = None
-    join_managers: list[str] = field(default_factory=list)
-    join_workers: list[str] = field(default_factory=list)
     nodes: list[dict[str, Any]] = field(default_factory=list)  # for swarm_nodes
+    rules: dict[str, Any] = field(default_factory=dict)  # for swarm_nodes
     settings: list[dict[str, Any]] = field(default_factory=list)
+    round: dict[str, Any] = field(default_factory=dict)  # what can be done before looking again
+    ask_managers: bool = False  # their services have a say in this plan
+    held: list[dict[str, str]] = field(default_factory=list)
     unreachable: list[str] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
     unchanged: int = 0
@@ -108,12 +127,18 @@ def make_plan(
     known_names: frozenset[str] = frozenset(),
     allow_partial_init: bool = False,
     alive: list[str] | None = None,
+    rules: dict[str, Any] | None = None,
+    answer: dict[str, Any] | None = None,
 ) -> Plan:
     """The steps from what is to what is wanted.
 
-    `alive` names the hosts of the running play that have not failed in it, where that is known.
+    `alive` names the hosts of the running play that have not failed in it, where that is known. `rules` is
+    what swarm_nodes takes beside the nodes, and `answer` what it said of them in check mode: it knows the
+    services.
     """
-    plan = _make_plan(hosts, settings or {}, known_names, allow_partial_init, alive)
+    plan = _make_plan(
+        hosts, settings or {}, known_names, allow_partial_init, alive, rules or {}, answer
+    )
     plan.refusals = said_once(plan.refusals, hosts)
     plan.warnings = said_once(plan.warnings, hosts)
     return plan
@@ -132,18 +157,14 @@ def said_once(sentences: list[str], hosts: list[Host]) -> list[str]:
     return [f"{some(who)}: {rest}" if who else rest for rest, who in about.items()]
 
 
-def some(names: list[str], most: int = 6) -> str:
-    """Names, the first few of them where they are many."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
 def _make_plan(
     hosts: list[Host],
     settings: dict[str, Any],
     known_names: frozenset[str],
     allow_partial_init: bool,
     alive: list[str] | None,
+    rules: dict[str, Any],
+    answer: dict[str, Any] | None,
 ) -> Plan:
     plan = Plan()
     plan.refusals += check_inventory(hosts, settings, known_names)
@@ -163,11 +184,14 @@ def _make_plan(
         if host.engine_steps:
             words = "; ".join(str(step["what"]) for step in host.engine_steps)
             plan.add("engine", host.name, words, details=list(host.engine_steps))
-    _plan_membership(plan, hosts, allow_partial_init, alive)
+    _plan_init(plan, hosts, allow_partial_init, alive)
+    if plan.acting is not None and not plan.refusals:
+        _plan_members(plan, hosts, rules, answer)
+        _plan_settings(plan, hosts, settings)
     if plan.refusals:
         plan.steps = []
         return plan
-    _plan_cluster(plan, hosts, settings)
+    _warn_of_managers(plan, hosts)
     touched = {step["host"] for step in plan.steps}
     plan.unchanged = sum(
         1 for host in hosts if host.name not in touched and host.observed is not None
@@ -360,7 +384,8 @@ def _find_cluster(plan: Plan, hosts: list[Host], alive: list[str] | None) -> Non
             plan.refusals.append(_no_quorum(hosts, members))
         return
     usable = [host for host in sighted if alive is None or host.name in alive] or sighted
-    chosen = usable[0]
+    # Who stays a manager can do all of the plan; who does not cannot demote itself.
+    chosen = min(usable, key=lambda host: (host.role != "manager", bool(_readdress(host))))
     plan.cluster_id, plan.acting = chosen.swarm.get("cluster_id"), chosen.name
     known = {node["id"]: node for node in chosen.nodes or []}
     for host in hosts:
@@ -373,25 +398,6 @@ def _find_cluster(plan: Plan, hosts: list[Host], alive: list[str] | None) -> Non
                     f" its managers are {peers or 'not known'}): if it shall join this one, run"
                     " 'docker swarm leave' there and run again"
                 )
-    _find_strangers(plan, hosts, list(known.values()))
-
-
-def _find_strangers(plan: Plan, hosts: list[Host], nodes: list[dict[str, Any]]) -> None:
-    """Nodes of the swarm that no listed host is: of other hosts, or left over from hosts that began anew."""
-    listed = {host.swarm.get("node_id") for host in hosts}
-    asked = {host.name for host in hosts if host.observed is not None}
-    silent = {host.name for host in hosts if host.observed is None}
-    for node in nodes:
-        if node["id"] in listed or node["hostname"] in silent:
-            continue
-        if node["hostname"] in asked and node["state"] != "ready":
-            demote = f"docker node demote {node['id']}; " if node["role"] == "manager" else ""
-            plan.warnings.append(
-                f"{node['hostname']} has left a node behind when it began anew: remove it by '{demote}docker node rm"
-                f" {node['id']}' on {plan.acting}"
-            )
-        else:
-            plan.unlisted.append(node["hostname"])
 
 
 def _no_quorum(hosts: list[Host], members: list[Host]) -> str:
@@ -421,137 +427,204 @@ def _no_quorum(hosts: list[Host], members: list[Host]) -> str:
     )
 
 
-# Who joins
+# Who is in it
 
 
-def _plan_membership(
+def _plan_init(
     plan: Plan, hosts: list[Host], allow_partial_init: bool, alive: list[str] | None
 ) -> None:
-    newcomers = [
-        host for host in hosts if host.observed is not None and not host.member and not host.asleep
+    if plan.acting is not None:
+        return
+    newcomers = [host for host in hosts if host.observed is not None and not host.member]
+    silent = [host.name for host in hosts if host.role == "manager" and host.observed is None]
+    able = [
+        host
+        for host in newcomers
+        if host.role == "manager" and (alive is None or host.name in alive)
     ]
-    managers = [host for host in newcomers if host.role == "manager"]
-    if plan.acting is None:
-        silent = [host.name for host in hosts if host.role == "manager" and host.observed is None]
-        able = [host for host in managers if alive is None or host.name in alive]
-        if not newcomers or any(host.asleep for host in hosts):
-            return
-        if silent and not allow_partial_init:
-            plan.refusals.append(
-                f"no listed host is in a swarm, and {', '.join(silent)} did not say: a swarm may live there, and a"
-                " second one must not be made; bring them back or, if they are new or gone for good, set"
-                " swarm_allow_partial_init: true"
-            )
-            return
-        if not able:
-            plan.refusals.append(
-                "no listed host is in a swarm and no manager can be reached to initialise one"
-            )
-            return
-        chosen = able[0]
-        plan.init = plan.acting = chosen.name
-        managers = [host for host in managers if host is not chosen]
-        plan.add(
-            "init",
-            chosen.name,
-            ", ".join(_traits(chosen, "manager")),
-            why="no listed host is in a swarm",
+    if not newcomers or any(host.asleep for host in hosts):
+        return
+    if silent and not allow_partial_init:
+        plan.refusals.append(
+            f"no listed host is in a swarm, and {', '.join(silent)} did not say: a swarm may live there, and a"
+            " second one must not be made; bring them back or, if they are new or gone for good, set"
+            " swarm_allow_partial_init: true"
         )
-        total = reachable = 1
+        return
+    if not able:
+        plan.refusals.append(
+            "no listed host is in a swarm and no manager can be reached to initialise one"
+        )
+        return
+    chosen = able[0]
+    plan.init = plan.acting = chosen.name
+    plan.add("init", chosen.name, _traits(chosen), why="no listed host is in a swarm")
+
+
+def _plan_members(
+    plan: Plan, hosts: list[Host], rules: dict[str, Any], answer: dict[str, Any] | None
+) -> None:
+    """Who joins, leaves and changes, as the managers' own planner has it."""
+    acting = next(host for host in hosts if host.name == plan.acting)
+    wanted = [_wanted(host, plan.init) for host in hosts]
+    limited = [host.name for host in hosts if host.observed is None and host.reached]
+    plan.rules = {**rules, "remove_unlisted": bool(rules.get("remove_unlisted")) and not limited}
+    plan.nodes = [_as_argument(host, of) for host, of in zip(wanted, hosts)]
+    if plan.init:
+        # As if it were there already: what it will be is what is wanted of it.
+        nodes = [_first_node(wanted[hosts.index(acting)])]
     else:
-        known = [node for node in _acting_nodes(plan, hosts) if node["role"] == "manager"]
-        total = len(known)
-        reachable = sum(1 for node in known if Node(**node).ready)
-    for host in managers:
-        plan.join_managers.append(host.name)
-        total, reachable = total + 1, reachable + 1
-        note = f"managers {total - 1} -> {total}, may lose {may_lose(total, reachable)}"
-        plan.add(
-            "join",
-            host.name,
-            ", ".join(_traits(host, "manager")),
-            why="not in the swarm",
-            note=note,
+        nodes = [Node(**node) for node in acting.nodes or []]
+    if answer is None:
+        cluster = Cluster(
+            nodes=tuple(nodes),
+            acting=acting.swarm.get("node_id"),
+            now=float(((acting.observed or {}).get("host") or {}).get("time") or 0),
+        )
+        found = plan_membership(cluster, wanted, rules_of(plan.rules)).as_dict()
+    else:
+        found = answer
+    plan.refusals += found["refusals"]
+    plan.warnings += found["warnings"]
+    plan.held = found["held"]
+    plan.unlisted = found["unlisted"]
+    plan.steps += found["steps"]
+    plan.round = next_round(found["steps"], acting.swarm.get("node_id"))
+    plan.ask_managers = answer is None and any(
+        step["action"] != "join" and not step.get("dead") for step in found["steps"]
+    )
+    if plan.unlisted and limited and rules.get("remove_unlisted"):
+        plan.warnings.append(
+            f"nothing is removed in a run that leaves out listed hosts ({some(limited)}): run without --limit"
         )
     for host in hosts:
-        if host.state == "pending":
-            # The run before ended while this host was joining; its engine goes on by itself.
-            joining = plan.join_managers if host.role == "manager" else plan.join_workers
-            joining.append(host.name)
-            plan.add(
-                "join", host.name, f"{host.role}, is joining already: wait for it", why="pending"
+        change = _readdress(host)
+        if change and not host.inputs.get("swarm_allow_rejoin"):
+            plan.warnings.append(
+                f"{host.name}: its advertise address is {change[0]} and shall be {change[1]}, for which it must leave"
+                " the swarm and join again: set swarm_allow_rejoin: true for it"
             )
-    for host in newcomers:
-        if host.role == "worker":
-            plan.join_workers.append(host.name)
-            plan.add("join", host.name, ", ".join(_traits(host, "worker")), why="not in the swarm")
-    if total % 2 == 0 and managers:
-        plan.warnings.append(
-            f"{total} managers tolerate the loss of {may_lose(total)}, no more than {total - 1} do: use an odd number"
-        )
 
 
-def _traits(host: Host, role: str) -> list[str]:
-    traits = [role]
+def rules_of(given: dict[str, Any]) -> Rules:
+    """The rules as swarm_nodes takes them."""
+    known = {key: value for key, value in given.items() if key in Rules.__dataclass_fields__}
+    for key in ("accepted_risks", "left"):
+        if key in known:
+            known[key] = frozenset(known[key] or ())
+    return Rules(**known)
+
+
+def _wanted(host: Host, init: str | None) -> Wanted:
+    said = (host.observed or {}).get("host") or {}
+    return Wanted(
+        name=host.name,
+        role=host.role,
+        labels=wanted_labels(host.inputs.get("swarm_labels") or {}, host.inputs.get("swarm_zone")),
+        availability=host.inputs.get("swarm_availability") or None,
+        node_id=host.name
+        if host.name == init
+        else (host.swarm.get("node_id") or None if host.member else None),
+        silent=host.silent,
+        joining=host.state == "pending",
+        hostname=said.get("hostname") or "",
+        addresses=tuple(entry["address"] for entry in said.get("addresses") or [])
+        or (host.address.rpartition(":")[0],),
+        rejoin=bool(_readdress(host)) and bool(host.inputs.get("swarm_allow_rejoin")),
+        traits=_traits(host),
+    )
+
+
+def _as_argument(wanted: Wanted, host: Host) -> dict[str, Any]:
+    """The host as swarm_nodes takes it."""
+    argument: dict[str, Any] = {
+        "name": wanted.name,
+        "role": wanted.role,
+        "labels": wanted.labels,
+        "silent": wanted.silent,
+        "joining": wanted.joining,
+        "hostname": wanted.hostname,
+        "addresses": list(wanted.addresses),
+        "rejoin": wanted.rejoin,
+        "traits": wanted.traits,
+    }
+    if wanted.availability:
+        argument["availability"] = wanted.availability
+    if wanted.node_id and host.member:
+        argument["node_id"] = wanted.node_id
+    return argument
+
+
+def _first_node(host: Wanted) -> Node:
+    return Node(
+        id=host.name,
+        hostname=host.name,
+        role="manager",
+        availability=host.availability or "active",
+        state="ready",
+        addr=None,
+        labels=labels_after({}, host.labels, host.name),
+        leader=True,
+        reachability="reachable",
+        manager_addr=None,
+        engine_version=None,
+    )
+
+
+def _readdress(host: Host) -> tuple[str, str] | None:
+    """The address by which a host is known and the one it shall have, where they differ."""
+    wanted = str(host.inputs.get("swarm_advertise_addr") or "")
+    known = host.swarm.get("node_addr")
+    if not wanted or not known or host.state != "active":
+        return None
+    addresses = ((host.observed or {}).get("host") or {}).get("addresses") or []
+    by_interface = {entry["interface"]: entry["address"] for entry in reversed(addresses)}
+    wanted = re.sub(r"^([^:]+):\d+$", r"\1", wanted).strip("[]")
+    wanted = by_interface.get(wanted, wanted)
+    try:
+        same = ipaddress.ip_address(wanted) == ipaddress.ip_address(known)
+    except ValueError:
+        return None
+    return None if same else (known, wanted)
+
+
+def _traits(host: Host) -> str:
+    traits = [host.role]
     if host.inputs.get("swarm_zone"):
         traits.append(f"zone {host.inputs['swarm_zone']}")
     labels = wanted_labels(host.inputs.get("swarm_labels") or {}, None)
     traits += [f"{key}={value}" for key, value in sorted(labels.items())]
     if host.inputs.get("swarm_availability") not in (None, "", "active"):
         traits.append(str(host.inputs["swarm_availability"]))
-    return traits
-
-
-def _acting_nodes(plan: Plan, hosts: list[Host]) -> list[dict[str, Any]]:
-    for host in hosts:
-        if host.name == plan.acting:
-            return host.nodes or []
-    return []
+    return ", ".join(traits)
 
 
 # The swarm as a whole
 
 
-def _plan_cluster(plan: Plan, hosts: list[Host], settings: dict[str, Any]) -> None:
-    """Settings, labels and availability, as seen by the acting manager."""
-    for host in hosts:
-        if host.observed is not None and host.swarm.get("node_id"):
-            labels = wanted_labels(
-                host.inputs.get("swarm_labels") or {}, host.inputs.get("swarm_zone")
-            )
-            node = {"name": host.name, "node_id": host.swarm["node_id"], "labels": labels}
-            if host.inputs.get("swarm_availability"):
-                node["availability"] = host.inputs["swarm_availability"]
-            plan.nodes.append(node)
-    acting = next((host for host in hosts if host.name == plan.acting), None)
-    if acting is None:
-        return
+def _plan_settings(plan: Plan, hosts: list[Host], settings: dict[str, Any]) -> None:
+    acting = next(host for host in hosts if host.name == plan.acting)
     if acting.name == plan.init:
         # A new swarm gets its settings with the init itself.
         for name, value in sorted(settings.items()):
             if value is not None:
                 plan.add("settings", acting.name, f"{name}: {show(value)}")
-        return
-    if acting.swarm.get("settings") is not None:
+    elif acting.swarm.get("settings") is not None:
         plan.settings = plan_settings(acting.swarm["settings"], settings)
         for step in plan.settings:
             text = f"{step['setting']}: {show(step['before'])} -> {show(step['after'])}"
             plan.add("settings", acting.name, text)
-    nodes = [Node(**node) for node in acting.nodes or []]
-    plan.steps += plan_nodes(nodes, [WantedNode(**node) for node in plan.nodes])
-    by_id = {node.id: node for node in nodes}
-    for host in hosts:
-        seen = by_id.get(host.swarm.get("node_id") or "")
-        if seen is not None and seen.role != host.role and len(host.roles) == 1:
-            plan.warnings.append(
-                f"{host.name} is a {seen.role} and listed as a {host.role}: this version does not change roles; run"
-                f" 'docker node {'promote' if host.role == 'manager' else 'demote'} {host.name}' on {acting.name}"
-            )
-    down = sum(1 for node in nodes if node.role == "manager" and not node.ready)
-    managers = sum(1 for node in nodes if node.role == "manager")
+
+
+def _warn_of_managers(plan: Plan, hosts: list[Host]) -> None:
+    acting = next((host for host in hosts if host.name == plan.acting), None)
+    nodes = [Node(**node) for node in acting.nodes or []] if acting else []
+    removed = {step.get("node_id") for step in plan.steps if step["action"] == "remove"}
+    managers = [node for node in nodes if node.role == "manager" and node.id not in removed]
+    down = sum(1 for node in managers if not node.ready)
     if down:
         plan.warnings.append(
-            f"{down} of {managers} managers cannot be reached, {quorum_of(managers)} are needed for a quorum"
+            f"{down} of {len(managers)} managers cannot be reached, {quorum_of(len(managers))} are needed for a quorum"
         )
 
 
@@ -559,82 +632,22 @@ def short(identifier: str | None) -> str:
     return (identifier or "?")[:6]
 
 
-def show(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return ", ".join(f"{key}={item}" for key, item in sorted(value.items())) or "none"
-    return "unset" if value is None else str(value)
-
-
 # The plan as people read it
 
-_MARKS = {
-    "init": "+",
-    "join": "+",
-    "engine": "~",
-    "labels": "~",
-    "availability": "~",
-    "settings": "~",
-}
-_ORDER = ("engine", "init", "join", "settings", "labels", "availability")
 
-
-def _rows(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The steps in order; hosts that get the same done to their engine share a row."""
-    rows: list[dict[str, Any]] = []
-    for step in sorted(steps, key=lambda step: _ORDER.index(step["action"])):
-        twin = next(
-            (
-                row
-                for row in rows
-                if step["action"] == row["action"] == "engine" and row["text"] == step["text"]
-            ),
-            None,
-        )
-        if twin is None:
-            rows.append({**step, "hosts": [step["host"]]})
-        else:
-            twin["hosts"].append(step["host"])
-    for row in rows:
-        row["host"] = some(row["hosts"])
-    return rows
-
-
-def _step_lines(steps: list[dict[str, Any]], others: list[str], mark: str = "") -> list[str]:
-    """The steps aligned, in columns wide enough for the names of the others too."""
-    rows = _rows(steps)
-    width = max([len(name) for name in [row["host"] for row in rows] + others] + [2])
-    texts = max([len(row["text"]) for row in rows if row.get("note")] + [0])
-    lines = []
-    for row in rows:
-        text = f"{row['text']:<{texts}}   {row['note']}" if row.get("note") else row["text"]
-        head = f"  {mark or _MARKS[row['action']]} {row['action']:<13}{row['host']:<{width}}   "
-        for part in _folded(text):
-            lines.append(head + part)
-            head = " " * len(head)
-    return lines
-
-
-def _folded(text: str, width: int = 90) -> list[str]:
-    """A text of several parts, separated by semicolons, in lines that a terminal can hold."""
-    lines = [""]
-    for part in text.split("; "):
-        if lines[-1] and len(lines[-1]) + len(part) > width:
-            lines.append("")
-        lines[-1] += f"; {part}" if lines[-1] else part
-    return [f"{line};" for line in lines[:-1]] + lines[-1:]
-
-
-def render_done(steps: list[dict[str, Any]], alive: list[str]) -> str:
-    """The plan of the run once it has been carried out, and what hosts that failed on the way owe."""
-    done = [step for step in steps if step["host"] in alive]
-    owed = [step for step in steps if step["host"] not in alive]
-    lines = ["DONE", *_step_lines(done, [])]
-    if owed:
-        lines += ["NOT DONE  these hosts failed on the way: mend them and run again"]
-        lines += _step_lines(owed, [], "x")
-    return "\n".join(lines)
+def render_done(
+    steps: list[dict[str, Any]], alive: list[str], left_over: list[dict[str, Any]] | None = None
+) -> str:
+    """The plan of the run once it has been carried out, and what is still owed of it."""
+    remaining = {(kind_of(step), step["host"]) for step in left_over or []}
+    owed = [
+        step
+        for step in steps
+        if (step["host"] not in alive and kind_of(step) in BY_THE_HOST)
+        or (kind_of(step), step["host"]) in remaining
+    ]
+    because = "a host failed on the way, or something was not there yet: see above, and run again"
+    return "\n".join(done_lines(steps, owed, because))
 
 
 def render(plan: Plan, title: str = "PLAN") -> str:
@@ -649,19 +662,9 @@ def render(plan: Plan, title: str = "PLAN") -> str:
         head = f"{title}  new swarm, initialised on {plan.init}"
     else:
         head = f"{title}  no swarm"
-    lines = [head]
-    others = plan.unreachable + plan.unlisted
-    width = max(
-        [len(row["host"]) for row in _rows(plan.steps)] + [len(name) for name in others] + [2]
-    )
-    lines += _step_lines(plan.steps, others)
-    for name in plan.unreachable:
-        lines.append(f"  ! {'unreachable':<13}{name:<{width}}   no answer: left as it is")
-    for name in plan.unlisted:
-        lines.append(
-            f"  ! {'not listed':<13}{name:<{width}}   in the swarm, not in the inventory: left as it is"
-        )
-    lines += [f"  ! {'warning':<13}{text}" for text in plan.warnings]
+    others = plan.unreachable + plan.unlisted + [item["name"] for item in plan.held]
+    lines = [head, *step_lines(plan.steps, others)]
+    lines += remark_lines(plan.unreachable, plan.unlisted, plan.held, plan.warnings, plan.steps)
     if plan.unchanged:
         noun = "host" if plan.unchanged == 1 else "hosts"
         lines.append(

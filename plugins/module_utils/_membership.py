@@ -1,0 +1,670 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
+"""Who is in the swarm, and as what: (the nodes that are, the hosts of the inventory) -> ordered steps.
+
+Pure. The same function makes the plan that is printed before a run and the one that swarm_nodes
+carries out on a manager. Its order keeps a quorum and its margin at every step: what is dead is
+removed first, what is new joins, promotions come before demotions, and what is alive is removed last.
+A step is refused where it would be unsafe however often the run is repeated, and held back where it
+only has to wait for something else.
+"""
+
+from __future__ import annotations
+
+import calendar
+import math
+import time
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
+    Node,
+    may_lose,
+    quorum_of,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
+    HOST_LABEL,
+    LEAVING_LABEL,
+    ZONE_LABEL,
+    labels_after,
+    plan_labels,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
+    PlacementNode,
+    PlacementService,
+    PlacementTask,
+    homeless,
+    unplaceable,
+)
+
+# What a user may accept, and what then may happen.
+RISKS = ("lost_margin", "uneven_zones", "homeless_services", "lack_of_room")
+
+# Who does what: the managers' part is done by swarm_nodes, the rest by the host itself.
+HOST_ACTIONS = ("join", "leave")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A host of the inventory, and what its node shall be."""
+
+    name: str
+    role: str  # manager or worker
+    labels: dict[str, str] = field(default_factory=dict)  # the zone among them
+    availability: str | None = None  # None: as it is
+    node_id: str | None = None  # as the host itself reports it; None: it is in no swarm, or silent
+    silent: bool = False  # it was not asked, or gave no answer: left as it is
+    joining: bool = False  # it has begun to join
+    hostname: str = ""
+    addresses: tuple[str, ...] = ()
+    rejoin: bool = False  # it shall leave and join again, under another address
+    traits: str = ""  # what its line in the plan says when it joins
+
+    @property
+    def newcomer(self) -> bool:
+        return not self.silent and (self.node_id is None or self.joining)
+
+    @property
+    def zone(self) -> str:
+        return self.labels.get(ZONE_LABEL, "")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the inventory allows."""
+
+    remove_unlisted: bool = False
+    removal_limit: float = 0.2  # share of the nodes that one run may remove; one always
+    removal_down_after: int = 300  # seconds
+    accepted_risks: frozenset[str] = frozenset()
+    left: frozenset[str] = frozenset()  # nodes whose host has left, or cannot be asked to
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What a manager sees. The services matter to some guards only, and may not be known."""
+
+    nodes: tuple[Node, ...]
+    acting: str | None = None  # the node that acts: it cannot demote itself
+    now: float = 0.0
+    places: tuple[PlacementNode, ...] = ()
+    services: tuple[PlacementService, ...] | None = None
+    tasks: tuple[PlacementTask, ...] = ()
+
+
+@dataclass
+class Membership:
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    held: list[dict[str, str]] = field(default_factory=list)  # name, why
+    unlisted: list[str] = field(default_factory=list)  # and left as they are
+
+    def add(self, action: str, name: str, node_id: str | None, text: str, **more: Any) -> None:
+        step = {"action": action, "host": name, "node_id": node_id, "text": text}
+        self.steps.append({**step, **{key: value for key, value in more.items() if value}})
+
+    def hold(self, name: str, why: str) -> None:
+        self.held.append({"name": name, "why": why})
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def name_of(node: Node) -> str:
+    """What to call a node that no listed host is: the name it was listed by, else its host name."""
+    return node.labels.get(HOST_LABEL) or node.hostname
+
+
+def down_for(node: Node, now: float) -> float | None:
+    """Seconds since a node went down, or None if it is not.
+
+    The engine has no such time; its record of the node changes when its state does (swarmkit:
+    manager/dispatcher, processUpdates). Another change of the record begins the count anew: later is safe.
+    """
+    if node.state != "down" or not node.updated_at:
+        return None
+    try:
+        moment = calendar.timegm(time.strptime(node.updated_at[:19], "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return None
+    return max(0.0, now - moment)
+
+
+# Which node is which host
+
+
+@dataclass
+class Identified:
+    node_of: dict[str, Node] = field(default_factory=dict)
+    ghosts: list[tuple[Wanted, Node]] = field(default_factory=list)
+    unlisted: list[Node] = field(default_factory=list)
+    unidentified: list[str] = field(default_factory=list)  # silent hosts that might be any node
+
+
+def identify(nodes: tuple[Node, ...], wanted: list[Wanted]) -> Identified:
+    """Nodes are what their hosts say. A silent host's node is found by the name we gave it, else by its own
+    name or address; what a host left behind when it began anew, likewise."""
+    found = Identified()
+    by_id = {node.id: node for node in nodes}
+    for host in wanted:
+        if host.node_id in by_id:
+            found.node_of[host.name] = by_id[host.node_id]
+    free = [
+        node for node in nodes if node.id not in {seen.id for seen in found.node_of.values()}
+    ]
+    for host in (host for host in wanted if host.silent):
+        mine = [node for node in free if node.labels.get(HOST_LABEL) == host.name] or [
+            node for node in free if HOST_LABEL not in node.labels and _resembles(node, host)
+        ]
+        if mine:
+            found.node_of[host.name] = max(mine, key=lambda node: (node.ready, node.updated_at or ""))
+            free = [node for node in free if node not in mine]
+        else:
+            found.unidentified.append(host.name)
+    for node in free:
+        origin = next((host for host in wanted if not host.silent and _left_behind(node, host)), None)
+        if origin is not None:
+            found.ghosts.append((origin, node))
+        else:
+            found.unlisted.append(node)
+    return found
+
+
+def _resembles(node: Node, host: Wanted) -> bool:
+    names = {host.name, host.name.partition(".")[0], host.hostname} - {""}
+    addresses = {node.addr, (node.manager_addr or "").rpartition(":")[0]} - {None, "", "0.0.0.0"}
+    return node.hostname in names or bool(
+        {addr for addr in addresses if not str(addr).startswith("127.")} & set(host.addresses)
+    )
+
+
+def _left_behind(node: Node, host: Wanted) -> bool:
+    """Whether a node is what a listed host was before: the host itself says that it is another, or none."""
+    label = node.labels.get(HOST_LABEL)
+    if label is not None:
+        return label == host.name
+    return node.state != "ready" and _resembles(node, host)
+
+
+# The plan
+
+
+def plan_membership(cluster: Cluster, wanted: list[Wanted], rules: Rules) -> Membership:
+    plan = Membership()
+    known = identify(cluster.nodes, wanted)
+    tally = _Tally(cluster.nodes)
+    leaving = _choose_removals(plan, cluster, wanted, known, rules)
+    if plan.refusals:
+        return plan
+    floor = _floor(plan, tally, wanted, known, leaving, rules)
+    _remove_dead(plan, cluster, known, leaving, tally)
+    _join(plan, wanted, tally)
+    _promote(plan, wanted, known, tally)
+    _relabel(plan, wanted, known)
+    _set_availability(plan, wanted, known)
+    _demote(plan, cluster, wanted, known, tally, floor)
+    _rejoin(plan, cluster, wanted, known, tally, rules)
+    _remove_alive(plan, cluster, leaving, tally, floor, rules)
+    _guard_zones(plan, cluster, wanted, known, rules)
+    _guard_services(plan, cluster, wanted, known, rules)
+    touched = {step.get("node_id") for step in plan.steps}
+    plan.unlisted = [name_of(node) for node in known.unlisted if node.id not in touched]
+    if tally.changed and tally.total % 2 == 0:
+        plan.warnings.append(
+            f"{tally.total} managers tolerate the loss of {may_lose(tally.total)}, no more than"
+            f" {tally.total - 1} do: use an odd number"
+        )
+    if plan.refusals:
+        plan.steps = []
+    return plan
+
+
+class _Tally:
+    """The managers as the plan goes on: how many there are, and how many of them answer."""
+
+    def __init__(self, nodes: tuple[Node, ...]) -> None:
+        managers = [node for node in nodes if node.role == "manager"]
+        self.total = len(managers)
+        self.reachable = sum(1 for node in managers if node.ready)
+        self.start = may_lose(self.total, self.reachable)
+        self.changed = False
+
+    def after(self, total: int, reachable: int) -> tuple[int, int]:
+        return self.total + total, self.reachable + reachable
+
+    def move(self, total: int, reachable: int) -> str:
+        before, self.changed = self.total, True
+        self.total, self.reachable = self.after(total, reachable)
+        return (
+            f"managers {before} -> {self.total}, may lose {may_lose(self.total, self.reachable)}"
+        )
+
+
+@dataclass
+class _Removals:
+    dead: list[tuple[Node, str]] = field(default_factory=list)  # with why
+    alive: list[Node] = field(default_factory=list)
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [node for node, _why in self.dead] + self.alive
+
+
+def _choose_removals(
+    plan: Membership, cluster: Cluster, wanted: list[Wanted], known: Identified, rules: Rules
+) -> _Removals:
+    """The nodes to be removed because no line lists them, with the guards against a mistake."""
+    chosen = _Removals()
+    if not known.unlisted or not rules.remove_unlisted:
+        return chosen
+    if known.unidentified:
+        names = ", ".join(known.unidentified)
+        for node in known.unlisted:
+            plan.hold(
+                name_of(node),
+                f"not listed, and not removed: {names} gave no answer and may be this node; bring"
+                f" {'it' if len(known.unidentified) == 1 else 'them'} back first",
+            )
+        return chosen
+    for node in known.unlisted:
+        since = down_for(node, cluster.now)
+        if node.state == "ready":
+            chosen.alive.append(node)
+        elif LEAVING_LABEL in node.labels and node.state == "down":
+            chosen.dead.append((node, "line deleted, and has left"))
+        elif since is not None and since >= rules.removal_down_after:
+            chosen.dead.append((node, f"line deleted, down for {_duration(since)}"))
+        elif since is not None:
+            plan.hold(
+                name_of(node),
+                f"not listed and down for {since:.0f} s: removed once it has been down for"
+                f" {rules.removal_down_after} s (swarm_removal_down_after)",
+            )
+        else:
+            plan.hold(name_of(node), f"not listed, and its state is {node.state}: run again")
+    most = max(1, math.floor(rules.removal_limit * len(cluster.nodes) + 1e-9))
+    if len(chosen.nodes) > most:
+        names = ", ".join(sorted(name_of(node) for node in chosen.nodes))
+        plan.refusals.append(
+            f"{len(chosen.nodes)} of {len(cluster.nodes)} nodes are not listed and would be removed ({names}), and one"
+            f" run may remove {most}: check that the inventory is whole; if it is, raise swarm_removal_limit (now"
+            f" {rules.removal_limit:g} of the nodes)"
+        )
+    return chosen
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def _floor(
+    plan: Membership,
+    tally: _Tally,
+    wanted: list[Wanted],
+    known: Identified,
+    leaving: _Removals,
+    rules: Rules,
+) -> int:
+    """How many managers it must be possible to lose at every step: as the start or the goal allows, the lesser."""
+    gone = {node.id for node in leaving.nodes}
+    kept = [node for node in known.unlisted if node.role == "manager" and node.id not in gone]
+    total = sum(1 for host in wanted if host.role == "manager") + len(kept)
+    goal = may_lose(total)
+    fewer = any(
+        known.node_of[host.name].role == "manager"
+        for host in wanted
+        if host.role == "worker" and host.name in known.node_of
+    ) or any(node.role == "manager" for node in leaving.alive)
+    if fewer and goal == 0 < tally.start and "lost_margin" not in rules.accepted_risks:
+        plan.refusals.append(
+            f"of {tally.total} managers {tally.start} may be lost now, of the {total} that the inventory leaves none"
+            " may: list at least three managers, or add lost_margin to swarm_accepted_risks"
+        )
+    return 0 if "lost_margin" in rules.accepted_risks else min(tally.start, goal)
+
+
+def _remove_dead(
+    plan: Membership, cluster: Cluster, known: Identified, leaving: _Removals, tally: _Tally
+) -> None:
+    """First, for a dead manager counts in every vote, and its name and address may be wanted anew."""
+    dead = [(host.name, node, "left behind when the host began anew") for host, node in known.ghosts]
+    dead += [(name_of(node), node, why) for node, why in leaving.dead]
+    for name, node, why in dead:
+        row = f"remove {node.id}"
+        manager = node.role == "manager"
+        words = f"{why}: {'demote, ' if manager else ''}remove"
+        # Raft may call it reachable as soon as its host answers on the old address again.
+        note = tally.move(-1, -1 if node.ready else 0) if manager else ""
+        if manager:
+            plan.add("demote", name, node.id, words, row=row, note=note, dead=True)
+        plan.add("remove", name, node.id, words, row=row, note=note, dead=True)
+
+
+def _join(plan: Membership, wanted: list[Wanted], tally: _Tally) -> None:
+    for role in ("manager", "worker"):
+        for host in wanted:
+            if host.role == role and host.newcomer:
+                note = tally.move(1, 1) if role == "manager" and not host.joining else ""
+                text = f"{role}, is joining already: wait for it" if host.joining else host.traits
+                plan.add("join", host.name, None, text or role, role=role, note=note)
+
+
+def _promote(
+    plan: Membership, wanted: list[Wanted], known: Identified, tally: _Tally
+) -> None:
+    for host, node in _members(wanted, known):
+        if host.role != "manager" or node.role == "manager" or host.rejoin:
+            continue
+        if node.state == "ready":
+            note = tally.move(1, 1)
+            plan.add(
+                "promote", host.name, node.id, "worker -> manager", note=note, before="worker", after="manager"
+            )
+        else:
+            plan.hold(host.name, f"not promoted: its node is {node.state}; start its engine and run again")
+
+
+def _members(wanted: list[Wanted], known: Identified) -> list[tuple[Wanted, Node]]:
+    """The hosts that are nodes and gave an answer: what a run may change."""
+    return [
+        (host, known.node_of[host.name])
+        for host in wanted
+        if not host.silent and not host.joining and host.name in known.node_of
+    ]
+
+
+def _relabel(plan: Membership, wanted: list[Wanted], known: Identified) -> None:
+    for host, node in _members(wanted, known):
+        plan.steps += plan_labels(node, host.name, host.labels, keep_mark=host.rejoin)
+
+
+def _set_availability(plan: Membership, wanted: list[Wanted], known: Identified) -> None:
+    for host, node in _members(wanted, known):
+        mark = None if host.rejoin else node.labels.get(LEAVING_LABEL)
+        availability = host.availability or mark
+        if availability and availability != node.availability and not host.rejoin:
+            off = ", for its removal is called off" if mark and not host.availability else ""
+            plan.add(
+                "availability",
+                host.name,
+                node.id,
+                f"{node.availability} -> {availability}{off}",
+                before=node.availability,
+                after=availability,
+            )
+
+
+def _last(cluster: Cluster, nodes: list[tuple[Any, Node]]) -> list[tuple[Any, Node]]:
+    """The leader late, for each change of leader costs an election; who acts last, who cannot demote itself."""
+    return sorted(nodes, key=lambda item: (item[1].id == cluster.acting, item[1].leader))
+
+
+def _demote(
+    plan: Membership,
+    cluster: Cluster,
+    wanted: list[Wanted],
+    known: Identified,
+    tally: _Tally,
+    floor: int,
+) -> None:
+    mine = [
+        (host, node)
+        for host, node in _members(wanted, known)
+        if host.role == "worker" and node.role == "manager"
+    ]
+    for host, node in _last(cluster, mine):
+        why = _unsafe(tally, node, floor)
+        if why:
+            plan.hold(host.name, f"not demoted: {why}")
+        else:
+            note = tally.move(-1, -1 if node.ready else 0)
+            plan.add(
+                "demote", host.name, node.id, "manager -> worker", note=note, before="manager", after="worker"
+            )
+
+
+def _unsafe(tally: _Tally, node: Node, floor: int) -> str | None:
+    """Why the swarm cannot do without this manager now; None where it can."""
+    total, reachable = tally.after(-1, -1 if node.ready else 0)
+    if reachable < quorum_of(total):
+        return (
+            f"{reachable} of {total} managers would answer, {quorum_of(total)} are needed for a quorum: bring managers"
+            " back or add some first"
+        )
+    if may_lose(total, reachable) < floor:
+        return (
+            f"{reachable} of {total} managers would answer and {may_lose(total, reachable)} might be lost, {floor} may"
+            " be now: bring managers back or add some first, or add lost_margin to swarm_accepted_risks"
+        )
+    return None
+
+
+def _rejoin(
+    plan: Membership,
+    cluster: Cluster,
+    wanted: list[Wanted],
+    known: Identified,
+    tally: _Tally,
+    rules: Rules,
+) -> None:
+    """One host after the other leaves and joins again: an address is fixed when a host joins."""
+    for host, node in _last(cluster, [pair for pair in _members(wanted, known) if pair[0].rejoin]):
+        row = f"rejoin {node.id}"
+        why = _unsafe(tally, node, 0) if node.role == "manager" else None
+        if why:
+            plan.hold(host.name, f"does not rejoin under its new address: {why}")
+            continue
+        words = [*_departure(cluster, node, rules), "remove", "join anew"]
+        text = f"its address has changed: {', '.join(words)}"
+        note = ""
+        if node.role == "manager":
+            tally.move(-1, -1 if node.ready else 0)
+            note = f"managers {tally.total + 1} -> {tally.total} -> {tally.total + 1} meanwhile"
+            tally.move(1, 1)
+        for action in _departure(cluster, node, rules, count=False):
+            plan.add(action, host.name, node.id, text, row=row, note=note)
+        plan.add("remove", host.name, node.id, text, row=row, note=note)
+        plan.add("join", host.name, None, text, row=row, note=note, role=host.role)
+
+
+def _departure(cluster: Cluster, node: Node, rules: Rules, count: bool = True) -> list[str]:
+    """What has to be done before a node that is alive can be removed."""
+    words = []
+    if node.availability != "drain" or LEAVING_LABEL not in node.labels:
+        tasks = _tasks_on(cluster, node) if count else None
+        words.append("drain" if tasks is None else f"drain {tasks} {'task' if tasks == 1 else 'tasks'}")
+    if node.role == "manager":
+        words.append("demote")
+    if node.id not in rules.left:
+        words.append("leave")
+    return words
+
+
+def _tasks_on(cluster: Cluster, node: Node) -> int | None:
+    if cluster.services is None:
+        return None
+    return sum(
+        1 for task in cluster.tasks if task.node_id == node.id and task.desired_state == "running"
+    )
+
+
+def _remove_alive(
+    plan: Membership,
+    cluster: Cluster,
+    leaving: _Removals,
+    tally: _Tally,
+    floor: int,
+    rules: Rules,
+) -> None:
+    """All are drained together, for what leaves one must not land on the next; then demoted one by one."""
+    parts: dict[str, list[tuple[Node, str, str]]] = {"drain": [], "demote": [], "leave": [], "remove": []}
+    for _name, node in _last(cluster, [(name_of(node), node) for node in leaving.alive]):
+        why = _unsafe(tally, node, floor) if node.role == "manager" else None
+        if why:
+            plan.hold(name_of(node), f"not listed, and not removed: {why}")
+            continue
+        note = tally.move(-1, -1 if node.ready else 0) if node.role == "manager" else ""
+        text = f"line deleted: {', '.join([*_departure(cluster, node, rules), 'remove'])}"
+        for action in [*_departure(cluster, node, rules, count=False), "remove"]:
+            parts[action].append((node, text, note))
+    for action, items in parts.items():
+        for node, text, note in items:
+            plan.add(
+                action, name_of(node), node.id, text, row=f"remove {node.id}", note=note, addr=node.addr
+            )
+
+
+# Guards over the whole
+
+
+def _guard_zones(
+    plan: Membership, cluster: Cluster, wanted: list[Wanted], known: Identified, rules: Rules
+) -> None:
+    """With three zones or more, losing one must leave a quorum, and with three each has a manager."""
+    zones = {host.zone for host in wanted if host.zone}
+    removed = {step["node_id"] for step in plan.steps if step["action"] == "remove"}
+    others = [
+        node.labels.get(ZONE_LABEL, "")
+        for node in known.unlisted
+        if node.role == "manager" and node.id not in removed
+    ]
+    goal = [host.zone for host in wanted if host.role == "manager"] + others
+    start = [node.labels.get(ZONE_LABEL, "") for node in cluster.nodes if node.role == "manager"]
+    faults = zone_faults(goal, zones)
+    if not faults:
+        return
+    if "uneven_zones" in rules.accepted_risks or sorted(start) == sorted(goal):
+        plan.warnings += faults
+    else:
+        plan.refusals += [
+            f"{fault}; or add uneven_zones to swarm_accepted_risks" for fault in faults
+        ]
+
+
+def zone_faults(managers: list[str], zones: set[str]) -> list[str]:
+    """What is wrong with managers in these zones, of all the zones that hosts are in."""
+    if len(zones) < 3 or len(managers) < 3:
+        return []
+    faults = []
+    for zone in sorted(zones):
+        held = managers.count(zone)
+        if len(managers) - held < quorum_of(len(managers)):
+            faults.append(
+                f"zone {zone} would hold {held} of {len(managers)} managers, and losing it would lose the quorum"
+                f" ({quorum_of(len(managers))}): spread the managers over the zones"
+            )
+        elif held == 0 and len(zones) == 3:
+            faults.append(
+                f"zone {zone} would be without a manager, of {len(managers)} in three zones: put one there"
+            )
+    return faults
+
+
+def _guard_services(
+    plan: Membership, cluster: Cluster, wanted: list[Wanted], known: Identified, rules: Rules
+) -> None:
+    """What services would have nowhere to run, and what drained work would find no room."""
+    if cluster.services is None or not plan.steps:
+        return
+    after = places_after(plan, cluster, wanted, known)
+    usable = {node.id for node in after if node.availability == "active"}
+    moving = {
+        node.id
+        for node in cluster.places
+        if node.availability == "active" and node.id not in usable
+    }
+    if "homeless_services" not in rules.accepted_risks:
+        for name, constraint, count in homeless(list(cluster.services), list(cluster.places), after):
+            plan.refusals.append(
+                f"no node would be left that can run the service {name} ({constraint or 'any node'}; {count} can now):"
+                " keep or add one, or add homeless_services to swarm_accepted_risks"
+            )
+    if moving and "lack_of_room" not in rules.accepted_risks and not plan.refusals:
+        for name, count, lack in unplaceable(
+            list(cluster.services), list(cluster.tasks), after, moving
+        ):
+            plan.refusals.append(
+                f"{count} {'task' if count == 1 else 'tasks'} of the service {name} would find no room on the nodes that"
+                f" stay ({lack}): add a node, lower the reservations, or add lack_of_room to swarm_accepted_risks"
+            )
+
+
+def places_after(
+    plan: Membership, cluster: Cluster, wanted: list[Wanted], known: Identified
+) -> list[PlacementNode]:
+    """Where tasks could run once the plan is carried out."""
+    places = {node.id: node for node in cluster.places}
+    host_of = {node.id: host for host, node in _members(wanted, known)}
+    for step in plan.steps:
+        node_id = step["node_id"]
+        if step["action"] == "join":
+            host = next(host for host in wanted if host.name == step["host"])
+            places[f"joins:{host.name}"] = PlacementNode(
+                id=f"joins:{host.name}",
+                hostname=host.hostname or host.name,
+                role=host.role,
+                labels=dict(host.labels),
+                availability=host.availability or "active",
+                state="ready",
+            )
+        elif node_id not in places:
+            continue
+        elif step["action"] == "remove":
+            del places[node_id]
+        elif step["action"] in ("promote", "demote"):
+            role = "manager" if step["action"] == "promote" else "worker"
+            places[node_id] = replace(places[node_id], role=role)
+        elif step["action"] == "labels":
+            host = host_of[node_id]
+            labels = labels_after(places[node_id].labels, host.labels, host.name)
+            places[node_id] = replace(places[node_id], labels=labels)
+        elif step["action"] == "availability":
+            places[node_id] = replace(places[node_id], availability=step["after"])
+    return list(places.values())
+
+
+def managers_part(steps: list[dict[str, Any]], acting: str | None) -> list[dict[str, Any]]:
+    """The steps that a manager can take now: up to the first that a host has to take itself, or another manager."""
+    mine = []
+    for step in steps:
+        if step["action"] in HOST_ACTIONS or (step["action"] == "demote" and step["node_id"] == acting):
+            break
+        mine.append(step)
+    return mine
+
+
+def next_round(steps: list[dict[str, Any]], acting: str | None) -> dict[str, Any]:
+    """What a run can do before it has to look again: the managers' part, who leaves, what that lets the
+    managers do, and who joins."""
+    first = managers_part(steps, acting)
+    at = len(first)
+    leave = _run_of(steps, at, "leave")
+    at += len(leave)
+    if leave:
+        at += len(managers_part(steps[at:], acting))
+    join = _run_of(steps, at, "join")
+    at += len(join)
+    return {
+        "nodes": bool(first),
+        "leave": [{key: step.get(key) for key in ("host", "node_id", "addr")} for step in leave],
+        "join_managers": [step["host"] for step in join if step["role"] == "manager"],
+        "join_workers": [step["host"] for step in join if step["role"] == "worker"],
+        # Who joins gets its labels once it is a node.
+        "more": bool(join) or at < len(steps),
+    }
+
+
+def _run_of(steps: list[dict[str, Any]], at: int, action: str) -> list[dict[str, Any]]:
+    found = []
+    for step in steps[at:]:
+        if step["action"] != action:
+            break
+        found.append(step)
+    return found
