@@ -44,13 +44,18 @@ class ActionModule(ActionBase):
                 workers_group=dict(type="str", default="swarm_workers"),
                 settings=dict(type="dict", default={}),
                 allow_partial_init=dict(type="bool", default=False),
+                rules=dict(type="dict", default={}),
+                answer=dict(type="dict", default={}),
                 previous=dict(type="dict", default={}),
+                after_round=dict(type="bool", default=False),
                 carried_out=dict(type="bool", default=False),
             )
         )
         if args["carried_out"]:
             first = args["previous"]["first"]
-            report = render_done(first["steps"], list(task_vars["ansible_play_hosts"]))
+            last = args["previous"]
+            left_over = last["steps"] if last["stuck"] or last["round"]["more"] else []
+            report = render_done(first["steps"], list(task_vars["ansible_play_hosts"]), left_over)
             Display().display(f"\n{report}")
             result.update({**args["previous"], "changed": False, "report": report})
             return result
@@ -62,7 +67,11 @@ class ActionModule(ActionBase):
             roles.known_names(),
             args["allow_partial_init"],
             self._alive(args, task_vars),
+            args["rules"],
+            _answer_of(args["answer"]),
         )
+        # Only a first plan asks: later in the run swarm_nodes itself holds its plan against the services.
+        plan.ask_managers = plan.ask_managers and not args["previous"]
         report = render(plan)
         result.update(
             changed=False,
@@ -71,9 +80,11 @@ class ActionModule(ActionBase):
             warnings_of_plan=plan.warnings,
             **_as_data(plan),
         )
+        # A round that changed nothing would change nothing again: a host failed in it.
+        result["stuck"] = args["after_round"] and args["previous"].get("steps") == plan.steps
         # What the run set out to do stays known when the plan is made again on the way.
         result["first"] = args["previous"].get("first") or {"steps": plan.steps, "report": report}
-        if not args["previous"] or plan.refusals:
+        if plan.refusals or not (args["previous"] or plan.ask_managers):
             Display().display(f"\n{report}")
         if plan.refusals:
             result["failed"] = True
@@ -148,6 +159,21 @@ class ActionModule(ActionBase):
         return alive if managers & set(alive) else None
 
 
+def _answer_of(result: dict[str, Any]) -> dict[str, Any] | None:
+    """What swarm_nodes said in check mode. A refusal is part of the answer, any other failure is one here."""
+    if "plan" not in result:
+        return None
+    if result.get("failed") and result.get("failure", {}).get("code") != "refused":
+        return {
+            "steps": [],
+            "refusals": [str(result.get("msg"))],
+            "warnings": [],
+            "held": [],
+            "unlisted": [],
+        }
+    return dict(result["plan"])
+
+
 def _address(name: str, variables: Any) -> str:
     """Where the controller finds a host: two names with the same one are the same host."""
     host = variables.get("ansible_host") or name
@@ -164,9 +190,11 @@ def _as_data(plan: Plan) -> dict[str, Any]:
         "acting": plan.acting,
         "engine": plan.engine,
         "init": plan.init,
-        "join_managers": plan.join_managers,
-        "join_workers": plan.join_workers,
+        "round": plan.round,
         "nodes": plan.nodes,
+        "rules": plan.rules,
+        "ask_managers": plan.ask_managers,
+        "held": plan.held,
         "settings": plan.settings,
         # Not `unreachable`: a result with that key makes Ansible give up on the host.
         "no_answer": plan.unreachable,

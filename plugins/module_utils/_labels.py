@@ -21,8 +21,8 @@ OWNED_LABEL = f"{PREFIX}labels"
 HOST_LABEL = f"{PREFIX}host"
 # A killed run leaves it, and the next one knows that it was us who drained the node.
 LEAVING_LABEL = f"{PREFIX}leaving"
-# Is there while services are moved off a node that is being drained: their specs have to be put back.
-DRAINING_LABEL = f"{PREFIX}draining"
+# Is there while work is moved off a node; if a killed run has left it, there is something to put back.
+MOVING_LABEL = f"{PREFIX}moving"
 ZONE_LABEL = "zone"
 
 
@@ -51,7 +51,7 @@ def labels_after(
     found: dict[str, str], wanted: dict[str, str], name: str = "", keep_mark: bool = False
 ) -> dict[str, str]:
     """Our labels as wanted, everybody else's as found."""
-    ours = owned_keys(found) | {OWNED_LABEL, HOST_LABEL, DRAINING_LABEL}
+    ours = owned_keys(found) | {OWNED_LABEL, HOST_LABEL}
     if not keep_mark:
         ours.add(LEAVING_LABEL)
     after = {key: value for key, value in found.items() if key not in ours}
@@ -68,7 +68,7 @@ def plan_labels(
 ) -> list[dict[str, Any]]:
     """The step for one node; none where its labels are as they should be."""
     after = labels_after(node.labels, wanted, name, keep_mark)
-    if after == node.labels:
+    if after == node.labels and MOVING_LABEL not in node.labels:
         return []
     before_shown, after_shown = _shown(node.labels), _shown(after)
     touched = sorted(
@@ -82,8 +82,8 @@ def plan_labels(
         words.append(f"known as {name} (was {known_as})")
     if LEAVING_LABEL in node.labels and not keep_mark:
         words.append("its removal is called off")
-    if DRAINING_LABEL in node.labels:
-        words.append("tidy up after its drain, which was cut short")
+    if MOVING_LABEL in node.labels:
+        words.append("put back what a drain that was cut short has left")
     return [
         {
             "action": "labels",

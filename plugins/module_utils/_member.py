@@ -83,6 +83,14 @@ def _wish(params: dict[str, Any]) -> str:
 
 
 def _plan_leave(member: Member, params: dict[str, Any]) -> list[str]:
+    meant = params["node_id"]
+    if meant and member.node_id != meant:
+        raise SwarmError(
+            "other_node",
+            f"Could not make this host leave its swarm: it is meant to be node {meant} and is"
+            f" {f'node {member.node_id}' if member.in_swarm else 'in no swarm'}. Nothing was changed on it.",
+            node_id=member.node_id,
+        )
     if not member.in_swarm:
         return []
     if member.role == "manager" and not params["force"]:
@@ -156,12 +164,32 @@ def change_member(
     if before.state == "unknown":
         # Only in check mode: the run itself would have installed the engine by now.
         before = Member(state="inactive", error=before.error)
+    if not check_mode and _is_demoted(before, params):
+        # The managers have demoted it; its own engine learns of it with its next certificate
+        # (swarmkit: node/node.go, the role in the certificate decides).
+        before, _done = poll(
+            lambda: observe(params, tolerant=True),
+            lambda member: member.role != "manager",
+            params["wait_timeout"],
+            0.5,
+            clock,
+        )
     steps = plan(before, params)
     if check_mode:
         return before, before, steps
     if steps:
         _apply(params)
     return before, _verify(before if not steps else None, params, clock), steps
+
+
+def _is_demoted(member: Member, params: dict[str, Any]) -> bool:
+    return (
+        params["state"] == "left"
+        and not params["force"]
+        and bool(params["node_id"])
+        and member.node_id == params["node_id"]
+        and member.role == "manager"
+    )
 
 
 def _apply(params: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ class Wanted:
     """A host of the inventory, and what its node shall be."""
 
     name: str
-    role: str  # manager or worker
+    role: str | None = None  # manager or worker; None: as it is
     labels: dict[str, str] = field(default_factory=dict)  # the zone among them
     availability: str | None = None  # None: as it is
     node_id: str | None = None  # as the host itself reports it; None: it is in no swarm, or silent
@@ -197,6 +197,7 @@ def _left_behind(node: Node, host: Wanted) -> bool:
 def plan_membership(cluster: Cluster, wanted: list[Wanted], rules: Rules) -> Membership:
     plan = Membership()
     known = identify(cluster.nodes, wanted)
+    wanted = [host if host.role else replace(host, role=_role_now(host, known)) for host in wanted]
     tally = _Tally(cluster.nodes)
     leaving = _choose_removals(plan, cluster, wanted, known, rules)
     if plan.refusals:
@@ -222,6 +223,11 @@ def plan_membership(cluster: Cluster, wanted: list[Wanted], rules: Rules) -> Mem
     if plan.refusals:
         plan.steps = []
     return plan
+
+
+def _role_now(host: Wanted, known: Identified) -> str:
+    node = known.node_of.get(host.name)
+    return node.role if node else "worker"
 
 
 class _Tally:

@@ -21,7 +21,6 @@ from typing import Any, Callable
 from ansible_collections.flotilla.swarm.plugins.module_utils._drain import drain, tidy
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
-    DRAINING_LABEL,
     LEAVING_LABEL,
     labels_after,
 )
@@ -216,16 +215,13 @@ class _Hands:
         draining = [step["node_id"] for step in steps if _empties(step)]
         becoming = {step["node_id"]: step["after"] for step in steps if step["action"] == "availability"}
 
-        def write(node_ids: list[str], mark: bool = False) -> None:
+        def write(node_ids: list[str]) -> None:
             for node_id in node_ids:
-                change = _relabelled(self._host_of[node_id], becoming.get(node_id), mark)
-                self._write(node_id, change)
+                self._write(node_id, _as_wanted(self._host_of[node_id], becoming.get(node_id)))
 
         write([node_id for node_id in touched if node_id not in draining])
         if draining:
-            # The mark goes last: a run that is killed before has the next one put the services back.
-            self._empty(draining, lambda: write(draining, mark=True))
-            write(draining)
+            self._empty(draining, lambda: write(draining))
 
     def _drain(self, steps: list[dict[str, Any]]) -> None:
         node_ids = [step["node_id"] for step in steps]
@@ -296,12 +292,10 @@ def _empties(step: dict[str, Any]) -> bool:
     )
 
 
-def _relabelled(
-    host: Wanted, availability: str | None, mark: bool
-) -> Callable[[dict[str, Any]], None]:
+def _as_wanted(host: Wanted, availability: str | None) -> Callable[[dict[str, Any]], None]:
     def change(spec: dict[str, Any]) -> None:
-        labels = labels_after(dict(spec.get("Labels") or {}), host.labels, host.name, host.rejoin)
-        spec["Labels"] = {**labels, DRAINING_LABEL: "yes"} if mark else labels
+        found = dict(spec.get("Labels") or {})
+        spec["Labels"] = labels_after(found, host.labels, host.name, host.rejoin)
         if availability:
             spec["Availability"] = availability
 

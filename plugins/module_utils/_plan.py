@@ -110,7 +110,8 @@ class Plan:
     nodes: list[dict[str, Any]] = field(default_factory=list)  # for swarm_nodes
     rules: dict[str, Any] = field(default_factory=dict)  # for swarm_nodes
     settings: list[dict[str, Any]] = field(default_factory=list)
-    round: dict[str, Any] = field(default_factory=dict)  # what can be done before looking again
+    # What can be done before looking again.
+    round: dict[str, Any] = field(default_factory=lambda: next_round([], None))
     ask_managers: bool = False  # their services have a say in this plan
     held: list[dict[str, str]] = field(default_factory=list)
     unreachable: list[str] = field(default_factory=list)
@@ -186,8 +187,8 @@ def _make_plan(
             plan.add("engine", host.name, words, details=list(host.engine_steps))
     _plan_init(plan, hosts, allow_partial_init, alive)
     if plan.acting is not None and not plan.refusals:
-        _plan_members(plan, hosts, rules, answer)
         _plan_settings(plan, hosts, settings)
+        _plan_members(plan, hosts, rules, answer)
     if plan.refusals:
         plan.steps = []
         return plan

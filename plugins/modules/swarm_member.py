@@ -34,7 +34,8 @@ options:
       - V(joined) makes it join the swarm of O(remote_addrs), and waits until it is active and, as a manager,
         reachable.
       - V(unlocked) gives a locked engine the O(unlock_key).
-      - V(left) makes it leave. A manager does so only with O(force=true).
+      - V(left) makes it leave. A manager does so only with O(force=true). With O(node_id), a manager that has been
+        demoted is waited for until it knows of it.
     type: str
     choices: [initialized, joined, unlocked, left]
     required: true
@@ -87,6 +88,11 @@ options:
   unlock_key:
     description: The key of a locked swarm.
     type: str
+  node_id:
+    description:
+      - The node that the host must be to leave. With O(state=left), a host that is another node, or in no swarm, is left
+        alone and the module fails, for it is not the host that was meant.
+    type: str
   force:
     description: Make a manager leave. Its swarm may lose its quorum, which the engine does not prevent.
     type: bool
@@ -120,6 +126,11 @@ EXAMPLES = r"""
     role: worker
     join_token: "{{ manager.join_tokens.worker }}"
     remote_addrs: [192.0.2.11:2377]
+
+- name: Leave, if this is still the node that a manager has drained and demoted
+  flotilla.swarm.swarm_member:
+    state: left
+    node_id: 4wyc7i0q9iegkhgbnx6ydrzjv
 
 - name: Unlock an engine after a restart
   flotilla.swarm.swarm_member:
@@ -172,7 +183,7 @@ failure:
       description: >-
         One of V(engine_unreachable), V(no_sdk), V(locked), V(swarm_error), V(foreign_swarm), V(no_join_token),
         V(no_unlock_key),
-        V(is_manager), V(timeout), V(bad_setting) or another code of the engine's answer.
+        V(is_manager), V(other_node), V(timeout), V(bad_setting) or another code of the engine's answer.
       type: str
     details:
       description: Data that goes with the code.
@@ -204,6 +215,7 @@ def main() -> None:
             subnet_size=dict(type="int"),
             settings=dict(type="dict", default={}),
             unlock_key=dict(type="str", no_log=True),
+            node_id=dict(type="str"),
             force=dict(type="bool", default=False),
             wait_timeout=dict(type="int", default=90),
         ),

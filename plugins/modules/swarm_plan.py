@@ -46,11 +46,26 @@ options:
       in one.
     type: bool
     default: false
+  rules:
+    description: What M(flotilla.swarm.swarm_nodes) takes beside the nodes, by the names of its options.
+    type: dict
+    default: {}
+  answer:
+    description:
+      - The result of M(flotilla.swarm.swarm_nodes) in check mode with RV(nodes) and RV(rules), where a plan made without
+        it has RV(ask_managers).
+      - A manager knows the services, without which it cannot be said whether they would have somewhere to run.
+    type: dict
+    default: {}
   previous:
     description: The result of the plan made before in the same run. The new one is then printed only if it is
       refused.
     type: dict
     default: {}
+  after_round:
+    description: The RV(round) of O(previous) has been done. Where that has changed nothing, the result is RV(stuck).
+    type: bool
+    default: false
   carried_out:
     description:
       - Make no plan, print the first plan of the run in O(previous) as what was done.
@@ -80,7 +95,7 @@ steps:
   returned: always
   contains:
     action:
-      description: V(engine), V(init), V(join), V(settings), V(labels) or V(availability).
+      description: V(engine), V(init), V(settings), or an action of M(flotilla.swarm.swarm_nodes).
       type: str
     host:
       description: The host of the inventory.
@@ -124,15 +139,47 @@ init:
   description: The host that initialises a new swarm; V(null) where there is one.
   type: str
   returned: always
-join_managers:
-  description: The hosts that join as managers.
-  type: list
-  elements: str
+round:
+  description: What can be done before the hosts have to be asked again.
+  type: dict
   returned: always
-join_workers:
-  description: The hosts that join as workers.
+  contains:
+    nodes:
+      description: Whether M(flotilla.swarm.swarm_nodes) has something to do first.
+      type: bool
+    leave:
+      description: The nodes whose hosts then leave the swarm, each with its C(host), C(node_id) and C(addr).
+      type: list
+      elements: dict
+    join_managers:
+      description: The hosts that then join as managers.
+      type: list
+      elements: str
+    join_workers:
+      description: The hosts that then join as workers.
+      type: list
+      elements: str
+    more:
+      description: Whether something is left to do after that.
+      type: bool
+ask_managers:
+  description:
+    - Whether the services have a say in the plan. It is then printed only once it has been made again with
+      O(answer).
+  type: bool
+  returned: always
+stuck:
+  description: Whether the plan is the same as before the round that has just been done.
+  type: bool
+  returned: always
+held:
+  description: What has to wait, each with the C(name) of the node and C(why).
   type: list
-  elements: str
+  elements: dict
+  returned: always
+rules:
+  description: The rules for M(flotilla.swarm.swarm_nodes).
+  type: dict
   returned: always
 nodes:
   description: The nodes as wanted, for M(flotilla.swarm.swarm_nodes).

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._nodes import (
+from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
+    HOST_LABEL,
     OWNED_LABEL,
     labels_after,
 )
@@ -35,7 +36,7 @@ def node(name: str, role: str, **more: Any) -> dict[str, Any]:
         "availability": "active",
         "state": "ready",
         "addr": "192.0.2.1",
-        "labels": {},
+        "labels": {HOST_LABEL: name},
         "leader": False,
         "reachability": "reachable" if role == "manager" else None,
         "manager_addr": "192.0.2.1:2377" if role == "manager" else None,
@@ -117,7 +118,8 @@ def test_a_reimaged_first_manager_joins_and_makes_no_second_swarm() -> None:
     plan = make_plan(hosts)
     assert plan.init is None
     assert plan.acting == "m2"
-    assert actions(plan) == [("join", "m1")]
+    # What it was before goes first: a dead manager counts in every vote.
+    assert actions(plan) == [("demote", "m1"), ("remove", "m1"), ("join", "m1")]
 
 
 def test_a_dead_first_manager_changes_nothing_for_the_others() -> None:
@@ -177,7 +179,7 @@ def test_a_limit_without_a_manager_says_so() -> None:
 def test_a_host_that_was_left_while_joining_is_waited_for() -> None:
     hosts = [*running(["m1"], ["w2"])[:1], host("w2", said("pending", "w2", "worker"))]
     plan = make_plan(hosts)
-    assert plan.join_workers == ["w2"]
+    assert plan.round["join_workers"] == ["w2"]
 
 
 @pytest.mark.parametrize(
@@ -235,12 +237,16 @@ def test_nodes_outside_the_inventory_are_reported_and_left() -> None:
 def test_the_node_that_a_reimaged_host_left_is_no_stranger() -> None:
     nodes = [
         *cluster(["m1", "m2", "m3"], []),
-        node("m4", "manager", id="old", hostname="m1", state="down"),
+        node("m4", "manager", id="old", hostname="m1", state="down", labels={}),
     ]
     hosts = [host(name, said("active", name, "manager", nodes)) for name in ("m1", "m2", "m3")]
     plan = make_plan(hosts)
     assert plan.unlisted == []
-    assert "docker node demote old; docker node rm old" in plan.warnings[0]
+    assert [(step["action"], step["host"], step["node_id"]) for step in plan.steps] == [
+        ("demote", "m1", "old"),
+        ("remove", "m1", "old"),
+    ]
+    assert "left behind" in render(plan)
 
 
 @pytest.mark.parametrize(
@@ -336,7 +342,7 @@ def test_no_inventory_gets_a_second_swarm(hosts: list[Host]) -> None:
 @given(inventories())
 def test_carrying_out_a_plan_leaves_nothing_to_plan(hosts: list[Host]) -> None:
     plan = make_plan(hosts)
-    joined = {plan.init, *plan.join_managers, *plan.join_workers} - {None}
+    joined = {plan.init, *plan.round["join_managers"], *plan.round["join_workers"]} - {None}
     if plan.refusals or not joined:
         return
     there = [host.name for host in hosts if host.name in joined or host.member]
