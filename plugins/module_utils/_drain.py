@@ -22,6 +22,7 @@ a killed run has left.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any, Callable, NamedTuple
@@ -30,12 +31,16 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._errors import Swar
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import dig
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
 
-# On a service: what in its spec is ours, which is the nodes that constraints keep it off, and the words below.
-# On a node: the availability it had before.
+# On a service: what in its spec is ours, which is the nodes that constraints keep it off, whether it had no placement,
+# and what was in its update_config instead of our values (KEY=VALUE). On a node: the availability it had before.
 MOVING_LABEL = "flotilla.swarm.moving"
-_WHOLE_PLACEMENT = "placement"  # it had none
-_ROLLBACK = "rollback"  # its failure action, which is pause for now
-_PARALLELISM = "parallelism="  # what it was before
+_WHOLE_PLACEMENT = "placement"
+# A move that fails has to stop there. After a rollback or a failure that is passed over, the engine keeps one of the two
+# tasks of a place, and that may be the one that does not run (swarmkit: manager/orchestrator/update, useExistingTask).
+# Putting things back is our own work; see `stalled`.
+_CAREFUL = {"FailureAction": "pause", "MaxFailureRatio": 0}
+# A place that waits for a task that is sent nowhere must not keep the others waiting.
+_AT_ONCE = {"Parallelism": 0}
 _NOWHERE = "none."  # put before the system of each platform, so that no node has it
 
 INTERVAL = 0.5
@@ -125,13 +130,19 @@ def marked(spec: dict[str, Any], node_ids: Collection[str]) -> dict[str, Any]:
             task["Placement"] = {}
             ours.append(_WHOLE_PLACEMENT)
         task["Placement"]["Constraints"] = constraints
-        # A rollback keeps one of the two tasks of a place, whichever it finds first, and that may be the one that does
-        # not run (swarmkit: manager/orchestrator/update, useExistingTask). Putting it back is our own work; see `stalled`.
-        if dig(changed, "UpdateConfig", "FailureAction") == "rollback":
-            changed["UpdateConfig"]["FailureAction"] = "pause"
-            ours.append(_ROLLBACK)
+        ours += _override(changed.get("UpdateConfig"), _CAREFUL)
         changed["Labels"] = {**(changed.get("Labels") or {}), MOVING_LABEL: ",".join(ours)}
     return changed
+
+
+def _override(config: dict[str, Any] | None, values: dict[str, Any]) -> list[str]:
+    """Put values into an update_config; what was there, as words of the label. Without one the engine is careful."""
+    words = []
+    for key, value in values.items():
+        if config and config.get(key) and config[key] != value:
+            words.append(f"{key}={json.dumps(config[key])}")
+            config[key] = value
+    return words
 
 
 def stalled(spec: dict[str, Any], node_ids: Collection[str]) -> dict[str, Any]:
@@ -148,11 +159,8 @@ def stalled(spec: dict[str, Any], node_ids: Collection[str]) -> dict[str, Any]:
         {**platform, "OS": _NOWHERE + str(platform.get("OS") or "")}
         for platform in placement.get("Platforms") or [{}]
     ]
-    config = changed.get("UpdateConfig")
-    if config and config.get("Parallelism"):
-        # A place that waits for a task that is sent nowhere must not keep the others waiting.
-        changed["Labels"][MOVING_LABEL] += f",{_PARALLELISM}{config['Parallelism']}"
-        config["Parallelism"] = 0
+    words = _override(changed.get("UpdateConfig"), _AT_ONCE)
+    changed["Labels"][MOVING_LABEL] = ",".join(_words(changed) + words)
     return changed
 
 
@@ -174,10 +182,9 @@ def unmarked(spec: dict[str, Any]) -> dict[str, Any]:
             del changed["TaskTemplate"]["Placement"]
     config = changed.get("UpdateConfig") or {}
     for word in _words(spec):
-        if word == _ROLLBACK and config.get("FailureAction") == "pause":
-            config["FailureAction"] = "rollback"
-        if word.startswith(_PARALLELISM) and not config.get("Parallelism"):
-            config["Parallelism"] = int(word[len(_PARALLELISM) :])
+        key, is_value, value = word.partition("=")
+        if is_value and config.get(key) == {**_CAREFUL, **_AT_ONCE}.get(key):
+            config[key] = json.loads(value)
     return changed
 
 
@@ -249,7 +256,7 @@ def _words(spec: dict[str, Any] | None) -> list[str]:
 
 
 def _is_node(word: str) -> bool:
-    return word not in (_WHOLE_PLACEMENT, _ROLLBACK) and not word.startswith(_PARALLELISM)
+    return word != _WHOLE_PLACEMENT and "=" not in word
 
 
 def _name(service: dict[str, Any]) -> str:

@@ -266,7 +266,10 @@ configs = st.one_of(
     st.none(),
     st.fixed_dictionaries(
         {"Parallelism": st.integers(0, 3), "Order": st.sampled_from(["start-first", "stop-first"])},
-        optional={"FailureAction": st.sampled_from(["pause", "continue", "rollback"])},
+        optional={
+            "FailureAction": st.sampled_from(["pause", "continue", "rollback"]),
+            "MaxFailureRatio": st.sampled_from([0, 0.25, 1]),
+        },
     ),
 )
 
@@ -296,6 +299,9 @@ def test_what_is_put_in_can_be_taken_out(
     assert unmarked(unmarked(once)) == spec
     wanted = (once["TaskTemplate"].get("Placement") or {}).get("Constraints") or []
     assert {f"node.id!={node}" for node in node_ids} <= set(wanted)
+    if marks_of(once) and "UpdateConfig" in spec:
+        assert once["UpdateConfig"].get("FailureAction", "pause") == "pause"
+        assert not once["UpdateConfig"].get("MaxFailureRatio")
     if more:
         ended = stalled(once, more)
         assert unmarked(ended) == spec
