@@ -148,6 +148,19 @@ def left_over(observed: dict[str, Any]) -> bool:
     )
 
 
+def may_be_leaving(observed: dict[str, Any]) -> bool:
+    """Whether ports of a swarm are held on a host in none, as they are for seconds while an engine leaves.
+
+    The data path's is the kernel's, for networks of tasks that still stop.
+    """
+    listening = (observed.get("host") or {}).get("listening") or {}
+    return left_over(observed) or (
+        _state(observed) == "inactive"
+        and bool((observed.get("engine") or {}).get("running"))
+        and DEFAULT_DATA_PATH_PORT in (listening.get("udp") or [])
+    )
+
+
 def _ports(host: str, own: dict[str, Any], data_path_port: int | None) -> list[Finding]:
     listening = (own.get("host") or {}).get("listening") or {}
     # What the engine itself holds goes with its restart, which is in its plan; without systemd that is left to a person.

@@ -188,7 +188,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     parse_member,
     parse_node,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import left_over
+from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import may_be_leaving
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import read_settings
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import poll
 
@@ -289,10 +289,10 @@ def observe(module: AnsibleModule) -> dict[str, Any]:
         "swarm": {**member.as_dict(), **swarm},
         "clock": {"skew": 0.0},
     }
-    if left_over(result):
+    if may_be_leaving(result):
         poll(
             lambda: result["host"].update(observe_ports()),
-            lambda _nothing: not left_over(result),
+            lambda _nothing: not may_be_leaving(result),
             LEAVE,
         )
     if module.params["join_tokens"]:
