@@ -69,6 +69,7 @@ _MANAGED = (
 )
 # Interfaces that the engine makes; their routes say nothing about the network the host is in.
 _ENGINE_INTERFACE = re.compile(r"^(docker\d*|docker_gwbridge|br-[0-9a-f]{12}|veth.*|vxlan.*|lo)$")
+_OVERLAY_SANDBOX = re.compile(r"^\d+-")
 _FEATURES = {
     "overlay": ("CONFIG_OVERLAY_FS", "overlay", ""),
     "vxlan": ("CONFIG_VXLAN", "vxlan", ""),
@@ -139,21 +140,37 @@ def engine_is_active(root: str = "") -> bool:
 
 
 def observe_ports(root: str = "") -> dict[str, dict[str, list[int]]]:
-    """The ports on which somebody listens, and those of them that this host's dockerd itself holds.
+    """The ports on which somebody listens, those that this host's dockerd itself holds, and those that the kernel
+    holds for overlay networks.
 
-    Only root can see the latter.
+    Only root can see whose they are.
     """
     pid = engine_pid(root)
-    own = set()
-    for number in _listdir(f"{root}/proc/{pid}/fd") if pid is not None else []:
-        with contextlib.suppress(OSError):
-            own.add(os.readlink(f"{root}/proc/{pid}/fd/{number}"))
+    own = _open_files(root, pid) if pid is not None else set()
+    listening = {protocol: _listening(root, protocol) for protocol in ("tcp", "udp")}
+    kernel = set()
+    # An overlay network leaves such a namespace for as long as a task of it is there, or longer where the engine was
+    # killed. It makes no difference to the engine; only then is it worth looking at every process.
+    if any(_OVERLAY_SANDBOX.match(name) for name in _listdir(f"{root}/var/run/docker/netns")):
+        anybody = set().union(
+            *(_open_files(root, name) for name in _listdir(f"{root}/proc") if name.isdigit())
+        )
+        kernel = set(listening["udp"]) - set(_listening(root, "udp", anybody))
     return {
-        "listening": {protocol: _listening(root, protocol) for protocol in ("tcp", "udp")},
+        "listening": listening,
         "engine_listening": {
             protocol: _listening(root, protocol, own) for protocol in ("tcp", "udp")
         },
+        "kernel_listening": {"tcp": [], "udp": sorted(kernel)},
     }
+
+
+def _open_files(root: str, pid: object) -> set[str]:
+    found = set()
+    for number in _listdir(f"{root}/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f"{root}/proc/{pid}/fd/{number}"))
+    return found
 
 
 def unit_is_enabled() -> bool:

@@ -148,23 +148,12 @@ def left_over(observed: dict[str, Any]) -> bool:
     )
 
 
-def may_be_leaving(observed: dict[str, Any]) -> bool:
-    """Whether ports of a swarm are held on a host in none, as they are for seconds while an engine leaves.
-
-    The data path's is the kernel's, for networks of tasks that still stop.
-    """
-    listening = (observed.get("host") or {}).get("listening") or {}
-    return left_over(observed) or (
-        _state(observed) == "inactive"
-        and bool((observed.get("engine") or {}).get("running"))
-        and DEFAULT_DATA_PATH_PORT in (listening.get("udp") or [])
-    )
-
-
 def _ports(host: str, own: dict[str, Any], data_path_port: int | None) -> list[Finding]:
     listening = (own.get("host") or {}).get("listening") or {}
     # What the engine itself holds goes with its restart, which is in its plan; without systemd that is left to a person.
     freed = [GOSSIP_PORT] if left_over(own) and (own.get("host") or {}).get("systemd") else []
+    # Networks of an earlier swarm, of which a task is left: the next swarm's share the kernel's socket with them.
+    freed += ((own.get("host") or {}).get("kernel_listening") or {}).get("udp") or []
     at_gossip = "restart the engine" if left_over(own) else "stop what listens there"
     data_port = data_path_port or DEFAULT_DATA_PATH_PORT
     findings = []

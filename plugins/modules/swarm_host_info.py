@@ -76,6 +76,7 @@ host:
     routes: [192.0.2.0/24]
     listening: {tcp: [22], udp: []}
     engine_listening: {tcp: [], udp: []}
+    kernel_listening: {tcp: [], udp: []}
 engine:
   description: The Docker engine on the host.
   type: dict
@@ -188,7 +189,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     parse_member,
     parse_node,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import may_be_leaving
+from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import left_over
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import read_settings
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import poll
 
@@ -289,10 +290,10 @@ def observe(module: AnsibleModule) -> dict[str, Any]:
         "swarm": {**member.as_dict(), **swarm},
         "clock": {"skew": 0.0},
     }
-    if may_be_leaving(result):
+    if left_over(result):
         poll(
             lambda: result["host"].update(observe_ports()),
-            lambda _nothing: not may_be_leaving(result),
+            lambda _nothing: not left_over(result),
             LEAVE,
         )
     if module.params["join_tokens"]:

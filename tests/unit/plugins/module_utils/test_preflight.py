@@ -10,7 +10,6 @@ import pytest
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import (
     left_over,
-    may_be_leaving,
     preflight,
 )
 
@@ -109,23 +108,10 @@ def test_a_port_that_the_engine_has_kept_goes_with_its_restart() -> None:
     assert not left_over(host(state="active", **kept))
 
 
-@pytest.mark.parametrize(
-    ("ports", "running", "state", "waits"),
-    [
-        ({"listening": {"udp": [4789]}}, True, "inactive", True),
-        ({"listening": {"udp": [4789]}}, True, "active", False),
-        ({"listening": {"udp": [4789]}}, False, "inactive", False),
-        ({"listening": HELD, "engine_listening": HELD}, True, "inactive", True),
-        # Somebody else's: no wait will free it.
-        ({"listening": HELD}, True, "inactive", False),
-        ({"listening": {"tcp": [22], "udp": []}}, True, "inactive", False),
-    ],
-)
-def test_ports_are_waited_for_only_where_an_engine_may_be_leaving(
-    ports: dict[str, Any], running: bool, state: str, waits: bool
-) -> None:
-    seen = {**host(state=state, **ports), "engine": {"running": running}}
-    assert may_be_leaving(seen) == waits
+def test_what_the_kernel_holds_for_networks_of_a_left_swarm_is_in_nobodys_way() -> None:
+    held: dict[str, Any] = {"listening": {"tcp": [], "udp": [4789]}}
+    assert "port 4789/udp" in failure(host(**held))
+    assert failures(host(kernel_listening={"tcp": [], "udp": [4789]}, **held)) == []
 
 
 def test_a_port_that_somebody_else_holds_is_refused_with_systemd_too() -> None:
