@@ -305,12 +305,24 @@ def _stays(task: dict[str, Any]) -> bool:
 # What is left of a move
 
 
-def tidy(client: Any, keep: Collection[str] = ()) -> list[str]:
+def tidy(client: Any, keep: Collection[str] = (), clock: Clock | None = None) -> list[str]:
     """Take out what killed runs have left, apart from moves off the nodes in `keep`; the names of what was changed."""
     changed: list[str] = []
     written: dict[str, dict[str, Any]] = {}
+
+    def concerned(marks: set[str]) -> bool:
+        return not marks <= set(keep)
+
+    begun, _waiting = _to_clean(client.services(), concerned, written)
+    # Where the run was killed in between, its nodes are not known, and that much has been done.
+    moving = {
+        str(service["ID"]): marks_of(service["Spec"])
+        for service in begun
+        if marks_of(service["Spec"]) and not _is_stalled(service["Spec"])
+    }
+    _keep_running(client, moving, written, clock or Clock())
     for _attempt in range(5):
-        todo, _waiting = _to_clean(client.services(), lambda marks: not marks <= set(keep), written)
+        todo, _waiting = _to_clean(client.services(), concerned, written)
         for service in todo:
             _clean(client, service, written)
             if _name(service) not in changed:
@@ -342,17 +354,57 @@ def _to_clean(
         before = marks_of(service.get("PreviousSpec"))
         if not ((now and concerned(now)) or (before and concerned(before))):
             continue
-        # An update on top of our mark is somebody else's, unless it is what we wrote.
-        ours = service.get("Spec") == written.get(str(service["ID"])) or bool(now and not before)
-        blocked = not ours and _update(service) in _BUSY
+        blocked = not _ours(service, written) and _update(service) in _BUSY
         (waiting if blocked else todo).append(service)
     return todo, waiting
+
+
+def _ours(service: dict[str, Any], written: dict[str, dict[str, Any]]) -> bool:
+    """Whether its latest update is ours. One on top of our mark is somebody else's, unless it is what we wrote."""
+    if service.get("Spec") == written.get(str(service.get("ID"))):
+        return True
+    return bool(marks_of(service.get("Spec")) and not marks_of(service.get("PreviousSpec")))
 
 
 def _clean(client: Any, service: dict[str, Any], written: dict[str, dict[str, Any]]) -> None:
     spec = unmarked(service["Spec"])
     if _write_service(client, service, spec):
         written[str(service["ID"])] = spec
+
+
+def _keep_running(
+    client: Any,
+    moving: dict[str, set[str]],
+    written: dict[str, dict[str, Any]],
+    clock: Clock,
+) -> None:
+    """See to it that of two tasks in one place the running one is kept: for services that are to leave nodes."""
+
+    def look() -> bool:
+        """Whether a place is left that may get two."""
+        if not moving:
+            return False
+        tasks = client.tasks(service=sorted(moving))
+        found = False
+        for service in client.services():
+            service_id, spec = str(service["ID"]), service["Spec"]
+            if service_id not in moving or not marks_of(spec):
+                continue
+            if dig(spec, "UpdateConfig", "Order") != "start-first" or not _ours(service, written):
+                continue
+            mine = [task for task in tasks if task.get("ServiceID") == service_id]
+            stuck = _stuck(mine, moving[service_id])
+            known = marks_of(spec) if _is_stalled(spec) else set()
+            if stuck and not (known and stuck - {""} <= known):
+                after = stalled(spec, known | stuck)
+                if _write_service(client, service, after):
+                    written[service_id] = after
+                found = True
+            # One that has no node yet will get none.
+            found = found or bool(stuck - {""})
+        return found
+
+    poll(look, lambda found: not found, 10, INTERVAL / 2, clock)
 
 
 def _write_service(client: Any, service: dict[str, Any], spec: dict[str, Any]) -> bool:
@@ -542,42 +594,14 @@ class _Drain:
         """As it was before; the names of what could not be put back."""
         left: list[str] = []
         try:
-            self._stall()
+            moving = dict.fromkeys(self.moves, self.ids)
+            _keep_running(self.client, moving, self.written, self.clock)
             left = self._clean_up(wait=False)
             for node_id in self.ids:
                 _write_node(self.client, node_id, released)
         except SwarmError:
             left += [f"constraints and labels of {self._nodes(self.ids)}"]
         return left
-
-    def _stall(self) -> None:
-        """See to it that of two tasks in one place the running one is kept."""
-
-        def look() -> bool:
-            """Whether a place is left that may get two."""
-            if not self.moves:
-                return False
-            tasks = self.client.tasks(service=sorted(self.moves))
-            found = False
-            for service in self.client.services():
-                spec = service["Spec"]
-                if service["ID"] not in self.moves or not marks_of(spec):
-                    continue
-                if dig(spec, "UpdateConfig", "Order") != "start-first":
-                    continue
-                mine = [task for task in tasks if task.get("ServiceID") == service["ID"]]
-                stuck = _stuck(mine, self.ids)
-                known = marks_of(spec) if _is_stalled(spec) else set()
-                if stuck and not (known and stuck - {""} <= known):
-                    after = stalled(spec, known | stuck)
-                    if _write_service(self.client, service, after):
-                        self.written[str(service["ID"])] = after
-                    found = True
-                # One that has no node yet will get none.
-                found = found or bool(stuck - {""})
-            return found
-
-        poll(look, lambda found: not found, 10, INTERVAL / 2, self.clock)
 
     def _clean_up(self, wait: bool) -> list[str]:
         if not self.ids:

@@ -36,13 +36,14 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
     parse_placement_node,
     satisfies,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock
 
 
 class Killed(Exception):
     """The module is gone; so is its way to the engine."""
 
 
-class Swarm:
+class Swarm(Clock):
     """As much of a swarm as a move sees, and its clock."""
 
     def __init__(self, nodes: int = 3) -> None:
@@ -228,7 +229,7 @@ class Swarm:
         return write
 
     def drain(self, *node_ids: str, timeout: float = 60) -> list[_drain.Move]:
-        return drain(self, node_ids, self.set_drained(*node_ids), timeout, self)  # type: ignore[arg-type]
+        return drain(self, node_ids, self.set_drained(*node_ids), timeout, self)
 
 
 # What is written
@@ -396,7 +397,7 @@ def test_work_runs_elsewhere_before_the_node_is_drained() -> None:
         drained()
 
     told: list[str] = []
-    moves = drain(swarm, ["n1"], set_drained, 60, swarm, told.append)  # type: ignore[arg-type]
+    moves = drain(swarm, ["n1"], set_drained, 60, swarm, told.append)
     assert seen == [[]]
     assert [(move.service, move.tasks) for move in moves] == [("db", 1), ("web", 2)]
     assert swarm.lowest == {"web": 3, "db": 1}
@@ -585,16 +586,16 @@ def test_killed_at_any_request_and_tidied(
     if again:
         # What the next run is about to move again is left to it.
         marks = swarm.traces()
-        assert tidy(swarm, leaving) == []
+        assert tidy(swarm, leaving, swarm) == []
         assert swarm.traces() == marks
-    changed = tidy(swarm)
+    changed = tidy(swarm, clock=swarm)
     if ended != "killed":
         assert changed == []
     assert swarm.traces() == []
     for name in drained:
         before[name]["Availability"] = "drain"
     assert swarm.specs() == before
-    assert tidy(swarm) == []
+    assert tidy(swarm, clock=swarm) == []
 
 
 def test_the_next_run_takes_up_what_a_killed_one_began() -> None:
@@ -608,7 +609,7 @@ def test_the_next_run_takes_up_what_a_killed_one_began() -> None:
         except Killed:
             swarm.kill_at = None
             swarm.drain("n1")
-            tidy(swarm)
+            tidy(swarm, clock=swarm)
         before["n1"]["Availability"] = "drain"
         assert swarm.specs() == before
         assert swarm.traces() == []
@@ -624,9 +625,9 @@ def test_an_update_of_the_users_on_top_of_ours_is_not_cut_short() -> None:
     spec["TaskTemplate"]["ForceUpdate"] = 1
     swarm.update_service("web", 2, spec)
     web["UpdateStatus"] = {"State": "paused"}
-    assert tidy(swarm) == []
+    assert tidy(swarm, clock=swarm) == []
     web["UpdateStatus"] = {"State": "completed"}
-    assert tidy(swarm) == ["web"]
+    assert tidy(swarm, clock=swarm) == ["web"]
     assert swarm.traces() == []
 
 
