@@ -100,7 +100,7 @@ def observe_host(root: str = "") -> dict[str, Any]:
         "disk": _disk(root, (config or {}).get("data-root")),
         "addresses": _addresses(),
         "routes": _routes(root),
-        "listening": {protocol: _listening(root, protocol) for protocol in ("tcp", "udp")},
+        **observe_ports(root),
         "kernel_features": _kernel_features(root, kernel),
         "packages": packages,
         "held": held,
@@ -136,6 +136,24 @@ def engine_pid(root: str = "") -> int | None:
 def engine_is_active(root: str = "") -> bool:
     """Whether a dockerd runs on this host, answering or not."""
     return engine_pid(root) is not None
+
+
+def observe_ports(root: str = "") -> dict[str, dict[str, list[int]]]:
+    """The ports on which somebody listens, and those of them that this host's dockerd itself holds.
+
+    Only root can see the latter.
+    """
+    pid = engine_pid(root)
+    own = set()
+    for number in _listdir(f"{root}/proc/{pid}/fd") if pid is not None else []:
+        with contextlib.suppress(OSError):
+            own.add(os.readlink(f"{root}/proc/{pid}/fd/{number}"))
+    return {
+        "listening": {protocol: _listening(root, protocol) for protocol in ("tcp", "udp")},
+        "engine_listening": {
+            protocol: _listening(root, protocol, own) for protocol in ("tcp", "udp")
+        },
+    }
 
 
 def unit_is_enabled() -> bool:
@@ -306,7 +324,8 @@ def _routes(root: str) -> list[str]:
     return sorted(found)
 
 
-def _listening(root: str, protocol: str) -> list[int]:
+def _listening(root: str, protocol: str, files: set[str] | None = None) -> list[int]:
+    """The ports on which somebody listens; given a process's open files, those on which it does."""
     ports = set()
     for name in (protocol, protocol + "6"):
         for line in _text(f"{root}/proc/net/{name}").splitlines()[1:]:
@@ -314,7 +333,8 @@ def _listening(root: str, protocol: str) -> list[int]:
             # TCP: state LISTEN. UDP has no such state: a bound, unconnected socket is 07.
             port = fields[1].rpartition(":")[2] if len(fields) > 3 else ""
             listens = len(fields) > 3 and fields[3] == ("0A" if protocol == "tcp" else "07")
-            if listens and re.fullmatch("[0-9A-F]{4}", port):
+            ours = files is None or (len(fields) > 9 and f"socket:[{fields[9]}]" in files)
+            if listens and ours and re.fullmatch("[0-9A-F]{4}", port):
                 ports.add(int(port, 16))
     return sorted(ports)
 
