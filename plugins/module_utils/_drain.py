@@ -307,28 +307,14 @@ def _stays(task: dict[str, Any]) -> bool:
 
 def tidy(client: Any, keep: Collection[str] = (), clock: Clock | None = None) -> list[str]:
     """Take out what killed runs have left, apart from moves off the nodes in `keep`; the names of what was changed."""
-    changed: list[str] = []
-    written: dict[str, dict[str, Any]] = {}
-
-    def concerned(marks: set[str]) -> bool:
-        return not marks <= set(keep)
-
-    begun, _waiting = _to_clean(client.services(), concerned, written)
-    # Where the run was killed in between, its nodes are not known, and that much has been done.
-    moving = {
-        str(service["ID"]): marks_of(service["Spec"])
-        for service in begun
-        if marks_of(service["Spec"]) and not _is_stalled(service["Spec"])
-    }
-    _keep_running(client, moving, written, clock or Clock())
-    for _attempt in range(5):
-        todo, _waiting = _to_clean(client.services(), concerned, written)
-        for service in todo:
-            _clean(client, service, written)
-            if _name(service) not in changed:
-                changed.append(_name(service))
-        if not todo:
-            break
+    changed = _tidy_services(
+        client,
+        lambda service: any(
+            not marks <= set(keep)
+            for marks in (marks_of(service.get("Spec")), marks_of(service.get("PreviousSpec")))
+        ),
+        clock or Clock(),
+    )
     for node in client.nodes():
         node_id = str(node.get("ID"))
         if MOVING_LABEL in (dig(node, "Spec", "Labels") or {}) and node_id not in keep:
@@ -337,9 +323,31 @@ def tidy(client: Any, keep: Collection[str] = (), clock: Clock | None = None) ->
     return changed
 
 
+def _tidy_services(
+    client: Any, concerned: Callable[[dict[str, Any]], bool], clock: Clock
+) -> list[str]:
+    written: dict[str, dict[str, Any]] = {}
+    begun, _waiting = _to_clean(client.services(), concerned, written)
+    # Where the run was killed in between, its nodes are not known, and that much has been done.
+    moving = {
+        str(service["ID"]): marks_of(service["Spec"])
+        for service in begun
+        if marks_of(service["Spec"]) and not _is_stalled(service["Spec"])
+    }
+    _keep_running(client, moving, written, clock)
+    ids = {service["ID"] for service in begun}
+    for _attempt in range(5):
+        todo, _waiting = _to_clean(client.services(), lambda service: service["ID"] in ids, written)
+        for service in todo:
+            _clean(client, service, written)
+        if not todo:
+            break
+    return sorted(_name(service) for service in begun)
+
+
 def _to_clean(
     services: list[dict[str, Any]],
-    concerned: Callable[[set[str]], bool],
+    concerned: Callable[[dict[str, Any]], bool],
     written: dict[str, dict[str, Any]],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Services to write now, and those that have to finish an update of somebody else first.
@@ -350,9 +358,8 @@ def _to_clean(
     todo: list[dict[str, Any]] = []
     waiting: list[dict[str, Any]] = []
     for service in services:
-        now = marks_of(service.get("Spec"))
-        before = marks_of(service.get("PreviousSpec"))
-        if not ((now and concerned(now)) or (before and concerned(before))):
+        marks = marks_of(service.get("Spec")) | marks_of(service.get("PreviousSpec"))
+        if not marks or not concerned(service):
             continue
         blocked = not _ours(service, written) and _update(service) in _BUSY
         (waiting if blocked else todo).append(service)
@@ -404,7 +411,15 @@ def _keep_running(
             found = found or bool(stuck - {""})
         return found
 
-    poll(look, lambda found: not found, 10, INTERVAL / 2, clock)
+    def patiently() -> bool:
+        try:
+            return look()
+        except SwarmError as error:
+            if error.code != "no_quorum":
+                raise
+            return True
+
+    poll(patiently, lambda found: not found, 10, INTERVAL / 2, clock)
 
 
 def _write_service(client: Any, service: dict[str, Any], spec: dict[str, Any]) -> bool:
@@ -493,7 +508,7 @@ class _Drain:
         self.told: dict[str, int] = {}
 
     def hold(self) -> None:
-        """Pause the nodes that can still give work away."""
+        """Pause the nodes that can still give work away, unless something speaks against it."""
         for node in self.client.nodes():
             node_id = str(node.get("ID"))
             self.names[node_id] = str(dig(node, "Description", "Hostname") or node_id)
@@ -501,7 +516,25 @@ class _Drain:
                 continue
             if dig(node, "Spec", "Availability") != "drain":
                 self.ids.add(node_id)
-                _write_node(self.client, node_id, held)
+        if not self.ids:
+            return
+        # A move that got stuck in a run that was then killed is begun anew.
+        _tidy_services(
+            self.client,
+            lambda service: (
+                bool(marks_of(service["Spec"]) & self.ids) and _update(service) in _PAUSED
+            ),
+            self.clock,
+        )
+        services = self.client.services()
+        for move in plan_moves(
+            services, self.client.tasks(**{"desired-state": "running"}), self.ids
+        ):
+            service = next(item for item in services if item.get("ID") == move.service_id)
+            if move.update in _PAUSED and not marks_of(service["Spec"]):
+                raise self._paused(service, move)
+        for node_id in sorted(self.ids):
+            _write_node(self.client, node_id, held)
 
     def move(self) -> None:
         if not self.ids:
@@ -563,14 +596,7 @@ class _Drain:
         if move.service_id in self.written and str(update).startswith("rollback"):
             raise self._failed(service, "rolled back")
         if update in _PAUSED:
-            raise SwarmError(
-                "update_paused",
-                f"Could not move service {move.service} off {self._nodes(move.nodes)}: its latest update is paused"
-                f" ({dig(service, 'UpdateStatus', 'Message') or 'no reason given'}), and a change would set it going"
-                " again; finish that update or roll it back first.",
-                service=move.service,
-                nodes=list(move.nodes),
-            )
+            raise self._paused(service, move)
         if update in _BUSY:
             return "an update of it is not over"
         spec = marked(service["Spec"], self.ids)
@@ -608,17 +634,21 @@ class _Drain:
             return []
 
         def look() -> tuple[list[str], list[str]]:
-            todo, waiting = _to_clean(
-                [
-                    service
-                    for service in self.client.services()
-                    if service["ID"] in self.moves or marks_of(service["Spec"]) & self.ids
-                ],
-                lambda marks: True,
-                self.written,
-            )
-            for service in todo:
-                _clean(self.client, service, self.written)
+            try:
+                todo, waiting = _to_clean(
+                    self.client.services(),
+                    lambda service: (
+                        service["ID"] in self.moves or bool(marks_of(service["Spec"]) & self.ids)
+                    ),
+                    self.written,
+                )
+                for service in todo:
+                    _clean(self.client, service, self.written)
+            except SwarmError as error:
+                if error.code != "no_quorum":
+                    raise
+                # An election, which the next look finds over.
+                return sorted(move.service for move in self.moves.values()), []
             return [_name(service) for service in todo], [_name(service) for service in waiting]
 
         (todo, waiting), _done = poll(
@@ -630,10 +660,22 @@ class _Drain:
         )
         return todo + waiting
 
+    def _paused(self, service: dict[str, Any], move: Move) -> SwarmError:
+        return SwarmError(
+            "update_paused",
+            f"Could not move service {move.service} off {self._nodes(move.nodes)}: its latest update is paused"
+            f" ({dig(service, 'UpdateStatus', 'Message') or 'no reason given'}), and a change would set it going"
+            " again; finish that update or roll it back first.",
+            service=move.service,
+            nodes=list(move.nodes),
+        )
+
     def _timeout(self, late: list[Late]) -> SwarmError:
         first = late[0]
         reason = first.reason
-        if first.service_id and reason is None:
+        if not first.service_id:
+            return SwarmError("no_quorum", str(reason))
+        if reason is None:
             reason = why_not(self.client.tasks(service=first.service_id), self.ids)
         more = f" ({len(late) - 1} more services are behind)" if len(late) > 1 else ""
         return SwarmError(

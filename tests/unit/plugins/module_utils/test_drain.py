@@ -484,7 +484,7 @@ def test_a_paused_update_is_not_set_going() -> None:
         swarm.drain("n1")
     assert caught.value.code == "update_paused"
     assert "web off w1: its latest update is paused (task x failed)" in caught.value.message
-    assert "web" not in swarm.writes
+    assert swarm.writes == []
     assert swarm.specs() == before
 
 
@@ -614,6 +614,34 @@ def test_the_next_run_takes_up_what_a_killed_one_began() -> None:
         assert swarm.specs() == before
         assert swarm.traces() == []
         assert swarm.lowest["web"] == 3
+
+
+def test_a_move_that_got_stuck_before_the_run_was_killed_is_begun_anew() -> None:
+    swarm = Swarm()
+    swarm.add("web", ["n1", "n1", "n2"])
+    before = swarm.specs()
+    web = swarm._services["web"]
+    swarm.update_service("web", 1, marked(web["Spec"], ["n1"]))
+    web["UpdateStatus"] = {"State": "paused"}
+    swarm.drain("n1")
+    before["n1"]["Availability"] = "drain"
+    assert swarm.specs() == before
+    assert swarm.on("n1") == swarm.traces() == []
+
+
+def test_an_election_is_waited_out() -> None:
+    swarm = Swarm()
+    swarm.add("web", ["n1", "n2"])
+    real = swarm.services
+
+    def services() -> list[dict[str, Any]]:
+        if 1 <= swarm.ticks < 5 or 8 <= swarm.ticks < 12:
+            raise SwarmError("no_quorum", "the swarm has lost its quorum")
+        return real()
+
+    swarm.services = services  # type: ignore[method-assign]
+    swarm.drain("n1")
+    assert swarm.on("n1") == swarm.traces() == []
 
 
 def test_an_update_of_the_users_on_top_of_ours_is_not_cut_short() -> None:
