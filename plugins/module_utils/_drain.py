@@ -66,7 +66,7 @@ class Move:
 
 
 class Late(NamedTuple):
-    """What a service that has not moved yet is at."""
+    """How far a service is that has not moved yet."""
 
     service_id: str
     service: str
@@ -671,17 +671,24 @@ class _Drain:
         )
 
     def _timeout(self, late: list[Late]) -> SwarmError:
+        if not late[0].service_id:
+            return SwarmError("no_quorum", str(late[0].reason))
+        tasks = self.client.tasks(service=[item.service_id for item in late])
+        late = [
+            item._replace(
+                reason=item.reason
+                or why_not(
+                    [task for task in tasks if task.get("ServiceID") == item.service_id], self.ids
+                )
+            )
+            for item in late
+        ]
         first = late[0]
-        reason = first.reason
-        if not first.service_id:
-            return SwarmError("no_quorum", str(reason))
-        if reason is None:
-            reason = why_not(self.client.tasks(service=first.service_id), self.ids)
         more = f" ({len(late) - 1} more services are behind)" if len(late) > 1 else ""
         return SwarmError(
             "drain_timeout",
             f"Could not empty {self._nodes(self.ids)} within {self.timeout:.0f} s: {first.there} of {first.wanted} tasks"
-            f" of service {first.service} run on other nodes{more}; {reason or 'no task says why'}.",
+            f" of service {first.service} run on other nodes{more}; {first.reason or 'no task says why'}.",
             services=[item._asdict() for item in late],
             nodes=sorted(self.ids),
         )
