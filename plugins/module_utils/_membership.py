@@ -184,10 +184,15 @@ def identify(nodes: tuple[Node, ...], wanted: list[Wanted]) -> Identified:
 
 def _resembles(node: Node, host: Wanted) -> bool:
     names = {host.name, host.name.partition(".")[0], host.hostname} - {""}
-    addresses = {node.addr, (node.manager_addr or "").rpartition(":")[0]} - {None, "", "0.0.0.0"}
-    return node.hostname in names or bool(
-        {addr for addr in addresses if not str(addr).startswith("127.")} & set(host.addresses)
-    )
+    return node.hostname in names or address_of(node) in host.addresses
+
+
+def address_of(node: Node) -> str | None:
+    """Where a node can be reached; the leader knows no such address of itself, but for the one of Raft."""
+    for address in ((node.manager_addr or "").rpartition(":")[0].strip("[]"), node.addr or ""):
+        if address and not address.startswith(("0.", "127.", "::")):
+            return address
+    return None
 
 
 def _left_behind(node: Node, host: Wanted) -> bool:
@@ -530,7 +535,7 @@ def _remove_alive(
     for action, items in parts.items():
         for node, text, note in items:
             plan.add(
-                action, name_of(node), node.id, text, row=f"remove {node.id}", note=note, addr=node.addr
+                action, name_of(node), node.id, text, row=f"remove {node.id}", note=note, addr=address_of(node)
             )
 
 
@@ -622,7 +627,8 @@ def places_after(
             places[f"joins:{host.name}"] = PlacementNode(
                 id=f"joins:{host.name}",
                 hostname=host.hostname or host.name,
-                role=host.role,
+                role=host.role or "worker",
+                os="linux",
                 labels=dict(host.labels),
                 availability=host.availability or "active",
                 state="ready",
