@@ -161,6 +161,8 @@ def identify(nodes: tuple[Node, ...], wanted: list[Wanted]) -> Identified:
         mine = [node for node in free if node.labels.get(HOST_LABEL) == host.name] or [
             node for node in free if HOST_LABEL not in node.labels and _resembles(node, host)
         ]
+        # Lines may have exchanged their names: what is at its address may be its node as well.
+        mine += [node for node in free if node not in mine and _at_address(node, host)]
         if mine:
             found.node_of[host.name] = max(mine, key=lambda node: (node.ready, node.updated_at or ""))
             free = [node for node in free if node not in mine]
@@ -177,8 +179,12 @@ def identify(nodes: tuple[Node, ...], wanted: list[Wanted]) -> Identified:
 
 def _resembles(node: Node, host: Wanted) -> bool:
     names = {host.name, host.name.partition(".")[0], host.hostname} - {""}
+    return node.hostname in names or _at_address(node, host)
+
+
+def _at_address(node: Node, host: Wanted) -> bool:
     addresses = {node.addr, (node.manager_addr or "").rpartition(":")[0]} - {None, "", "0.0.0.0"}
-    return node.hostname in names or bool(
+    return bool(
         {addr for addr in addresses if not str(addr).startswith("127.")} & set(host.addresses)
     )
 
