@@ -432,7 +432,7 @@ def _demote(
         if host.role == "worker" and node.role == "manager"
     ]
     for host, node in _last(cluster, mine):
-        why = _unsafe(tally, node, floor)
+        why = _unsafe(tally, node, floor) or _indispensable(plan, cluster, wanted, known, node)
         if why:
             plan.hold(host.name, f"not demoted: {why}")
         else:
@@ -458,6 +458,22 @@ def _unsafe(tally: _Tally, node: Node, floor: int) -> str | None:
     return None
 
 
+def _indispensable(
+    plan: Membership, cluster: Cluster, wanted: list[Wanted], known: Identified, node: Node
+) -> str | None:
+    """Why who acts cannot give up its role: that is for another listed manager to do."""
+    if node.id != cluster.acting:
+        return None
+    if any(step["action"] == "promote" or step.get("role") == "manager" for step in plan.steps):
+        return None
+    if any(
+        host.role == "manager" and other.role == "manager" and other.ready and other.id != node.id
+        for host, other in _members(wanted, known)
+    ):
+        return None
+    return "no other listed manager answers, and who acts cannot demote itself: bring one back"
+
+
 def _rejoin(
     plan: Membership,
     cluster: Cluster,
@@ -469,7 +485,9 @@ def _rejoin(
     """One host after the other leaves and joins again: an address is fixed when a host joins."""
     for host, node in _last(cluster, [pair for pair in _members(wanted, known) if pair[0].rejoin]):
         row = f"rejoin {node.id}"
-        why = _unsafe(tally, node, 0) if node.role == "manager" else None
+        why = None
+        if node.role == "manager":
+            why = _unsafe(tally, node, 0) or _indispensable(plan, cluster, wanted, known, node)
         if why:
             plan.hold(host.name, f"does not rejoin under its new address: {why}")
             continue
@@ -548,32 +566,43 @@ def _guard_zones(
         if node.role == "manager" and node.id not in removed
     ]
     goal = [host.zone for host in wanted if host.role == "manager"] + others
-    start = [node.labels.get(ZONE_LABEL, "") for node in cluster.nodes if node.role == "manager"]
+    # What the inventory says of a host is true of it before its node has the label.
+    zone_of = {node.id: host.zone for host, node in known.ghosts}
+    zone_of.update(
+        (known.node_of[host.name].id, host.zone) for host in wanted if host.name in known.node_of
+    )
+    start = [
+        zone_of.get(node.id, node.labels.get(ZONE_LABEL, ""))
+        for node in cluster.nodes
+        if node.role == "manager"
+    ]
     faults = zone_faults(goal, zones)
-    if not faults:
-        return
-    if "uneven_zones" in rules.accepted_risks or sorted(start) == sorted(goal):
-        plan.warnings += faults
-    else:
-        plan.refusals += [
-            f"{fault}; or add uneven_zones to swarm_accepted_risks" for fault in faults
-        ]
+    # A fault that is there already is none of this edit's: a manager may always be replaced.
+    there = zone_faults(start, zones, 2).keys()
+    refused = "uneven_zones" not in rules.accepted_risks and not faults.keys() <= there
+    for fault, text in faults.items():
+        if not refused:
+            plan.warnings.append(text)
+        elif fault not in there:
+            plan.refusals.append(f"{text}; or add uneven_zones to swarm_accepted_risks")
 
 
-def zone_faults(managers: list[str], zones: set[str]) -> list[str]:
-    """What is wrong with managers in these zones, of all the zones that hosts are in."""
-    if len(zones) < 3 or len(managers) < 3:
-        return []
-    faults = []
+def zone_faults(
+    managers: list[str], zones: set[str], fewest: int = 3
+) -> dict[tuple[str, str], str]:
+    """What is wrong with managers in these zones, of all the zones that hosts are in; from `fewest` managers on."""
+    if len(zones) < 3 or len(managers) < fewest:
+        return {}
+    faults = {}
     for zone in sorted(zones):
         held = managers.count(zone)
         if len(managers) - held < quorum_of(len(managers)):
-            faults.append(
+            faults["majority", zone] = (
                 f"zone {zone} would hold {held} of {len(managers)} managers, and losing it would lose the quorum"
                 f" ({quorum_of(len(managers))}): spread the managers over the zones"
             )
         elif held == 0 and len(zones) == 3:
-            faults.append(
+            faults["none", zone] = (
                 f"zone {zone} would be without a manager, of {len(managers)} in three zones: put one there"
             )
     return faults

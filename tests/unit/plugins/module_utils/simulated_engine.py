@@ -196,6 +196,11 @@ class Swarm(Clock):
         self._touch(node)
         self.watch()
 
+    def seen(self, node: SimulatedNode) -> None:
+        """After an election states are unknown until the next heartbeat, or until one is missed."""
+        node.state = "ready" if node.alive else "down"
+        self._touch(node)
+
     def _down(self, node: SimulatedNode) -> None:
         node.state = "down"
         self._touch(node)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 from hypothesis import strategies as st
 
+from ansible_collections.flotilla.swarm.plugins.module_utils import _nodes
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
     HOST_LABEL,
@@ -23,7 +26,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._membership import Wanted
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import parse_node, quorum_of
-from ansible_collections.flotilla.swarm.plugins.module_utils._nodes import Outcome, change_nodes
+from ansible_collections.flotilla.swarm.plugins.module_utils._nodes import Outcome
 from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
     Host,
     Plan,
@@ -280,9 +283,10 @@ class Run:
         client = SimulatedClient(self.world.swarm, acting.machine.node_id or "", self.turn)
         defaults: dict[str, Any] = {"labels": {}, "availability": None}
         wanted = [wanted_of({**defaults, **node}) for node in plan.nodes]
-        outcome = change_nodes(
-            client, wanted, rules_of({**plan.rules, **more}), check, 60, 60, self.world.swarm
-        )
+        rules = rules_of({**plan.rules, **more})
+        swarm = self.world.swarm
+        with mock.patch.object(_nodes, "time", SimpleNamespace(time=swarm.now)):
+            outcome = _nodes.change_nodes(client, wanted, rules, check, 60, 60, swarm)
         if not check:
             self.outcomes.append(outcome)
         return outcome
@@ -338,19 +342,21 @@ class Run:
 # Worlds
 
 ROLES = ("manager", "worker")
-LABELS = st.sampled_from([{}, {"disk": "ssd"}, {"disk": ""}, {"disk": "hdd", "gpu": "1"}])
-FOREIGN = st.sampled_from([{}, {}, {"rack": "7"}, {"disk": "nvme"}])
-ZONES = st.sampled_from([None, "a", "b", "c"])
-AVAILABILITIES = st.sampled_from(["active", "active", "active", "pause", "drain"])
-SETTINGS = st.sampled_from([None, None, None, "active", "pause", "drain"])
 # What became of a host's line, or of the host, since the last run.
-FATES = st.sampled_from(
-    "kept kept kept kept moved deleted dead silent limited reimaged renamed readdressed cut".split()
-)
+FATES = (
+    "kept moved deleted dead silent limited reimaged renamed readdressed cut kept kept moved deleted silent reimaged"
+).split()
 # What an earlier run has noted on the node: everything, an old name, that it leaves, that it is emptied, or nothing.
-MARKS = st.sampled_from("known known known known old leaving moving none".split())
-STATES = st.sampled_from("ready ready ready ready ready down unknown".split())
-MACHINES = st.tuples(FATES, MARKS, STATES, LABELS, LABELS, FOREIGN, ZONES, AVAILABILITIES, SETTINGS)
+MARKS = "known known old leaving moving none known known".split()
+STATES = "ready ready ready ready ready down unknown ready".split()
+LABELS: list[dict[str, str]] = [{}, {"disk": "ssd"}, {"disk": ""}, {"disk": "hdd", "gpu": "1"}]
+FOREIGN: list[dict[str, str]] = [{}, {}, {"rack": "7"}, {"disk": "nvme"}]
+ZONES = [None, "a", "b", "c"]
+AVAILABILITIES = "active active active active active pause drain drain".split()
+SETTINGS = [None, None, None, None, None, "active", "pause", "drain"]
+# One of each. They are powers of two long, and a host is one number: a draw for each would take most of the time.
+TRAITS: list[Any] = [FATES, MARKS, STATES, LABELS, LABELS, FOREIGN, ZONES, AVAILABILITIES, SETTINGS]
+MACHINES = st.integers(0, 2**24 - 1)
 RULES = st.fixed_dictionaries(
     {
         "remove_unlisted": st.sampled_from([True, True, False]),
@@ -361,24 +367,27 @@ RULES = st.fixed_dictionaries(
 )
 
 
+def decoded(number: int) -> list[Any]:
+    found = []
+    for choices in TRAITS:
+        found.append(choices[number % len(choices)])
+        number //= len(choices)
+    return found
+
+
 @st.composite
 def worlds(draw: st.DrawFn, managers: int = 7, workers: int = 12, lag: bool = False) -> World:
     """A swarm that has a quorum, and an inventory with at least one of its managers that answers."""
     swarm = Swarm(draw(st.sampled_from([0.0, 0.0, 3.0])) if lag else 0.0)
     world = World(swarm, [], [], draw(RULES))
-    count = draw(st.integers(1, managers))
-    for index, drawn in enumerate(
-        [
-            *draw(st.lists(MACHINES, min_size=count, max_size=count)),
-            *draw(st.lists(MACHINES, max_size=workers)),
-        ]
-    ):
-        _add(world, index, "manager" if index < count else "worker", *drawn)
-    for role in draw(st.lists(st.sampled_from(ROLES), max_size=3)):
+    first = draw(st.lists(MACHINES, min_size=1, max_size=managers))
+    for index, number in enumerate(first + draw(st.lists(MACHINES, max_size=workers))):
+        _add(world, index, "manager" if index < len(first) else "worker", *decoded(number))
+    for number in draw(st.lists(st.integers(0, 7), max_size=3)):
         index = len(world.machines)
         machine = Machine(f"192.0.2.{index}", f"h{index}")
         world.machines.append(machine)
-        world.lines.append(Line(f"n{index}", machine, role, zone=draw(ZONES)))
+        world.lines.append(Line(f"n{index}", machine, ROLES[number % 2], zone=ZONES[number // 2]))
     _give_quorum(world)
     if draw(st.integers(0, 9)) == 0 and len(world.lines) > 1:
         one, other = world.lines[:2]
@@ -453,6 +462,8 @@ def _add(
         node.state = "unknown" if state == "unknown" else "ready"
     elif state != "ready":
         node.state = state
+    if node.state == "unknown":
+        swarm.later(20, lambda: swarm.seen(node))
     if fate not in ("deleted", "dead"):
         world.lines.append(line)
 

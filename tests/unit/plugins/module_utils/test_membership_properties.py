@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -15,8 +16,10 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
     labels_after,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import may_lose
+from ansible_collections.flotilla.swarm.plugins.module_utils._plan import Plan
 from ansible_collections.flotilla.swarm.tests.unit.plugins.module_utils.simulated_world import (
     Line,
+    Run,
     World,
     foreign_labels,
     worlds,
@@ -60,25 +63,124 @@ def line_of(world: World, name: str) -> Line:
     return next(line for line in world.lines if line.name == name)
 
 
-@settings(max_examples=2000, **QUICK)
+def check_guards(world: World, plan: Plan) -> None:
+    """What no plan may do, whatever the inventory says."""
+    swarm, steps = world.swarm, plan.steps
+    silent = {line.machine.node_id for line in world.lines if line.silent}
+    assert not silent & {step.get("node_id") for step in steps} - {None}
+    listed = {line.machine.node_id for line in world.lines}
+    doomed = world.doomed()
+    gone = {step["node_id"] for step in steps if step["action"] in ("drain", "leave", "remove")}
+    assert gone <= doomed.keys()
+    unlisted = [swarm.nodes[node_id] for node_id in gone if doomed[node_id] == "unlisted"]
+    if not world.rules["remove_unlisted"] or any(not line.asked for line in world.lines):
+        assert unlisted == []
+    strangers = len(swarm.nodes.keys() - listed - {key for key in doomed if doomed[key] == "ghost"})
+    share = world.rules["removal_limit"] * (len(world.lines) + strangers)
+    assert len(unlisted) <= max(1, math.floor(share + 1e-9))
+    for node in unlisted:
+        assert node.state != "unknown"
+        if node.state == "down":
+            rested = swarm.time - node.updated_at >= world.rules["removal_down_after"]
+            assert rested or LEAVING_LABEL in node.labels
+
+
+def check_order(steps: list[dict[str, Any]]) -> None:
+    """What is dead goes first, what is new comes next, and what is alive goes last."""
+    order = []
+    for step in steps:
+        row = str(step.get("row", ""))
+        if step.get("dead"):
+            order.append(0)
+        elif row.startswith("rejoin"):
+            order.append(5)
+        elif row.startswith("remove"):
+            order.append(["drain", "demote", "leave", "remove"].index(step["action"]) + 6)
+        else:
+            order.append(
+                ["join", "promote", "labels", "availability", "demote"].index(step["action"])
+            )
+    assert order == sorted(order)
+
+
+@settings(max_examples=2500, **QUICK)
 @given(worlds())
 def test_every_step_can_be_taken_and_leads_on(world: World) -> None:
     start = repr(world)
+    swarm = world.swarm
     plan = world.plan()
-    refused_first = bool(plan.refusals)
+    refused_first, margin_first = bool(plan.refusals), swarm.margin
+    others = {node.id: foreign_labels(node) for node in swarm.nodes.values()}
     for _round in range(4):
         if not plan.steps:
             break
+        check_guards(world, plan)
+        check_order(plan.steps)
         world.note_marks()
-        far = world.distance()
+        far, floor = world.distance(), margin_floor(world)
         for step in plan.steps:
             take(world, step)
-            assert world.swarm.has_quorum, step
+            assert swarm.has_quorum, (start, step)
+            if not str(step.get("row")).startswith("rejoin"):
+                assert swarm.margin >= floor, (start, step)
             nearer = world.distance()
             assert nearer < far, (start, step, far, nearer)
             far = nearer
         plan = world.plan()
-        assert refused_first or not plan.refusals, plan.refusals
+        # What was allowed at first is not refused halfway, unless there is more to lose than there was.
+        assert refused_first or not plan.refusals or swarm.margin > margin_first, plan.refusals
     assert plan.steps == []
-    if not (plan.refusals or plan.held or plan.unreachable) and all(l.asked for l in world.lines):
+    if not (plan.refusals or plan.held or any(line.silent for line in world.lines)):
         assert world.distance() == 0
+    for node in swarm.nodes.values():
+        kept = {key: value for key, value in others.get(node.id, {}).items()}
+        wanted = next((l.labels for l in world.lines if l.machine.node_id == node.id), {})
+        assert {key: node.labels.get(key) for key in kept if key not in wanted} == {
+            key: value for key, value in kept.items() if key not in wanted
+        }
+
+
+def margin_floor(world: World) -> int:
+    """How many managers it must be possible to lose all the time: as the start or the goal allows."""
+    if "lost_margin" in world.rules["accepted_risks"]:
+        return 0
+    listed = {line.machine.node_id for line in world.lines}
+    kept = [
+        node
+        for node in world.swarm.nodes.values()
+        if node.role == "manager" and node.id not in listed | world.doomed().keys()
+    ]
+    goal = sum(line.role == "manager" for line in world.lines) + len(kept)
+    members = world.swarm.members
+    seen = sum(member.state == "ready" and member.raft == "reachable" for member in members)
+    return min(world.swarm.margin, may_lose(len(members), seen), may_lose(goal))
+
+
+# Whole runs
+
+
+def settled(world: World, runs: int = 3) -> None:
+    """Runs until nothing is left to do, of which none may fail."""
+    for _attempt in range(runs):
+        run = Run(world).go()
+        for outcome in run.outcomes:
+            assert outcome.error is None, outcome.error
+        world.swarm.sleep(30)
+        if not world.plan().steps:
+            return
+    plan = world.plan()
+    assert plan.steps == [], (world, plan.steps, plan.held)
+
+
+@settings(max_examples=500, **QUICK)
+@given(worlds(lag=True))
+def test_a_run_does_what_check_mode_says_and_leaves_nothing(world: World) -> None:
+    run = Run(world).go()
+    start = world.swarm
+    for outcome in run.outcomes:
+        assert outcome.error is None, outcome.error
+        assert outcome.done == outcome.steps
+    assert start.has_quorum
+    assert run.last is not None
+    assert run.rounds <= 8
+    settled(world)
