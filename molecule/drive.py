@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,22 +100,28 @@ def site(*args: str, **extra: Any) -> Run:
     return run
 
 
-def killed(after: float, **extra: Any) -> bool:
-    """A run of site.yml that gets kill -9, with all its processes; whether it was still running."""
-    process = subprocess.Popen(
-        command(SITE, **extra),
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        process.wait(after)
-        return False
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return True
+def killed(after: float, **extra: Any) -> str:
+    """A run of site.yml that gets kill -9, with all its processes; in which task, or nothing if it had ended well."""
+    # A file and no pipe: connections to the hosts outlive the run, and would hold that open.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            command(SITE, **extra),
+            env=ENVIRONMENT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        output.seek(0)
+        text = output.read()
+    if process.returncode == -signal.SIGKILL:
+        return ["start", *re.findall(r"^TASK \[(?:.* : )?(.*)\] \*", text, re.MULTILINE)][-1]
+    assert process.returncode == 0, text[-6000:]
+    return ""
 
 
 def module(host: str, name: str, *flags: str, **args: Any) -> dict[str, Any]:
@@ -189,9 +196,18 @@ def cluster_ids() -> set[str]:
 
 
 def leave_all() -> None:
-    """Every host out of its swarm, as fresh hosts are."""
+    """Every host out of its swarm, as fresh hosts are; an engine that a failed test has stopped is started."""
     for host in reversed(HOSTS):
-        ssh(host, "docker swarm leave --force 2>/dev/null || true")
+        ssh(host, "systemctl start docker; docker swarm leave --force 2>/dev/null || true")
+
+
+def is_whole() -> bool:
+    """Whether `assert_whole` would pass."""
+    try:
+        assert_whole()
+    except AssertionError:
+        return False
+    return True
 
 
 def assert_whole(labels: bool = True) -> None:
@@ -218,10 +234,10 @@ def lab(*words: str) -> None:
     )
 
 
-def reimage(host: str) -> None:
-    """The host gone with its disk, and a fresh one in its place."""
+def reimage(*hosts: str) -> None:
+    """The hosts gone with their disks, and fresh ones in their places."""
     subprocess.run(
-        ["docker", "rm", "--force", "--volumes", f"{PREFIX}-{host}"],
+        ["docker", "rm", "--force", "--volumes", *(f"{PREFIX}-{host}" for host in hosts)],
         check=True,
         capture_output=True,
     )

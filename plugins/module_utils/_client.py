@@ -178,6 +178,12 @@ class EngineClient:
     def services(self) -> list[dict[str, Any]]:
         return self.get("/services", "list the services")
 
+    def update_service(self, service_id: str, version: int, spec: dict[str, Any]) -> None:
+        # Credentials of a registry are not in a spec as it is read; this keeps those that are there.
+        query = {"version": version, "registryAuthFrom": "spec"}
+        attempt = f"change service {spec.get('Name') or service_id}"
+        self.call("POST", f"/services/{service_id}/update", attempt, spec, query)
+
     def networks(self) -> list[dict[str, Any]]:
         return self.get("/networks", "list the networks")
 

@@ -17,7 +17,12 @@ import ipaddress
 import json
 from typing import Any
 
-from ansible_collections.flotilla.swarm.plugins.module_utils import _host, _openpgp, _versions
+from ansible_collections.flotilla.swarm.plugins.module_utils import (
+    _host,
+    _openpgp,
+    _preflight,
+    _versions,
+)
 
 OLDEST_ENGINE = "20.10"
 PROXY_DROPIN = _host.DROPIN_DIR + "/flotilla-proxy.conf"
@@ -150,6 +155,7 @@ class _Planner:
         self.host: dict[str, Any] = observed.get("host") or {}
         self.engine: dict[str, Any] = observed.get("engine") or {}
         self.swarm: dict[str, Any] = observed.get("swarm") or {}
+        self.left_over = _preflight.left_over(observed)
         self.system: dict[str, Any] = self.host.get("os") or {}
         self.installed: dict[str, str] = self.host.get("packages") or {}
         self.held: list[str] = self.host.get("held") or []
@@ -610,6 +616,8 @@ class _Planner:
                 self.restart_reasons.append("its packages change")
         if self.host.get("restart_pending") and self.running:
             self.restart_reasons.append("an earlier run was interrupted before its restart")
+        if self.left_over:
+            self.restart_reasons.append("in its next swarm, overlay networks would not work")
         result: dict[str, Any] = {
             "action": "none",
             "reload": self.reload and not self.restart_reasons,
@@ -632,7 +640,9 @@ class _Planner:
             self.step("service", "enable and start the engine", "it does not run")
         elif self.restart_reasons:
             result["action"] = "restart"
-            self.step("restart", "restart the engine", "; ".join(self.restart_reasons))
+            held = f", which still holds port {_preflight.GOSSIP_PORT} of a swarm that it has left"
+            what = "restart the engine" + (held if self.left_over else "")
+            self.step("restart", what, "; ".join(self.restart_reasons))
         elif not service.get("enabled"):
             result["action"] = "enable"
             self.step("service", "enable the engine", "it would not start at boot")

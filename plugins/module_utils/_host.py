@@ -69,6 +69,7 @@ _MANAGED = (
 )
 # Interfaces that the engine makes; their routes say nothing about the network the host is in.
 _ENGINE_INTERFACE = re.compile(r"^(docker\d*|docker_gwbridge|br-[0-9a-f]{12}|veth.*|vxlan.*|lo)$")
+_OVERLAY_SANDBOX = re.compile(r"^\d+-")
 _FEATURES = {
     "overlay": ("CONFIG_OVERLAY_FS", "overlay", ""),
     "vxlan": ("CONFIG_VXLAN", "vxlan", ""),
@@ -100,7 +101,7 @@ def observe_host(root: str = "") -> dict[str, Any]:
         "disk": _disk(root, (config or {}).get("data-root")),
         "addresses": _addresses(),
         "routes": _routes(root),
-        "listening": {protocol: _listening(root, protocol) for protocol in ("tcp", "udp")},
+        **observe_ports(root),
         "kernel_features": _kernel_features(root, kernel),
         "packages": packages,
         "held": held,
@@ -136,6 +137,40 @@ def engine_pid(root: str = "") -> int | None:
 def engine_is_active(root: str = "") -> bool:
     """Whether a dockerd runs on this host, answering or not."""
     return engine_pid(root) is not None
+
+
+def observe_ports(root: str = "") -> dict[str, dict[str, list[int]]]:
+    """The ports on which somebody listens, those that this host's dockerd itself holds, and those that the kernel
+    holds for overlay networks.
+
+    Only root can see whose they are.
+    """
+    pid = engine_pid(root)
+    own = _open_files(root, pid) if pid is not None else set()
+    listening = {protocol: _listening(root, protocol) for protocol in ("tcp", "udp")}
+    kernel = set()
+    # An overlay network leaves such a namespace for as long as a task of it is there, or longer where the engine was
+    # killed. It makes no difference to the engine; only then is it worth looking at every process.
+    if any(_OVERLAY_SANDBOX.match(name) for name in _listdir(f"{root}/var/run/docker/netns")):
+        anybody = set().union(
+            *(_open_files(root, name) for name in _listdir(f"{root}/proc") if name.isdigit())
+        )
+        kernel = set(listening["udp"]) - set(_listening(root, "udp", anybody))
+    return {
+        "listening": listening,
+        "engine_listening": {
+            protocol: _listening(root, protocol, own) for protocol in ("tcp", "udp")
+        },
+        "kernel_listening": {"tcp": [], "udp": sorted(kernel)},
+    }
+
+
+def _open_files(root: str, pid: object) -> set[str]:
+    found = set()
+    for number in _listdir(f"{root}/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f"{root}/proc/{pid}/fd/{number}"))
+    return found
 
 
 def unit_is_enabled() -> bool:
@@ -306,7 +341,8 @@ def _routes(root: str) -> list[str]:
     return sorted(found)
 
 
-def _listening(root: str, protocol: str) -> list[int]:
+def _listening(root: str, protocol: str, files: set[str] | None = None) -> list[int]:
+    """The ports on which somebody listens; given a process's open files, those on which it does."""
     ports = set()
     for name in (protocol, protocol + "6"):
         for line in _text(f"{root}/proc/net/{name}").splitlines()[1:]:
@@ -314,7 +350,8 @@ def _listening(root: str, protocol: str) -> list[int]:
             # TCP: state LISTEN. UDP has no such state: a bound, unconnected socket is 07.
             port = fields[1].rpartition(":")[2] if len(fields) > 3 else ""
             listens = len(fields) > 3 and fields[3] == ("0A" if protocol == "tcp" else "07")
-            if listens and re.fullmatch("[0-9A-F]{4}", port):
+            ours = files is None or (len(fields) > 9 and f"socket:[{fields[9]}]" in files)
+            if listens and ours and re.fullmatch("[0-9A-F]{4}", port):
                 ports.add(int(port, 16))
     return sorted(ports)
 

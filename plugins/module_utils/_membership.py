@@ -143,6 +143,7 @@ class Identified:
     node_of: dict[str, Node] = field(default_factory=dict)
     ghosts: list[tuple[Wanted, Node]] = field(default_factory=list)
     unlisted: list[Node] = field(default_factory=list)
+    arrived: list[Node] = field(default_factory=list)  # what a host seems to be that was in no swarm
     unidentified: list[str] = field(default_factory=list)  # silent hosts that might be any node
 
 
@@ -168,10 +169,16 @@ def identify(nodes: tuple[Node, ...], wanted: list[Wanted]) -> Identified:
             free = [node for node in free if node not in mine]
         else:
             found.unidentified.append(host.name)
+    arriving = [
+        host for host in wanted if not host.silent and host.name not in found.node_of
+    ]
     for node in free:
         origin = next((host for host in wanted if not host.silent and _left_behind(node, host)), None)
         if origin is not None:
             found.ghosts.append((origin, node))
+        elif HOST_LABEL not in node.labels and any(_resembles(node, host) for host in arriving):
+            # Another run may have let it join since this one asked.
+            found.arrived.append(node)
         else:
             found.unlisted.append(node)
     return found
@@ -194,7 +201,7 @@ def _left_behind(node: Node, host: Wanted) -> bool:
     label = node.labels.get(HOST_LABEL)
     if label is not None:
         return label == host.name
-    return node.state != "ready" and _resembles(node, host)
+    return node.state != "ready" and not host.joining and _resembles(node, host)
 
 
 # The plan
@@ -499,7 +506,7 @@ def _rejoin(
             note = f"managers {tally.total + 1} -> {tally.total} -> {tally.total + 1} meanwhile"
             tally.move(1, 1)
         for action in _departure(cluster, node, rules, count=False):
-            plan.add(action, host.name, node.id, text, row=row, note=note)
+            plan.add(action, host.name, node.id, text, row=row, note=note, comes_back=True)
         plan.add("remove", host.name, node.id, text, row=row, note=note)
         plan.add("join", host.name, None, text, row=row, note=note, role=host.role)
 
@@ -694,7 +701,15 @@ def next_round(steps: list[dict[str, Any]], acting: str | None) -> dict[str, Any
     at += len(join)
     return {
         "nodes": bool(first),
-        "leave": [{key: step.get(key) for key in ("host", "node_id", "addr")} for step in leave],
+        "leave": [
+            {
+                "host": step["host"],
+                "node_id": step["node_id"],
+                "addr": step.get("addr"),
+                "comes_back": step.get("comes_back", False),
+            }
+            for step in leave
+        ],
         "join_managers": [step["host"] for step in join if step["role"] == "manager"],
         "join_workers": [step["host"] for step in join if step["role"] == "worker"],
         # Who joins gets its labels once it is a node.

@@ -16,6 +16,8 @@ from typing import Any
 
 DEFAULT_POOL = "10.0.0.0/8"
 DEFAULT_DATA_PATH_PORT = 4789
+# Where the nodes of a swarm gossip, over both protocols.
+GOSSIP_PORT = 7946
 # The check, which can be ignored, and a sentence.
 Finding = tuple[str, str]
 
@@ -134,14 +136,31 @@ def _clock(host: str, observed: dict[str, dict[str, Any]], limit: float) -> list
     ]
 
 
+def left_over(observed: dict[str, Any]) -> bool:
+    """Whether the engine is in no swarm and its own process still listens where nodes gossip.
+
+    An engine that cannot say goodbye to its peers within a second of leaving keeps that port until it is restarted
+    (moby, pull request 50115), and in its next swarm overlay networks do not work.
+    """
+    own = (observed.get("host") or {}).get("engine_listening") or {}
+    return _state(observed) == "inactive" and any(
+        GOSSIP_PORT in (own.get(protocol) or []) for protocol in ("tcp", "udp")
+    )
+
+
 def _ports(host: str, own: dict[str, Any], data_path_port: int | None) -> list[Finding]:
     listening = (own.get("host") or {}).get("listening") or {}
+    # What the engine itself holds goes with its restart, which is in its plan; without systemd that is left to a person.
+    freed = [GOSSIP_PORT] if left_over(own) and (own.get("host") or {}).get("systemd") else []
+    # Networks of an earlier swarm, of which a task is left: the next swarm's share the kernel's socket with them.
+    freed += ((own.get("host") or {}).get("kernel_listening") or {}).get("udp") or []
+    at_gossip = "restart the engine" if left_over(own) else "stop what listens there"
     data_port = data_path_port or DEFAULT_DATA_PATH_PORT
     findings = []
     for protocol, port, purpose, remedy in (
         ("tcp", 2377, "managers are joined", "stop what listens there"),
-        ("tcp", 7946, "nodes find each other", "stop what listens there"),
-        ("udp", 7946, "nodes find each other", "stop what listens there"),
+        ("tcp", GOSSIP_PORT, "nodes find each other", at_gossip),
+        ("udp", GOSSIP_PORT, "nodes find each other", at_gossip),
         (
             "udp",
             data_port,
@@ -149,7 +168,7 @@ def _ports(host: str, own: dict[str, Any], data_path_port: int | None) -> list[F
             "stop what listens there, or change swarm_data_path_port",
         ),
     ):
-        if port in (listening.get(protocol) or []):
+        if port in (listening.get(protocol) or []) and port not in freed:
             findings.append(
                 (
                     "ports",

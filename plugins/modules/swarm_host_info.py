@@ -14,6 +14,7 @@ description:
   - Works on a host that has nothing yet, neither an engine nor the Docker SDK for Python. It reads files, and it asks
     the engine through its unix socket.
   - On a manager that sees a leader, the nodes and the settings of the swarm are returned too.
+  - Where an engine is just leaving its swarm, that is waited for, for at most ten seconds.
 extends_documentation_fragment:
   - flotilla.swarm._attributes
   - flotilla.swarm._attributes.actiongroup_swarm
@@ -73,6 +74,9 @@ host:
     cpus: 4
     memory_bytes: 8326934528
     routes: [192.0.2.0/24]
+    listening: {tcp: [22], udp: []}
+    engine_listening: {tcp: [], udp: []}
+    kernel_listening: {tcp: [], udp: []}
 engine:
   description: The Docker engine on the host.
   type: dict
@@ -176,17 +180,24 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import DEFAULT_DOCKER_HOST
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineReader
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._host import observe_host
+from ansible_collections.flotilla.swarm.plugins.module_utils._host import (
+    observe_host,
+    observe_ports,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     Member,
     parse_member,
     parse_node,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import left_over
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import read_settings
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import poll
 
 # Seconds. swarmkit's election takes 10 to 20 ticks of one second (manager/state/raft/raft.go, ElectionTick).
 ELECTION = 20
+# Seconds. An engine says that it is in no swarm before it has taken leave of its peers, for which it takes five
+# (libnetwork/networkdb, broadcastTimeout) and one more, and time of its own on a busy host.
+LEAVE = 10
 
 
 def sdk_version() -> str | None:
@@ -279,6 +290,12 @@ def observe(module: AnsibleModule) -> dict[str, Any]:
         "swarm": {**member.as_dict(), **swarm},
         "clock": {"skew": 0.0},
     }
+    if left_over(result):
+        poll(
+            lambda: result["host"].update(observe_ports()),
+            lambda _nothing: not left_over(result),
+            LEAVE,
+        )
     if module.params["join_tokens"]:
         result["join_tokens"] = tokens
     return result

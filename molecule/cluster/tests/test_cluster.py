@@ -47,6 +47,7 @@ def test_nodes_carry_the_zone_and_who_owns_it() -> None:
     assert found["m2"]["Spec"]["Labels"] == {
         "zone": "b",
         "tier": "control",
+        "flotilla.swarm.host": "m2",
         "flotilla.swarm.labels": "tier,zone",
     }
 
@@ -120,7 +121,7 @@ def test_labels_and_availability_four_ways() -> None:
     ]
     after = nodes()["w2"]["Spec"]
     assert after["Availability"] == "drain"
-    assert set(after["Labels"]) == {"zone", "foreign", "flotilla.swarm.labels"}
+    assert set(after["Labels"]) == {"zone", "foreign", "flotilla.swarm.labels", "flotilla.swarm.host"}
 
 
 def test_what_an_operator_set_by_hand_stays_until_it_is_asked_for() -> None:

@@ -5,7 +5,7 @@
 """What goes wrong on real hosts, and what a run makes of it.
 
 The tests are in order: bad input on hosts that are in no swarm, runs that are killed, and then faults of
-the swarm that those runs have made.
+the swarm that those runs have made. A test that finds less than it needs, since the one before has failed, makes it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from drive import (
     changed_inventory,
     cluster_ids,
     command,
+    is_whole,
     killed,
     leave_all,
     module,
@@ -48,15 +49,25 @@ from drive import (
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "10"))
 STATES = "docker info --format '{{.Swarm.LocalNodeState}}'"
+KEPT_PORT = "restart the engine, which still holds port 7946 of a swarm that it has left"
+# The engine gets next to no processor time while it leaves, and so cannot tell its peers in the second it has for that.
+LEAVE_TOO_SLOWLY = """
+pid=$(cat /run/docker.pid)
+docker swarm leave --force &
+while kill -0 $!; do kill -STOP $pid; sleep 0.5; kill -CONT $pid; sleep 0.02; done 2> /dev/null
+"""
 
 
 def refused(run: Run, *words: str) -> None:
     """The run stopped with a sentence, and no host is in a swarm because of it."""
+    state = ssh("m1", STATES).strip()
+    if state != "inactive":
+        leave_all()
     assert run.code != 0, run.text[-3000:]
     for word in words:
         assert word in run.text, f"{word!r} is not in: {run.text[-3000:]}"
     assert run.changed == 0
-    assert ssh("m1", STATES).strip() == "inactive"
+    assert state == "inactive"
 
 
 # Bad input
@@ -156,6 +167,7 @@ def test_a_killed_first_run_is_finished_by_the_next(capsys: pytest.CaptureFixtur
     """kill -9 at random moments of a first run. FAULTS_SEED repeats a series."""
     seed = int(os.environ.get("FAULTS_SEED", time.time()))
     chance = random.Random(seed)
+    leave_all()
     started = time.monotonic()
     promised = site("--check").plan
     done = site()
@@ -166,12 +178,37 @@ def test_a_killed_first_run_is_finished_by_the_next(capsys: pytest.CaptureFixtur
     report = []
     for moment in moments:
         leave_all()
-        hit = killed(moment)
-        site()
+        task = killed(moment)
+        restarted = sum(KEPT_PORT in line for line in site().plan)
         assert_whole()
-        report.append(f"{moment:.1f} s{'' if hit else ' (had ended)'}")
+        report.append(
+            f"{moment:.1f} s ({task or 'had ended'}"
+            f"{f', {restarted} engines had kept their port' if restarted else ''})"
+        )
     with capsys.disabled():
         print(f"\nkilled at {', '.join(report)}: each finished by the next run (seed {seed})")
+    assert site().changed == 0
+
+
+def test_an_engine_that_keeps_the_port_of_its_last_swarm_is_restarted() -> None:
+    """That is what comes of a host that leaves in the midst of things, until the engine that has moby's 50115."""
+    leave_all()
+    ssh("m1", "docker swarm init --advertise-addr eth0")
+    token = ssh("m1", "docker swarm join-token -q manager").strip()
+    address = ssh("m1", "docker info --format '{{.Swarm.NodeAddr}}'").strip()
+    ssh("m2", f"docker swarm join --token {token} {address}:2377")
+    ssh("m2", LEAVE_TOO_SLOWLY)
+    ssh("m1", "docker swarm leave --force")
+    version = ssh("m2", "docker version --format '{{.Server.Version}}'")
+    assert ssh("m2", STATES).strip() == "inactive"
+    if int(version.split(".")[0]) >= 28 and ":7946" not in ssh("m2", "ss -lnt"):
+        pytest.skip("this engine keeps nothing")
+    promised = site("--check").plan
+    assert [line.split() for line in promised if KEPT_PORT in line] == [
+        ["~", "engine", "m2", *KEPT_PORT.split()]
+    ]
+    assert site().plan == promised
+    assert_whole()
     assert site().changed == 0
 
 
@@ -206,6 +243,10 @@ def test_tokens_are_in_no_output_log_or_file() -> None:
 @contextmanager
 def swarm_kept() -> Iterator[None]:
     """The swarm is the same one afterwards, and whole again after one more run."""
+    if not is_whole():
+        leave_all()
+        site()
+        assert_whole()
     before = cluster_ids()
     assert len(before) == 1
     yield
@@ -262,12 +303,17 @@ def test_ssh_that_dies_in_the_middle_of_a_run() -> None:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        time.sleep(2)
-        ssh("w2", "systemctl stop ssh; pkill -f 'sshd: root' || true", check=False)
-        text, _nothing = running.communicate(timeout=300)
-        subprocess.run(
-            ["docker", "exec", f"{PREFIX}-w2", "systemctl", "start", "ssh"], check=True, timeout=60
-        )
+        try:
+            time.sleep(2)
+            ssh("w2", "systemctl stop ssh; pkill -f 'sshd: root' || true", check=False)
+            text, _nothing = running.communicate(timeout=300)
+        finally:
+            running.kill()
+            subprocess.run(
+                ["docker", "exec", f"{PREFIX}-w2", "systemctl", "start", "ssh"],
+                check=True,
+                timeout=60,
+            )
         assert "Traceback (most recent call last)" not in text
         assert "no answer from w2" in text
         ghosts_removed()

@@ -162,6 +162,7 @@ def wish(state: str, **more: Any) -> dict[str, Any]:
         "remote_addrs": [],
         "cluster_id": None,
         "unlock_key": None,
+        "node_id": None,
         "force": False,
         "settings": {},
         "listen_addr": "0.0.0.0:2377",
@@ -191,6 +192,17 @@ def wish(state: str, **more: Any) -> dict[str, Any]:
 )
 def test_membership_moves(member: Member, wanted: dict[str, Any], steps: list[str]) -> None:
     assert plan(member, wanted) == steps
+
+
+def test_only_the_node_that_was_meant_leaves() -> None:
+    meant = wish("left", node_id="abc")
+    assert plan(Member(state="active", node_id="abc", role="worker"), meant) == [
+        "leave the swarm"
+    ]
+    for member in (Member(state="active", node_id="other", role="worker"), Member("inactive")):
+        with pytest.raises(SwarmError) as caught:
+            plan(member, meant)
+        assert caught.value.code == "other_node"
 
 
 @pytest.mark.parametrize(

@@ -372,6 +372,27 @@ def test_what_an_interrupted_run_left_is_finished() -> None:
     assert steps(ready(restart_pending=True)) == ["restart"]
 
 
+KEPT: dict[str, Any] = {"engine_listening": {"tcp": [7946], "udp": [7946]}}
+
+
+def test_an_engine_that_has_kept_the_port_of_its_last_swarm_is_restarted() -> None:
+    (step,) = plan(ready(**KEPT))["steps"]
+    assert (
+        step["what"]
+        == "restart the engine, which still holds port 7946 of a swarm that it has left"
+    )
+    assert step["why"] == "in its next swarm, overlay networks would not work"
+    without = plan(ready(engine_listening={"tcp": [2375], "udp": []}))
+    assert without["steps"] == []
+
+
+@pytest.mark.parametrize("state", ["active", "pending", "locked", "error", "unknown"])
+def test_an_engine_holds_that_port_rightly_wherever_it_may_be_in_a_swarm(state: str) -> None:
+    seen = ready(**KEPT)
+    seen["swarm"]["state"] = state
+    assert plan(seen)["steps"] == []
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [({}, []), ({"daemon": {"labels": ["x"]}}, ["restarting the engine is left to you"])],

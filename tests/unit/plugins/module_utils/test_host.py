@@ -160,6 +160,41 @@ def test_listening_ports(root: Path) -> None:
     write(root, "/proc/net/tcp6", "head\n" + row.format(0, 7946, "0A"))
     write(root, "/proc/net/udp", "head\n" + row.format(0, 4789, "07"))
     assert observe(root)["listening"] == {"tcp": [2377, 7946], "udp": [4789]}
+    assert observe(root)["engine_listening"] == {"tcp": [], "udp": []}
+
+
+def test_ports_that_the_engine_itself_holds(root: Path) -> None:
+    row = "{}: 00000000:{:04X} 00000000:0000 {} 00000000:00000000 00:00000000 00000000 0 0 {} 1 0\n"
+    write(
+        root,
+        "/proc/net/tcp6",
+        "head\n" + row.format(0, 7946, "0A", 11) + row.format(1, 80, "0A", 12),
+    )
+    write(root, "/proc/net/udp6", "head\n" + row.format(0, 7946, "07", 111))
+    write(root, "/run/docker.pid", "42\n")
+    write(root, "/proc/42/comm", "dockerd\n")
+    files = root / "proc/42/fd"
+    files.mkdir()
+    (files / "3").symlink_to("socket:[11]")
+    (files / "4").symlink_to("/dev/null")
+    seen = observe(root)
+    assert seen["listening"] == {"tcp": [80, 7946], "udp": [7946]}
+    assert seen["engine_listening"] == {"tcp": [7946], "udp": []}
+
+
+def test_ports_that_the_kernel_holds_for_an_overlay_network(root: Path) -> None:
+    row = "{}: 00000000:{:04X} 00000000:0000 {} 00000000:00000000 00:00000000 00000000 0 0 {} 1 0\n"
+    write(
+        root, "/proc/net/udp", "head\n" + row.format(0, 4789, "07", 5) + row.format(1, 53, "07", 6)
+    )
+    write(root, "/proc/77/comm", "resolver\n")
+    files = root / "proc/77/fd"
+    files.mkdir()
+    (files / "3").symlink_to("socket:[6]")
+    # Without such a network nobody is asked whose port it is.
+    assert observe(root)["kernel_listening"] == {"tcp": [], "udp": []}
+    write(root, "/var/run/docker/netns/1-jn3xwull22", "")
+    assert observe(root)["kernel_listening"] == {"tcp": [], "udp": [4789]}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import preflight
+from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import (
+    left_over,
+    preflight,
+)
 
 SETTINGS: dict[str, Any] = {
     "pools": [],
@@ -88,6 +91,35 @@ def test_what_will_not_work_is_said_once_for_all_hosts() -> None:
 )
 def test_ports(listening: dict[str, list[int]], settings: dict[str, Any], words: str) -> None:
     assert words in failure(host(listening=listening), **settings)
+
+
+HELD = {"tcp": [7946], "udp": [7946]}
+
+
+def test_a_port_that_the_engine_has_kept_goes_with_its_restart() -> None:
+    kept: dict[str, Any] = {"listening": HELD, "engine_listening": HELD}
+    assert left_over(host(**kept))
+    assert failures(host(systemd=True, **kept)) == []
+    # Without systemd, nobody restarts it.
+    found = failures(host(systemd=False, **kept))
+    assert len(found) == 2
+    assert all(text.endswith(": restart the engine.") for text in found)
+    # Of a swarm that the host is in, it is the engine's own business.
+    assert not left_over(host(state="active", **kept))
+
+
+def test_what_the_kernel_holds_for_networks_of_a_left_swarm_is_in_nobodys_way() -> None:
+    held: dict[str, Any] = {"listening": {"tcp": [], "udp": [4789]}}
+    assert "port 4789/udp" in failure(host(**held))
+    assert failures(host(kernel_listening={"tcp": [], "udp": [4789]}, **held)) == []
+
+
+def test_a_port_that_somebody_else_holds_is_refused_with_systemd_too() -> None:
+    other: dict[str, Any] = {"listening": HELD, "engine_listening": {"tcp": [2377], "udp": []}}
+    assert not left_over(host(**other))
+    found = failures(host(systemd=True, **other))
+    assert len(found) == 2
+    assert all(text.endswith(": stop what listens there.") for text in found)
 
 
 def test_a_port_that_is_not_used_may_be_taken() -> None:

@@ -1,0 +1,250 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Edits of the inventory, and what they look like from outside: on the hosts and in `docker node ls`."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from drive import ENVIRONMENT, INVENTORY, PREFIX, STATE, Run, play, ssh
+
+ALL = ("m1", "m2", "m3", "w1", "w2", "w3", "w4")
+BASE = {"m1": "manager", "m2": "manager", "m3": "manager", "w1": "worker", "w2": "worker"}
+SHOP = Path(__file__).resolve().parents[1] / "files" / "shop.yml"
+# What a row of a plan starts with.
+ROW = re.compile(r"^[+~x-] ")
+
+
+class Inventory:
+    """An inventory of some of the lab's hosts; every test edits one."""
+
+    def __init__(self, members: dict[str, str] | None = None) -> None:
+        lab = yaml.safe_load((INVENTORY / "hosts.yml").read_text(encoding="utf-8"))["all"]
+        self._vars = lab["vars"]
+        self._known = {
+            name: dict(values or {})
+            for group in ("swarm_managers", "swarm_workers")
+            for name, values in lab["children"][group]["hosts"].items()
+        }
+        self.roles = dict(members or BASE)
+        self.hosts = {name: dict(self._known[name]) for name in self.roles}
+        self.path = Path(tempfile.mkdtemp(dir=STATE)) / "inventory"
+
+    def add(self, name: str, role: str) -> Inventory:
+        self.roles[name] = role
+        self.hosts[name] = dict(self._known[name])
+        return self
+
+    def drop(self, *names: str) -> Inventory:
+        for name in names:
+            del self.roles[name], self.hosts[name]
+        return self
+
+    def rename(self, old: str, new: str) -> Inventory:
+        self.roles[new] = self.roles.pop(old)
+        self.hosts[new] = self.hosts.pop(old)
+        return self
+
+    def set(self, name: str, **values: Any) -> Inventory:
+        self.hosts[name].update(values)
+        return self
+
+    def write(self) -> Path:
+        groups = {
+            f"swarm_{role}s": {
+                "hosts": {name: self.hosts[name] for name, its in self.roles.items() if its == role}
+            }
+            for role in ("manager", "worker")
+        }
+        document = {"all": {"vars": self._vars, "children": groups}}
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "hosts.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
+        variables = self.path / "group_vars" / "all.yml"
+        variables.parent.mkdir(exist_ok=True)
+        lab = (INVENTORY / "group_vars").resolve() / "all.yml"
+        values = yaml.safe_load(lab.read_text(encoding="utf-8"))
+        values["swarm_stack_stacks"] = [{"name": "shop", "compose": [str(SHOP)]}]
+        values["swarm_remove_unlisted"] = True
+        variables.write_text(yaml.safe_dump(values), encoding="utf-8")
+        return self.path
+
+    def run(self, *args: str, **extra: Any) -> Run:
+        return play(*args, inventory=self.write(), **extra)
+
+
+def rows(run: Run, title: str) -> list[str]:
+    """The rows of a table, PLAN or DONE, as they are printed; other lines under it are left out."""
+    found = re.search(rf"^{title}\b.*\n((?:  .*\n)*)", run.text, re.MULTILINE)
+    lines = [line.strip() for line in found.group(1).splitlines()] if found else []
+    return [re.sub(r"\s+", " ", line) for line in lines if ROW.match(line)]
+
+
+def remarks(run: Run) -> str:
+    return "\n".join(line for line in run.text.splitlines() if line.startswith("  ! "))
+
+
+def carried_out(inventory: Inventory, **extra: Any) -> list[str]:
+    """The edit in check mode, for real, and again: all three say the same. The rows of the plan."""
+    promised = inventory.run("--check", **extra)
+    assert promised.code == 0, promised.text[-6000:]
+    done = inventory.run(**extra)
+    assert done.code == 0, done.text[-6000:]
+    assert rows(done, "PLAN") == rows(promised, "PLAN")
+    assert rows(done, "DONE") == rows(promised, "PLAN"), done.text[-6000:]
+    assert "NOT DONE" not in done.text
+    settled(inventory, **extra)
+    return rows(promised, "PLAN")
+
+
+def settled(inventory: Inventory, **extra: Any) -> None:
+    """Nothing is left to do."""
+    again = inventory.run(**extra)
+    assert again.code == 0, again.text[-6000:]
+    assert rows(again, "PLAN") == [], again.text[-6000:]
+    assert again.changed == 0, again.text[-6000:]
+
+
+def refused(inventory: Inventory, *words: str, **extra: Any) -> None:
+    """Refused in check mode and for real, in the same words, with nothing changed."""
+    for args in (("--check",), ()):
+        run = inventory.run(*args, **extra)
+        assert run.code != 0, run.text[-3000:]
+        assert run.changed == 0
+        for word in words:
+            assert word in run.text, f"{word!r} is not in: {run.text[-3000:]}"
+
+
+def listed(on: str = "m2") -> list[dict[str, Any]]:
+    """The nodes, as the docker command lists and inspects them."""
+    ids = ssh(on, "docker node ls -q").split()
+    found: list[dict[str, Any]] = json.loads(ssh(on, f"docker node inspect {' '.join(ids)}"))
+    return found
+
+
+def members(on: str = "m2") -> dict[str, str]:
+    """What `docker node ls` says: every node by its host name, its role, and what is wrong with it, if anything."""
+    found = {}
+    for node in listed(on):
+        role = node["Spec"]["Role"]
+        trouble = []
+        if node["Status"]["State"] != "ready":
+            trouble.append(node["Status"]["State"])
+        if node["Spec"]["Availability"] != "active":
+            trouble.append(node["Spec"]["Availability"])
+        if (role == "manager") != (node.get("ManagerStatus", {}).get("Reachability") == "reachable"):
+            trouble.append(f"{role} with {node.get('ManagerStatus')}")
+        name = node["Description"]["Hostname"]
+        assert name not in found, f"two nodes are called {name}"
+        found[name] = " ".join([role, *trouble])
+    return found
+
+
+def node_of(name: str, on: str = "m2") -> dict[str, Any]:
+    (found,) = [node for node in listed(on) if node["Description"]["Hostname"] == name]
+    return found
+
+
+def labels_of(name: str, on: str = "m2") -> dict[str, str]:
+    """A node's labels, but for those that the collection keeps for itself."""
+    found = node_of(name, on)["Spec"]["Labels"]
+    return {key: value for key, value in found.items() if not key.startswith("flotilla.swarm.")}
+
+
+def state_of(name: str) -> str:
+    """What the host itself says, also where no inventory lists it."""
+    done = subprocess.run(
+        ["docker", "exec", f"{PREFIX}-{name}", "docker", "info", "-f", "{{.Swarm.LocalNodeState}}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout.strip()
+
+
+def leader(on: str = "m2") -> str:
+    (found,) = [node for node in listed(on) if node.get("ManagerStatus", {}).get("Leader")]
+    return str(found["Description"]["Hostname"])
+
+
+_COUNT = """
+import http.client, json, socket, time
+
+class Engine(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(5)
+        self.sock.connect("/run/docker.sock")
+
+def get(path):
+    engine = Engine("engine")
+    engine.request("GET", path)
+    answer = engine.getresponse()
+    return json.loads(answer.read()) if answer.status == 200 else None
+
+while True:
+    try:
+        services, tasks = get("/services"), get("/tasks")
+    except OSError:
+        services = None
+    if services is not None and tasks is not None:
+        count = {}
+        for service in services:
+            count[service["Spec"]["Name"]] = sum(
+                task["ServiceID"] == service["ID"] and task["Status"]["State"] == "running" for task in tasks
+            )
+        print(json.dumps(count), flush=True)
+    time.sleep(0.15)
+"""
+
+
+@contextmanager
+def promises_kept(on: str = "m2", web: int = 4, stock: int = 1) -> Iterator[None]:
+    """Counts the running tasks several times a second, on a manager that stays; never fewer than promised."""
+    with tempfile.TemporaryFile("w+") as samples:
+        watcher = subprocess.Popen(
+            ["docker", "exec", "-i", f"{PREFIX}-{on}", "python3", "-u", "-"],
+            stdin=subprocess.PIPE,
+            stdout=samples,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=ENVIRONMENT,
+        )
+        assert watcher.stdin is not None
+        watcher.stdin.write(_COUNT)
+        watcher.stdin.close()
+        try:
+            yield
+        finally:
+            subprocess.run(
+                ["docker", "exec", f"{PREFIX}-{on}", "pkill", "-f", "^python3 -u -$"], check=False
+            )
+            watcher.wait(20)
+        samples.seek(0)
+        counts = [json.loads(line) for line in samples.read().splitlines() if line.endswith("}")]
+    assert len(counts) > 20, f"only {len(counts)} looks at the services"
+    least = {name: min(count.get(name, 0) for count in counts) for name in ("shop_web", "shop_stock")}
+    assert least["shop_web"] >= web, least
+    assert least["shop_stock"] >= stock, least
+
+
+def wait_until(probe: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not probe():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.5)

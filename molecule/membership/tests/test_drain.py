@@ -1,0 +1,291 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Work leaves a node on a real engine without a dip, and what was done to that end leaves no trace.
+
+Part of `make molecule SCENARIO=membership`. It needs one manager, three workers and the lab's registry. On a lab
+that runs already (make demo LAB_MANAGERS=1 LAB_WORKERS=3), alone:
+
+    LAB_PREFIX=flotilla LAB_STATE=$PWD/.lab/flotilla .venv/bin/python -m pytest molecule/membership/tests/test_drain.py
+
+The code runs here, and talks to the manager's engine through its socket, forwarded by ssh. A second connection counts the
+running tasks all the while.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / ".cache" / "collections"))
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
+from ansible_collections.flotilla.swarm.plugins.module_utils._drain import (
+    MOVING_LABEL,
+    drain,
+    tidy,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+
+IMAGE = "registry.lab:5000/hello:1"
+SECOND = 10**9
+REPLICAS = 4
+START, STOP = "drain-start-first", "drain-stop-first"
+Placed = dict[str, tuple[int, str]]
+
+
+def connect(socket: str) -> EngineClient:
+    nothing = dict.fromkeys(["client_cert", "client_key", "ca_path", "tls_hostname"])
+    return EngineClient(
+        {
+            "docker_host": f"unix://{socket}",
+            "api_version": "auto",
+            "timeout": 60,
+            "tls": False,
+            "validate_certs": False,
+            **nothing,
+        }
+    )
+
+
+def runs(task: dict[str, Any]) -> bool:
+    return bool(task["Status"]["State"] == "running" == task["DesiredState"])
+
+
+def set_availability(client: EngineClient, node_id: str, availability: str) -> None:
+    node = client.node(node_id)
+    spec = {**node["Spec"], "Availability": availability}
+    client.update_node(node_id, node["Version"]["Index"], spec)
+
+
+class Counter(threading.Thread):
+    """The fewest and the most running tasks of each service while the block runs."""
+
+    def __init__(self, socket: str, services: list[str]) -> None:
+        super().__init__(daemon=True)
+        self.client = connect(socket)
+        self.services = services
+        self.seen: dict[str, list[int]] = {service: [] for service in services}
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(0.1):
+            tasks = self.client.tasks(**{"desired-state": "running"})
+            for service, seen in self.seen.items():
+                seen.append(sum(runs(task) for task in tasks if task["ServiceID"] == service))
+
+    def __enter__(self) -> Counter:
+        self.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.over.set()
+        self.join()
+
+
+class Services:
+    """The services of a test, by name."""
+
+    def __init__(self, socket: str) -> None:
+        self.socket = socket
+        self.client = connect(socket)
+        self.ids: dict[str, str] = {}
+
+    def create(self, name: str, order: str, *constraints: str) -> None:
+        spec = {
+            "Name": name,
+            "Mode": {"Replicated": {"Replicas": REPLICAS}},
+            "TaskTemplate": {
+                "ContainerSpec": {
+                    "Image": IMAGE,
+                    "StopGracePeriod": SECOND,
+                    "Healthcheck": {
+                        "Test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/"],
+                        "Interval": SECOND,
+                        "Timeout": 2 * SECOND,
+                        "Retries": 5,
+                    },
+                },
+                "Placement": {"Constraints": ["node.role==worker", *constraints]},
+            },
+            "UpdateConfig": {
+                "Parallelism": 1,
+                "Order": order,
+                "FailureAction": "rollback",
+                "Monitor": 5 * SECOND,
+            },
+            "EndpointSpec": {"Mode": "dnsrr"},
+        }
+        created = self.client.call("POST", "/services/create", f"create service {name}", spec)
+        self.ids[name] = created["ID"]
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + 120
+        while any(len(self.placed(name)) < REPLICAS for name in self.ids):
+            assert time.monotonic() < deadline, {name: self.placed(name) for name in self.ids}
+            time.sleep(0.3)
+
+    def placed(self, name: str) -> Placed:
+        """Where the running tasks are: slot and node by ID of the task."""
+        tasks = self.client.tasks(service=self.ids[name])
+        return {task["ID"]: (task["Slot"], task["NodeID"]) for task in tasks if runs(task)}
+
+    def document(self, name: str) -> dict[str, Any]:
+        return next(item for item in self.client.services() if item["ID"] == self.ids[name])
+
+    def specs(self) -> dict[str, Any]:
+        return {name: copy.deepcopy(self.document(name)["Spec"]) for name in self.ids}
+
+    def busiest(self) -> str:
+        """The worker with most of their tasks, so that there is something to move."""
+        where = [node for name in self.ids for _slot, node in self.placed(name).values()]
+        return max(set(where), key=where.count)
+
+
+@pytest.fixture(scope="module")
+def socket() -> Iterator[str]:
+    """The engine's socket of a manager, as a file of this machine."""
+    import drive
+
+    state = "docker info --format '{{.Swarm.ControlAvailable}}'"
+    if drive.ssh("m1", state, check=False).strip() != "true":
+        drive.site()
+    inventory = yaml.safe_load((drive.INVENTORY / "hosts.yml").read_text(encoding="utf-8"))
+    manager = inventory["all"]["children"]["swarm_managers"]["hosts"]["m1"]["ansible_host"]
+    with tempfile.TemporaryDirectory() as folder:
+        place = f"{folder}/engine"
+        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
+        with subprocess.Popen(
+            ["ssh", "-N", "-i", str(drive.STATE / "ssh_key")]
+            + [word for option in options for word in ("-o", option)]
+            + ["-L", f"{place}:/var/run/docker.sock", f"root@{manager}"],
+            stdin=subprocess.DEVNULL,
+        ) as forward:
+            deadline = time.monotonic() + 20
+            while not Path(place).exists():
+                assert time.monotonic() < deadline, "ssh does not forward the socket"
+                time.sleep(0.1)
+            yield place
+            forward.terminate()
+
+
+@pytest.fixture
+def services(socket: str) -> Iterator[Services]:
+    made = Services(socket)
+    try:
+        yield made
+    finally:
+        for name, service_id in made.ids.items():
+            made.client.call("DELETE", f"/services/{service_id}", f"remove service {name}")
+        for node in made.client.nodes():
+            if node["Spec"]["Availability"] != "active":
+                set_availability(made.client, node["ID"], "active")
+        tidy(made.client)
+
+
+def no_trace(services: Services) -> None:
+    assert MOVING_LABEL not in json.dumps(services.client.services())
+    assert MOVING_LABEL not in json.dumps(services.client.nodes())
+
+
+def drained(services: Services, node_id: str, then: Callable[[], None]) -> Callable[[], None]:
+    def write() -> None:
+        then()
+        set_availability(services.client, node_id, "drain")
+
+    return write
+
+
+def test_work_moves_without_a_dip_and_nothing_else_does(services: Services) -> None:
+    services.create(START, "start-first")
+    services.create(STOP, "stop-first")
+    services.wait()
+    node = services.busiest()
+    before = {name: services.placed(name) for name in services.ids}
+    specs = services.specs()
+    moved: dict[str, Placed] = {}
+
+    def then() -> None:
+        moved.update({name: services.placed(name) for name in services.ids})
+
+    with Counter(services.socket, list(services.ids.values())) as counter:
+        moves = drain(services.client, [node], drained(services, node, then), 120)
+        # Longer than the engine watches an update.
+        time.sleep(8)
+    assert {move.service for move in moves} >= {
+        name for name in services.ids if any(at == node for _slot, at in before[name].values())
+    }
+    for name, floor in ((START, REPLICAS), (STOP, REPLICAS - 1)):
+        assert min(counter.seen[services.ids[name]]) >= floor, name
+        stays = {task for task, (_slot, at) in before[name].items() if at != node}
+        # Only what was on the node was replaced, and before the node was drained.
+        assert set(before[name]) & set(moved[name]) == stays
+        assert node not in {at for _slot, at in moved[name].values()}
+        assert len(moved[name]) == REPLICAS
+        # Taking the constraint out replaced nothing.
+        assert services.placed(name) == moved[name]
+    assert len(counter.seen[services.ids[START]]) > 50
+    assert services.specs() == specs
+    no_trace(services)
+
+
+def test_what_a_killed_run_leaves_is_taken_out(services: Services) -> None:
+    services.create(START, "start-first")
+    services.wait()
+    node = services.busiest()
+    specs = services.specs()
+    before = services.placed(START)
+    with Counter(services.socket, list(services.ids.values())) as counter:
+        with subprocess.Popen([sys.executable, __file__, services.socket, node]) as run:
+            deadline = time.monotonic() + 30
+            while MOVING_LABEL not in json.dumps(services.specs()):
+                assert time.monotonic() < deadline, "nothing was marked"
+                time.sleep(0.05)
+            run.kill()
+        assert tidy(services.client)
+        services.wait()
+        time.sleep(3)
+    assert services.specs() == specs
+    no_trace(services)
+    assert min(counter.seen[services.ids[START]]) >= REPLICAS
+    stays = {task for task, (_slot, at) in before.items() if at != node}
+    assert stays <= set(services.placed(START))
+
+
+def test_a_service_that_cannot_run_elsewhere_stays_where_it_is(services: Services) -> None:
+    node = next(item["ID"] for item in services.client.nodes() if item["Spec"]["Role"] == "worker")
+    services.create(START, "start-first", f"node.id=={node}")
+    services.wait()
+    specs = services.specs()
+    before = services.placed(START)
+    with (
+        Counter(services.socket, list(services.ids.values())) as counter,
+        pytest.raises(SwarmError) as caught,
+    ):
+        drain(services.client, [node], lambda: None, 8)
+    assert caught.value.code == "drain_timeout"
+    assert f"0 of {REPLICAS} tasks of service {START}" in caught.value.message
+    assert "no suitable node" in caught.value.message
+    assert min(counter.seen[services.ids[START]]) == REPLICAS
+    assert services.placed(START) == before
+    assert services.specs() == specs
+    assert services.client.node(node)["Spec"]["Availability"] == "active"
+    no_trace(services)
+
+
+if __name__ == "__main__":
+    # The run that is killed: it never gets to the drain.
+    drain(connect(sys.argv[1]), [sys.argv[2]], lambda: time.sleep(600), 600)
