@@ -306,11 +306,14 @@ def _choose_removals(
             )
         else:
             plan.hold(name_of(node), f"not listed, and its state is {node.state}: run again")
-    most = max(1, math.floor(rules.removal_limit * len(cluster.nodes) + 1e-9))
+    # Not the nodes that are there: ghosts among them go, hosts leave and join again, and what was allowed when a run
+    # began has to be allowed until it ends.
+    total = len(wanted) + len(known.unlisted)
+    most = max(1, math.floor(rules.removal_limit * total + 1e-9))
     if len(chosen.nodes) > most:
         names = ", ".join(sorted(name_of(node) for node in chosen.nodes))
         plan.refusals.append(
-            f"{len(chosen.nodes)} of {len(cluster.nodes)} nodes are not listed and would be removed ({names}), and one"
+            f"{len(chosen.nodes)} of {total} nodes are not listed and would be removed ({names}), and one"
             f" run may remove {most}: check that the inventory is whole; if it is, raise swarm_removal_limit (now"
             f" {rules.removal_limit:g} of the nodes)"
         )
@@ -421,8 +424,11 @@ def _set_availability(plan: Membership, wanted: list[Wanted], known: Identified)
 
 
 def _last(cluster: Cluster, nodes: list[tuple[Any, Node]]) -> list[tuple[Any, Node]]:
-    """The leader late, for each change of leader costs an election; who acts last, who cannot demote itself."""
-    return sorted(nodes, key=lambda item: (item[1].id == cluster.acting, item[1].leader))
+    """Who does not answer first, for without it the others can be spared sooner; the leader late, for each change of
+    leader costs an election; who acts last, who cannot demote itself."""
+    return sorted(
+        nodes, key=lambda item: (item[1].id == cluster.acting, item[1].leader, item[1].ready)
+    )
 
 
 def _demote(
