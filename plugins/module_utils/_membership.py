@@ -628,11 +628,12 @@ def _guard_services(
     if cluster.services is None or not plan.steps:
         return
     after = places_after(plan, cluster, wanted, known)
-    usable = {node.id for node in after if node.availability == "active"}
+    # A paused node takes no new work, and keeps what it has.
+    keeping = {node.id for node in after if node.availability != "drain"}
     moving = {
         node.id
         for node in cluster.places
-        if node.availability == "active" and node.id not in usable
+        if node.availability != "drain" and node.id not in keeping
     }
     if "homeless_services" not in rules.accepted_risks:
         for name, constraint, count in homeless(list(cluster.services), list(cluster.places), after):
