@@ -88,6 +88,7 @@ class EngineClient:
             ) from error
         self._no_answer = (docker.errors.DockerException, requests.exceptions.RequestException)
         self.where = params["docker_host"]
+        self._pinned = params["api_version"] != "auto"
         try:
             self._api = docker.APIClient(
                 base_url=self.where,
@@ -117,9 +118,10 @@ class EngineClient:
         attempt: str,
         body: Any | None = None,
         query: dict[str, Any] | None = None,
+        version: str | None = None,
     ) -> Any:
         """One request; `attempt` completes the sentence 'Could not ...' if it fails."""
-        url = f"{self._api.base_url}/v{self._api.api_version}{path}"
+        url = f"{self._api.base_url}/v{version or self._api.api_version}{path}"
         try:
             answer = self._api.request(
                 method, url, json=body, params=query, timeout=self._api.timeout
@@ -182,7 +184,12 @@ class EngineClient:
         # Credentials of a registry are not in a spec as it is read; this keeps those that are there.
         query = {"version": version, "registryAuthFrom": "spec"}
         attempt = f"change service {spec.get('Name') or service_id}"
-        self.call("POST", f"/services/{service_id}/update", attempt, spec, query)
+        # Under an older version of the API the engine shows a spec whole, but takes it without what that version did not
+        # know, such as sysctls (moby: api/server/router/swarm, adjustForAPIVersion).
+        newest = self._api.api_version
+        if self._pinned:
+            newest = self.get("/version", "read the version of the engine")["ApiVersion"]
+        self.call("POST", f"/services/{service_id}/update", attempt, spec, query, newest)
 
     def networks(self) -> list[dict[str, Any]]:
         return self.get("/networks", "list the networks")

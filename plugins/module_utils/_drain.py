@@ -66,7 +66,7 @@ class Move:
 
 
 class Late(NamedTuple):
-    """What a service that has not moved yet is at."""
+    """How far a service is that has not moved yet."""
 
     service_id: str
     service: str
@@ -305,18 +305,16 @@ def _stays(task: dict[str, Any]) -> bool:
 # What is left of a move
 
 
-def tidy(client: Any, keep: Collection[str] = ()) -> list[str]:
+def tidy(client: Any, keep: Collection[str] = (), clock: Clock | None = None) -> list[str]:
     """Take out what killed runs have left, apart from moves off the nodes in `keep`; the names of what was changed."""
-    changed: list[str] = []
-    written: dict[str, dict[str, Any]] = {}
-    for _attempt in range(5):
-        todo, _waiting = _to_clean(client.services(), lambda marks: not marks <= set(keep), written)
-        for service in todo:
-            _clean(client, service, written)
-            if _name(service) not in changed:
-                changed.append(_name(service))
-        if not todo:
-            break
+    changed = _tidy_services(
+        client,
+        lambda service: any(
+            not marks <= set(keep)
+            for marks in (marks_of(service.get("Spec")), marks_of(service.get("PreviousSpec")))
+        ),
+        clock or Clock(),
+    )
     for node in client.nodes():
         node_id = str(node.get("ID"))
         if MOVING_LABEL in (dig(node, "Spec", "Labels") or {}) and node_id not in keep:
@@ -325,9 +323,31 @@ def tidy(client: Any, keep: Collection[str] = ()) -> list[str]:
     return changed
 
 
+def _tidy_services(
+    client: Any, concerned: Callable[[dict[str, Any]], bool], clock: Clock
+) -> list[str]:
+    written: dict[str, dict[str, Any]] = {}
+    begun, _waiting = _to_clean(client.services(), concerned, written)
+    # Where the run was killed in between, its nodes are not known, and that much has been done.
+    moving = {
+        str(service["ID"]): marks_of(service["Spec"])
+        for service in begun
+        if marks_of(service["Spec"]) and not _is_stalled(service["Spec"])
+    }
+    _keep_running(client, moving, written, clock)
+    ids = {service["ID"] for service in begun}
+    for _attempt in range(5):
+        todo, _waiting = _to_clean(client.services(), lambda service: service["ID"] in ids, written)
+        for service in todo:
+            _clean(client, service, written)
+        if not todo:
+            break
+    return sorted(_name(service) for service in begun)
+
+
 def _to_clean(
     services: list[dict[str, Any]],
-    concerned: Callable[[set[str]], bool],
+    concerned: Callable[[dict[str, Any]], bool],
     written: dict[str, dict[str, Any]],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Services to write now, and those that have to finish an update of somebody else first.
@@ -338,21 +358,68 @@ def _to_clean(
     todo: list[dict[str, Any]] = []
     waiting: list[dict[str, Any]] = []
     for service in services:
-        now = marks_of(service.get("Spec"))
-        before = marks_of(service.get("PreviousSpec"))
-        if not ((now and concerned(now)) or (before and concerned(before))):
+        marks = marks_of(service.get("Spec")) | marks_of(service.get("PreviousSpec"))
+        if not marks or not concerned(service):
             continue
-        # An update on top of our mark is somebody else's, unless it is what we wrote.
-        ours = service.get("Spec") == written.get(str(service["ID"])) or bool(now and not before)
-        blocked = not ours and _update(service) in _BUSY
+        blocked = not _ours(service, written) and _update(service) in _BUSY
         (waiting if blocked else todo).append(service)
     return todo, waiting
+
+
+def _ours(service: dict[str, Any], written: dict[str, dict[str, Any]]) -> bool:
+    """Whether its latest update is ours. One on top of our mark is somebody else's, unless it is what we wrote."""
+    if service.get("Spec") == written.get(str(service.get("ID"))):
+        return True
+    return bool(marks_of(service.get("Spec")) and not marks_of(service.get("PreviousSpec")))
 
 
 def _clean(client: Any, service: dict[str, Any], written: dict[str, dict[str, Any]]) -> None:
     spec = unmarked(service["Spec"])
     if _write_service(client, service, spec):
         written[str(service["ID"])] = spec
+
+
+def _keep_running(
+    client: Any,
+    moving: dict[str, set[str]],
+    written: dict[str, dict[str, Any]],
+    clock: Clock,
+) -> None:
+    """See to it that of two tasks in one place the running one is kept: for services that are to leave nodes."""
+
+    def look() -> bool:
+        """Whether a place is left that may get two."""
+        if not moving:
+            return False
+        tasks = client.tasks(service=sorted(moving))
+        found = False
+        for service in client.services():
+            service_id, spec = str(service["ID"]), service["Spec"]
+            if service_id not in moving or not marks_of(spec):
+                continue
+            if dig(spec, "UpdateConfig", "Order") != "start-first" or not _ours(service, written):
+                continue
+            mine = [task for task in tasks if task.get("ServiceID") == service_id]
+            stuck = _stuck(mine, moving[service_id])
+            known = marks_of(spec) if _is_stalled(spec) else set()
+            if stuck and not (known and stuck - {""} <= known):
+                after = stalled(spec, known | stuck)
+                if _write_service(client, service, after):
+                    written[service_id] = after
+                found = True
+            # One that has no node yet will get none.
+            found = found or bool(stuck - {""})
+        return found
+
+    def patiently() -> bool:
+        try:
+            return look()
+        except SwarmError as error:
+            if error.code != "no_quorum":
+                raise
+            return True
+
+    poll(patiently, lambda found: not found, 10, INTERVAL / 2, clock)
 
 
 def _write_service(client: Any, service: dict[str, Any], spec: dict[str, Any]) -> bool:
@@ -441,7 +508,7 @@ class _Drain:
         self.told: dict[str, int] = {}
 
     def hold(self) -> None:
-        """Pause the nodes that can still give work away."""
+        """Pause the nodes that can still give work away, unless something speaks against it."""
         for node in self.client.nodes():
             node_id = str(node.get("ID"))
             self.names[node_id] = str(dig(node, "Description", "Hostname") or node_id)
@@ -449,7 +516,25 @@ class _Drain:
                 continue
             if dig(node, "Spec", "Availability") != "drain":
                 self.ids.add(node_id)
-                _write_node(self.client, node_id, held)
+        if not self.ids:
+            return
+        # A move that got stuck in a run that was then killed is begun anew.
+        _tidy_services(
+            self.client,
+            lambda service: (
+                bool(marks_of(service["Spec"]) & self.ids) and _update(service) in _PAUSED
+            ),
+            self.clock,
+        )
+        services = self.client.services()
+        for move in plan_moves(
+            services, self.client.tasks(**{"desired-state": "running"}), self.ids
+        ):
+            service = next(item for item in services if item.get("ID") == move.service_id)
+            if move.update in _PAUSED and not marks_of(service["Spec"]):
+                raise self._paused(service, move)
+        for node_id in sorted(self.ids):
+            _write_node(self.client, node_id, held)
 
     def move(self) -> None:
         if not self.ids:
@@ -511,14 +596,7 @@ class _Drain:
         if move.service_id in self.written and str(update).startswith("rollback"):
             raise self._failed(service, "rolled back")
         if update in _PAUSED:
-            raise SwarmError(
-                "update_paused",
-                f"Could not move service {move.service} off {self._nodes(move.nodes)}: its latest update is paused"
-                f" ({dig(service, 'UpdateStatus', 'Message') or 'no reason given'}), and a change would set it going"
-                " again; finish that update or roll it back first.",
-                service=move.service,
-                nodes=list(move.nodes),
-            )
+            raise self._paused(service, move)
         if update in _BUSY:
             return "an update of it is not over"
         spec = marked(service["Spec"], self.ids)
@@ -542,7 +620,8 @@ class _Drain:
         """As it was before; the names of what could not be put back."""
         left: list[str] = []
         try:
-            self._stall()
+            moving = dict.fromkeys(self.moves, self.ids)
+            _keep_running(self.client, moving, self.written, self.clock)
             left = self._clean_up(wait=False)
             for node_id in self.ids:
                 _write_node(self.client, node_id, released)
@@ -550,51 +629,26 @@ class _Drain:
             left += [f"constraints and labels of {self._nodes(self.ids)}"]
         return left
 
-    def _stall(self) -> None:
-        """See to it that of two tasks in one place the running one is kept."""
-
-        def look() -> bool:
-            """Whether a place is left that may get two."""
-            if not self.moves:
-                return False
-            tasks = self.client.tasks(service=sorted(self.moves))
-            found = False
-            for service in self.client.services():
-                spec = service["Spec"]
-                if service["ID"] not in self.moves or not marks_of(spec):
-                    continue
-                if dig(spec, "UpdateConfig", "Order") != "start-first":
-                    continue
-                mine = [task for task in tasks if task.get("ServiceID") == service["ID"]]
-                stuck = _stuck(mine, self.ids)
-                known = marks_of(spec) if _is_stalled(spec) else set()
-                if stuck and not (known and stuck - {""} <= known):
-                    after = stalled(spec, known | stuck)
-                    if _write_service(self.client, service, after):
-                        self.written[str(service["ID"])] = after
-                    found = True
-                # One that has no node yet will get none.
-                found = found or bool(stuck - {""})
-            return found
-
-        poll(look, lambda found: not found, 10, INTERVAL / 2, self.clock)
-
     def _clean_up(self, wait: bool) -> list[str]:
         if not self.ids:
             return []
 
         def look() -> tuple[list[str], list[str]]:
-            todo, waiting = _to_clean(
-                [
-                    service
-                    for service in self.client.services()
-                    if service["ID"] in self.moves or marks_of(service["Spec"]) & self.ids
-                ],
-                lambda marks: True,
-                self.written,
-            )
-            for service in todo:
-                _clean(self.client, service, self.written)
+            try:
+                todo, waiting = _to_clean(
+                    self.client.services(),
+                    lambda service: (
+                        service["ID"] in self.moves or bool(marks_of(service["Spec"]) & self.ids)
+                    ),
+                    self.written,
+                )
+                for service in todo:
+                    _clean(self.client, service, self.written)
+            except SwarmError as error:
+                if error.code != "no_quorum":
+                    raise
+                # An election, which the next look finds over.
+                return sorted(move.service for move in self.moves.values()), []
             return [_name(service) for service in todo], [_name(service) for service in waiting]
 
         (todo, waiting), _done = poll(
@@ -606,16 +660,35 @@ class _Drain:
         )
         return todo + waiting
 
+    def _paused(self, service: dict[str, Any], move: Move) -> SwarmError:
+        return SwarmError(
+            "update_paused",
+            f"Could not move service {move.service} off {self._nodes(move.nodes)}: its latest update is paused"
+            f" ({dig(service, 'UpdateStatus', 'Message') or 'no reason given'}), and a change would set it going"
+            " again; finish that update or roll it back first.",
+            service=move.service,
+            nodes=list(move.nodes),
+        )
+
     def _timeout(self, late: list[Late]) -> SwarmError:
+        if not late[0].service_id:
+            return SwarmError("no_quorum", str(late[0].reason))
+        tasks = self.client.tasks(service=[item.service_id for item in late])
+        late = [
+            item._replace(
+                reason=item.reason
+                or why_not(
+                    [task for task in tasks if task.get("ServiceID") == item.service_id], self.ids
+                )
+            )
+            for item in late
+        ]
         first = late[0]
-        reason = first.reason
-        if first.service_id and reason is None:
-            reason = why_not(self.client.tasks(service=first.service_id), self.ids)
         more = f" ({len(late) - 1} more services are behind)" if len(late) > 1 else ""
         return SwarmError(
             "drain_timeout",
             f"Could not empty {self._nodes(self.ids)} within {self.timeout:.0f} s: {first.there} of {first.wanted} tasks"
-            f" of service {first.service} run on other nodes{more}; {reason or 'no task says why'}.",
+            f" of service {first.service} run on other nodes{more}; {first.reason or 'no task says why'}.",
             services=[item._asdict() for item in late],
             nodes=sorted(self.ids),
         )

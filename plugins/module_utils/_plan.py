@@ -393,12 +393,20 @@ def _find_cluster(plan: Plan, hosts: list[Host], alive: list[str] | None) -> Non
         if host.state in ("active", "pending") and host.nodes is None:
             node_id = host.swarm.get("node_id")
             if node_id and node_id not in known:
-                peers = ", ".join(peer["addr"] for peer in host.swarm.get("remote_managers") or [])
-                plan.refusals.append(
-                    f"{host.name} is in another swarm (its node ID {node_id} is unknown to {chosen.name};"
-                    f" its managers are {peers or 'not known'}): if it shall join this one, run"
-                    " 'docker swarm leave' there and run again"
-                )
+                plan.refusals.append(_unknown_node(host, chosen, list(known.values())))
+
+
+def _unknown_node(host: Host, acting: Host, nodes: list[dict[str, Any]]) -> str:
+    peers = {peer["addr"] for peer in host.swarm.get("remote_managers") or []}
+    ours = {node["manager_addr"] for node in nodes if node["manager_addr"]}
+    what = (
+        f"{host.name} was removed from the swarm and has not left it (its node ID {host.swarm.get('node_id')} is"
+        f" unknown to {acting.name})"
+        if peers & ours
+        else f"{host.name} is in another swarm (its node ID {host.swarm.get('node_id')} is unknown to {acting.name};"
+        f" its managers are {', '.join(sorted(peers)) or 'not known'})"
+    )
+    return f"{what}: if it shall join this one, run 'docker swarm leave --force' there and run again"
 
 
 def _no_quorum(hosts: list[Host], members: list[Host]) -> str:

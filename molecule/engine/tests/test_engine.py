@@ -28,7 +28,8 @@ INVENTORY = str(STATE / "inventory")
 PLAYBOOK = str(Path(__file__).resolve().parents[1] / "converge.yml")
 LOG = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "engine.log"
 MANAGERS = ("m1", "m2", "m3")
-HOSTS = (*MANAGERS, "w1")
+WORKERS = ("w1", "w2")
+HOSTS = (*MANAGERS, *WORKERS)
 DAEMON_JSON = "/etc/docker/daemon.json"
 
 
@@ -186,14 +187,19 @@ def test_preflight_names_host_fault_and_variable() -> None:
     assert done.said("set swarm_default_addr_pool")
 
 
-def test_a_swarm_can_be_made_of_them() -> None:
-    def address(name: str) -> str:
-        return sh(name, "ip -4 -o addr show dev eth0").split()[3].split("/")[0]
-
-    sh("m1", f"docker swarm init --advertise-addr {address('m1')}")
-    token = sh("m1", "docker swarm join-token -q manager")
-    for name in MANAGERS[1:]:
+def join(role: str, *names: str) -> None:
+    token = sh("m1", f"docker swarm join-token -q {role}")
+    for name in names:
         sh(name, f"docker swarm join --token {token} {address('m1')}:2377")
+
+
+def address(name: str) -> str:
+    return sh(name, "ip -4 -o addr show dev eth0").split()[3].split("/")[0]
+
+
+def test_a_swarm_can_be_made_of_them() -> None:
+    sh("m1", f"docker swarm init --advertise-addr {address('m1')}")
+    join("manager", *MANAGERS[1:])
     assert sh("m1", "docker node ls --format '{{.ManagerStatus}}'").split().count("Reachable") == 2
 
 
@@ -431,17 +437,46 @@ def test_registries_proxies_pools_and_users(tmp_path: Path) -> None:
     assert not on("w1").file("/etc/systemd/system/docker.service.d/flotilla-proxy.conf").exists
 
 
+DISTRO = {
+    "docker_engine_source": "distro",
+    "docker_engine_version": "",
+    "docker_engine_containerd_version": "",
+}
+
+
 def test_an_engine_of_another_source_is_replaced_only_when_asked_for() -> None:
-    other = {
-        "docker_engine_source": "distro",
-        "docker_engine_version": "",
-        "docker_engine_containerd_version": "",
-    }
-    refused("or allow that with docker_engine_replace=true", limit="w1", **other)
-    assert play(limit="w1", docker_engine_replace=True, **other).rc == 0
+    refused("or allow that with docker_engine_replace=true", limit="w1", **DISTRO)
+    assert play(limit="w1", docker_engine_replace=True, **DISTRO).rc == 0
     assert on("w1").package("docker.io").is_installed
     assert not on("w1").package("docker-ce").is_installed
     assert on("w1").service("docker").is_running
+
+
+def test_workers_are_restarted_in_batches() -> None:
+    join("worker", *WORKERS)
+    # An engine that takes its time to come up shows whether the next one was waited with.
+    slow = "/run/systemd/system/docker.service.d"
+    for name in WORKERS:
+        sh(
+            name,
+            f"mkdir -p {slow}; printf '[Service]\\nExecStartPre=sleep 4\\n' > {slow}/slow.conf",
+        )
+    for batch in (1, 2):
+        before = {name: engine_pid(name) for name in WORKERS}
+        labels = {"labels": [f"batch={batch}"]}
+        done = play(
+            limit="w1,w2",
+            docker_engine_restart_batch=batch,
+            docker_engine_daemon=labels,
+            **DISTRO,
+        )
+        assert done.rc == 0
+        assert all(engine_pid(name) != before[name] for name in WORKERS)
+        (_gone, back), (gone, _back) = sorted(restarts(name) for name in WORKERS)
+        assert (back < gone) == (batch == 1), (batch, back, gone)
+    for name in WORKERS:
+        sh(name, f"rm {slow}/slow.conf; systemctl daemon-reload; docker swarm leave")
+        sh("m1", f"docker node rm --force {name}")
 
 
 def test_at_the_end_the_swarm_is_whole() -> None:

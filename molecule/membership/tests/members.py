@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -152,6 +153,14 @@ def members(on: str = "m2") -> dict[str, str]:
         assert name not in found, f"two nodes are called {name}"
         found[name] = " ".join([role, *trouble])
     return found
+
+
+def members_anywhere() -> dict[str, str] | None:
+    """The same, asked of whoever is a manager now."""
+    for name in ALL:
+        with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
+            return members(name)
+    return None
 
 
 def node_of(name: str, on: str = "m2") -> dict[str, Any]:

@@ -104,7 +104,11 @@ class Services:
         self.client = connect(socket)
         self.ids: dict[str, str] = {}
 
-    def create(self, name: str, order: str, *constraints: str) -> None:
+    def create(
+        self, name: str, order: str, *constraints: str, only_on: str = "", grace: int = 0
+    ) -> None:
+        """With `only_on`, its tasks are healthy on this node alone, and are given that many seconds to get so."""
+        test = f'test "$NODE" = {only_on}' if only_on else "wget -q -O - http://127.0.0.1:8080/"
         spec = {
             "Name": name,
             "Mode": {"Replicated": {"Replicas": REPLICAS}},
@@ -113,11 +117,13 @@ class Services:
                     "Image": IMAGE,
                     "StopGracePeriod": SECOND,
                     "Healthcheck": {
-                        "Test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/"],
+                        "Test": ["CMD", "sh", "-c", test],
                         "Interval": SECOND,
                         "Timeout": 2 * SECOND,
-                        "Retries": 5,
+                        "Retries": 1 if only_on else 5,
+                        "StartPeriod": grace * SECOND,
                     },
+                    "Env": ["NODE={{.Node.ID}}"],
                 },
                 "Placement": {"Constraints": ["node.role==worker", *constraints]},
             },
@@ -275,14 +281,44 @@ def test_a_service_that_cannot_run_elsewhere_stays_where_it_is(services: Service
         Counter(services.socket, list(services.ids.values())) as counter,
         pytest.raises(SwarmError) as caught,
     ):
-        drain(services.client, [node], lambda: None, 8)
+        drain(services.client, [node], lambda: None, 10)
     assert caught.value.code == "drain_timeout"
-    assert f"0 of {REPLICAS} tasks of service {START}" in caught.value.message
-    assert "no suitable node" in caught.value.message
+    # Other stacks may run on the node as well.
+    late = {item["service"]: item for item in caught.value.details["services"]}[START]
+    assert (late["there"], late["wanted"]) == (0, REPLICAS)
+    assert "no suitable node" in late["reason"]
     assert min(counter.seen[services.ids[START]]) == REPLICAS
     assert services.placed(START) == before
     assert services.specs() == specs
     assert services.client.node(node)["Spec"]["Availability"] == "active"
+    no_trace(services)
+
+
+@pytest.mark.parametrize(("grace", "code"), [(0, "drain_failed"), (300, "drain_timeout")])
+def test_tasks_that_do_not_get_healthy_elsewhere_cost_none_that_run(
+    services: Services, grace: int, code: str
+) -> None:
+    workers = [node["ID"] for node in services.client.nodes() if node["Spec"]["Role"] == "worker"]
+    node = workers[0]
+    for other in workers[1:]:
+        set_availability(services.client, other, "pause")
+    services.create(START, "start-first", only_on=node, grace=grace)
+    services.wait()
+    for other in workers[1:]:
+        set_availability(services.client, other, "active")
+    specs = services.specs()
+    before = services.placed(START)
+    with (
+        Counter(services.socket, list(services.ids.values())) as counter,
+        pytest.raises(SwarmError) as caught,
+    ):
+        drain(services.client, [node], lambda: None, 15)
+    time.sleep(8)
+    assert caught.value.code == code
+    assert START in caught.value.message
+    assert min(counter.seen[services.ids[START]]) == REPLICAS
+    assert services.placed(START) == before
+    assert services.specs() == specs
     no_trace(services)
 
 

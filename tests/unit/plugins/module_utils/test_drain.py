@@ -14,7 +14,7 @@ import copy
 from typing import Any, Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils import _drain
@@ -36,13 +36,14 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
     parse_placement_node,
     satisfies,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock
 
 
 class Killed(Exception):
     """The module is gone; so is its way to the engine."""
 
 
-class Swarm:
+class Swarm(Clock):
     """As much of a swarm as a move sees, and its clock."""
 
     def __init__(self, nodes: int = 3) -> None:
@@ -228,7 +229,7 @@ class Swarm:
         return write
 
     def drain(self, *node_ids: str, timeout: float = 60) -> list[_drain.Move]:
-        return drain(self, node_ids, self.set_drained(*node_ids), timeout, self)  # type: ignore[arg-type]
+        return drain(self, node_ids, self.set_drained(*node_ids), timeout, self)
 
 
 # What is written
@@ -287,6 +288,7 @@ def specs(draw: Any) -> dict[str, Any]:
     return spec
 
 
+@settings(max_examples=300, deadline=None)
 @given(specs(), ids, ids)
 def test_what_is_put_in_can_be_taken_out(
     spec: dict[str, Any], node_ids: list[str], more: list[str]
@@ -312,6 +314,7 @@ def test_what_is_put_in_can_be_taken_out(
     assert stalled(nowhere, [""]) == nowhere
 
 
+@settings(max_examples=300, deadline=None)
 @given(specs(), ids)
 def test_only_placement_labels_and_the_update_are_touched(
     spec: dict[str, Any], node_ids: list[str]
@@ -345,6 +348,7 @@ def test_what_the_user_changes_meanwhile_stays() -> None:
     }
 
 
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(["active", "pause"]), st.sampled_from(["active", "pause", "drain"]))
 def test_a_node_is_given_back_as_it_was(before: str, later: str) -> None:
     spec = {"Availability": before, "Role": "worker", "Labels": {"zone": "a"}}
@@ -396,7 +400,7 @@ def test_work_runs_elsewhere_before_the_node_is_drained() -> None:
         drained()
 
     told: list[str] = []
-    moves = drain(swarm, ["n1"], set_drained, 60, swarm, told.append)  # type: ignore[arg-type]
+    moves = drain(swarm, ["n1"], set_drained, 60, swarm, told.append)
     assert seen == [[]]
     assert [(move.service, move.tasks) for move in moves] == [("db", 1), ("web", 2)]
     assert swarm.lowest == {"web": 3, "db": 1}
@@ -483,7 +487,7 @@ def test_a_paused_update_is_not_set_going() -> None:
         swarm.drain("n1")
     assert caught.value.code == "update_paused"
     assert "web off w1: its latest update is paused (task x failed)" in caught.value.message
-    assert "web" not in swarm.writes
+    assert swarm.writes == []
     assert swarm.specs() == before
 
 
@@ -536,6 +540,7 @@ def test_the_newest_error_of_a_task_that_moves_is_told() -> None:
 # What a killed run leaves
 
 
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -585,16 +590,16 @@ def test_killed_at_any_request_and_tidied(
     if again:
         # What the next run is about to move again is left to it.
         marks = swarm.traces()
-        assert tidy(swarm, leaving) == []
+        assert tidy(swarm, leaving, swarm) == []
         assert swarm.traces() == marks
-    changed = tidy(swarm)
+    changed = tidy(swarm, clock=swarm)
     if ended != "killed":
         assert changed == []
     assert swarm.traces() == []
     for name in drained:
         before[name]["Availability"] = "drain"
     assert swarm.specs() == before
-    assert tidy(swarm) == []
+    assert tidy(swarm, clock=swarm) == []
 
 
 def test_the_next_run_takes_up_what_a_killed_one_began() -> None:
@@ -608,11 +613,39 @@ def test_the_next_run_takes_up_what_a_killed_one_began() -> None:
         except Killed:
             swarm.kill_at = None
             swarm.drain("n1")
-            tidy(swarm)
+            tidy(swarm, clock=swarm)
         before["n1"]["Availability"] = "drain"
         assert swarm.specs() == before
         assert swarm.traces() == []
         assert swarm.lowest["web"] == 3
+
+
+def test_a_move_that_got_stuck_before_the_run_was_killed_is_begun_anew() -> None:
+    swarm = Swarm()
+    swarm.add("web", ["n1", "n1", "n2"])
+    before = swarm.specs()
+    web = swarm._services["web"]
+    swarm.update_service("web", 1, marked(web["Spec"], ["n1"]))
+    web["UpdateStatus"] = {"State": "paused"}
+    swarm.drain("n1")
+    before["n1"]["Availability"] = "drain"
+    assert swarm.specs() == before
+    assert swarm.on("n1") == swarm.traces() == []
+
+
+def test_an_election_is_waited_out() -> None:
+    swarm = Swarm()
+    swarm.add("web", ["n1", "n2"])
+    real = swarm.services
+
+    def services() -> list[dict[str, Any]]:
+        if 1 <= swarm.ticks < 5 or 8 <= swarm.ticks < 12:
+            raise SwarmError("no_quorum", "the swarm has lost its quorum")
+        return real()
+
+    swarm.services = services  # type: ignore[method-assign]
+    swarm.drain("n1")
+    assert swarm.on("n1") == swarm.traces() == []
 
 
 def test_an_update_of_the_users_on_top_of_ours_is_not_cut_short() -> None:
@@ -624,9 +657,9 @@ def test_an_update_of_the_users_on_top_of_ours_is_not_cut_short() -> None:
     spec["TaskTemplate"]["ForceUpdate"] = 1
     swarm.update_service("web", 2, spec)
     web["UpdateStatus"] = {"State": "paused"}
-    assert tidy(swarm) == []
+    assert tidy(swarm, clock=swarm) == []
     web["UpdateStatus"] = {"State": "completed"}
-    assert tidy(swarm) == ["web"]
+    assert tidy(swarm, clock=swarm) == ["web"]
     assert swarm.traces() == []
 
 
