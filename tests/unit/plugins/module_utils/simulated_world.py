@@ -218,9 +218,7 @@ class World:
         return (
             HOST_LABEL not in node.labels
             and node.state != "ready"
-            and any(
-                line.machine.address == node.addr for line in self.lines if not line.silent
-            )
+            and any(line.machine.address == node.addr for line in self.lines if not line.silent)
         )
 
     def distance(self) -> int:
@@ -336,7 +334,7 @@ class Run:
 
     @staticmethod
     def _went_well(outcome: Outcome) -> bool:
-        return outcome.error is None and not outcome.plan.refusals and not outcome.late
+        return outcome.error is None and not outcome.plan.refusals and not outcome.lost
 
 
 # Worlds

@@ -6,17 +6,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
+import threading
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
     LEAVING_LABEL,
     labels_after,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import may_lose
 from ansible_collections.flotilla.swarm.plugins.module_utils._plan import Plan
+from ansible_collections.flotilla.swarm.tests.unit.plugins.module_utils.simulated_engine import (
+    Killed,
+)
 from ansible_collections.flotilla.swarm.tests.unit.plugins.module_utils.simulated_world import (
     Line,
     Run,
@@ -54,7 +62,9 @@ def take(world: World, step: dict[str, Any]) -> None:
         spec["Availability"] = step["after"]
     elif step["action"] == "labels":
         line = line_of(world, step["host"])
-        spec["Labels"] = labels_after(node.labels, line.wanted_labels, line.name, bool(line.advertise))
+        spec["Labels"] = labels_after(
+            node.labels, line.wanted_labels, line.name, bool(line.advertise)
+        )
         spec["Labels"].pop("flotilla.swarm.moving", None)
     swarm.update(node_id, node.version, spec)
 
@@ -109,7 +119,7 @@ def test_every_step_can_be_taken_and_leads_on(world: World) -> None:
     start = repr(world)
     swarm = world.swarm
     plan = world.plan()
-    refused_first, margin_first = bool(plan.refusals), swarm.margin
+    refused_first = bool(plan.refusals)
     others = {node.id: foreign_labels(node) for node in swarm.nodes.values()}
     for _round in range(4):
         if not plan.steps:
@@ -126,18 +136,23 @@ def test_every_step_can_be_taken_and_leads_on(world: World) -> None:
             nearer = world.distance()
             assert nearer < far, (start, step, far, nearer)
             far = nearer
+        came = any(step["action"] == "join" for step in plan.steps)
         plan = world.plan()
-        # What was allowed at first is not refused halfway, unless there is more to lose than there was.
-        assert refused_first or not plan.refusals or swarm.margin > margin_first, plan.refusals
+        # Who has joined gets its labels then; nothing else takes a second plan.
+        assert came or plan.steps == [], (start, plan.steps)
+        assert refused_first or not unexpected(plan.refusals), (start, plan.refusals)
     assert plan.steps == []
     if not (plan.refusals or plan.held or any(line.silent for line in world.lines)):
         assert world.distance() == 0
     for node in swarm.nodes.values():
-        kept = {key: value for key, value in others.get(node.id, {}).items()}
-        wanted = next((l.labels for l in world.lines if l.machine.node_id == node.id), {})
-        assert {key: node.labels.get(key) for key in kept if key not in wanted} == {
-            key: value for key, value in kept.items() if key not in wanted
-        }
+        ours = next((line.labels for line in world.lines if line.machine.node_id == node.id), {})
+        for key, value in others.get(node.id, {}).items():
+            assert key in ours or node.labels.get(key) == value, (start, node)
+
+
+def unexpected(refusals: list[str]) -> list[str]:
+    """What was allowed at first is not refused halfway, unless there is more to lose by then than there was."""
+    return [text for text in refusals if "may be lost now" not in text]
 
 
 def margin_floor(world: World) -> int:
@@ -176,11 +191,80 @@ def settled(world: World, runs: int = 3) -> None:
 @given(worlds(lag=True))
 def test_a_run_does_what_check_mode_says_and_leaves_nothing(world: World) -> None:
     run = Run(world).go()
-    start = world.swarm
+    assert world.swarm.has_quorum
     for outcome in run.outcomes:
         assert outcome.error is None, outcome.error
         assert outcome.done == outcome.steps
-    assert start.has_quorum
-    assert run.last is not None
-    assert run.rounds <= 8
+        assert not unexpected(outcome.plan.refusals), outcome.plan.refusals
+    # Hosts that join again do so one by one.
+    assert run.rounds <= 6 + sum(bool(line.advertise) for line in world.lines)
     settled(world)
+
+
+@settings(max_examples=400, **QUICK)
+@given(worlds(managers=5, workers=4, lag=True), st.integers(0, 60))
+def test_a_run_that_is_killed_anywhere_is_finished_by_the_next(world: World, moment: int) -> None:
+    left = moment
+
+    def turn(request: str) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+
+    with contextlib.suppress(Killed):
+        Run(world, turn).go()
+    assert world.swarm.has_quorum
+    world.swarm.sleep(30)
+    settled(world)
+
+
+@settings(max_examples=250, **QUICK)
+@given(worlds(managers=5, workers=3), st.lists(st.integers(0, 1), min_size=1, max_size=40))
+def test_two_runs_at_once_end_right(world: World, order: list[int]) -> None:
+    failed = at_once(world, order)
+    assert world.swarm.has_quorum
+    # One may find that the other has taken a step first, and says so; the cluster is whole all the same.
+    for error in failed:
+        assert error.code in ("out_of_sequence", "not_found", "timeout"), error
+    world.swarm.sleep(30)
+    settled(world)
+
+
+def at_once(world: World, order: list[int]) -> list[SwarmError]:
+    """Two runs that take turns with their requests, in an order that begins like `order` and goes on alternating."""
+    turns = itertools.chain(order, itertools.cycle((0, 1)))
+    mine = [threading.Semaphore(0), threading.Semaphore(0)]
+    running = {0, 1}
+    failed: list[SwarmError] = []
+    broken: list[BaseException] = []
+
+    def pass_on() -> None:
+        if running:
+            mine[next(who for who in turns if who in running)].release()
+
+    def run(who: int) -> None:
+        def turn(request: str) -> None:
+            pass_on()
+            mine[who].acquire()
+
+        mine[who].acquire()
+        try:
+            run = Run(world, turn).go()
+            failed.extend(outcome.error for outcome in run.outcomes if outcome.error is not None)
+        except SwarmError as error:
+            failed.append(error)
+        except BaseException as error:
+            broken.append(error)
+        running.discard(who)
+        pass_on()
+
+    threads = [threading.Thread(target=run, args=(who,)) for who in (0, 1)]
+    for thread in threads:
+        thread.start()
+    pass_on()
+    for thread in threads:
+        thread.join()
+    if broken:
+        raise broken[0]
+    return failed
