@@ -162,6 +162,8 @@ def identify(nodes: tuple[Node, ...], wanted: list[Wanted]) -> Identified:
         mine = [node for node in free if node.labels.get(HOST_LABEL) == host.name] or [
             node for node in free if HOST_LABEL not in node.labels and _resembles(node, host)
         ]
+        # Lines may have exchanged their names: what is at its address may be its node as well.
+        mine += [node for node in free if node not in mine and _at_address(node, host)]
         if mine:
             found.node_of[host.name] = max(mine, key=lambda node: (node.ready, node.updated_at or ""))
             free = [node for node in free if node not in mine]
@@ -184,7 +186,11 @@ def identify(nodes: tuple[Node, ...], wanted: list[Wanted]) -> Identified:
 
 def _resembles(node: Node, host: Wanted) -> bool:
     names = {host.name, host.name.partition(".")[0], host.hostname} - {""}
-    return node.hostname in names or address_of(node) in host.addresses
+    return node.hostname in names or _at_address(node, host)
+
+
+def _at_address(node: Node, host: Wanted) -> bool:
+    return address_of(node) in host.addresses
 
 
 def address_of(node: Node) -> str | None:
@@ -305,11 +311,14 @@ def _choose_removals(
             )
         else:
             plan.hold(name_of(node), f"not listed, and its state is {node.state}: run again")
-    most = max(1, math.floor(rules.removal_limit * len(cluster.nodes) + 1e-9))
+    # Not the nodes that are there: ghosts among them go, hosts leave and join again, and what was allowed when a run
+    # began has to be allowed until it ends.
+    total = len(wanted) + len(known.unlisted)
+    most = max(1, math.floor(rules.removal_limit * total + 1e-9))
     if len(chosen.nodes) > most:
         names = ", ".join(sorted(name_of(node) for node in chosen.nodes))
         plan.refusals.append(
-            f"{len(chosen.nodes)} of {len(cluster.nodes)} nodes are not listed and would be removed ({names}), and one"
+            f"{len(chosen.nodes)} of {total} nodes are not listed and would be removed ({names}), and one"
             f" run may remove {most}: check that the inventory is whole; if it is, raise swarm_removal_limit (now"
             f" {rules.removal_limit:g} of the nodes)"
         )
@@ -420,8 +429,11 @@ def _set_availability(plan: Membership, wanted: list[Wanted], known: Identified)
 
 
 def _last(cluster: Cluster, nodes: list[tuple[Any, Node]]) -> list[tuple[Any, Node]]:
-    """The leader late, for each change of leader costs an election; who acts last, who cannot demote itself."""
-    return sorted(nodes, key=lambda item: (item[1].id == cluster.acting, item[1].leader))
+    """Who does not answer first, for without it the others can be spared sooner; the leader late, for each change of
+    leader costs an election; who acts last, who cannot demote itself."""
+    return sorted(
+        nodes, key=lambda item: (item[1].id == cluster.acting, item[1].leader, item[1].ready)
+    )
 
 
 def _demote(
@@ -438,7 +450,7 @@ def _demote(
         if host.role == "worker" and node.role == "manager"
     ]
     for host, node in _last(cluster, mine):
-        why = _unsafe(tally, node, floor)
+        why = _unsafe(tally, node, floor) or _indispensable(plan, cluster, wanted, known, node)
         if why:
             plan.hold(host.name, f"not demoted: {why}")
         else:
@@ -464,6 +476,22 @@ def _unsafe(tally: _Tally, node: Node, floor: int) -> str | None:
     return None
 
 
+def _indispensable(
+    plan: Membership, cluster: Cluster, wanted: list[Wanted], known: Identified, node: Node
+) -> str | None:
+    """Why who acts cannot give up its role: that is for another listed manager to do."""
+    if node.id != cluster.acting:
+        return None
+    if any(step["action"] == "promote" or step.get("role") == "manager" for step in plan.steps):
+        return None
+    if any(
+        host.role == "manager" and other.role == "manager" and other.ready and other.id != node.id
+        for host, other in _members(wanted, known)
+    ):
+        return None
+    return "no other listed manager answers, and who acts cannot demote itself: bring one back"
+
+
 def _rejoin(
     plan: Membership,
     cluster: Cluster,
@@ -475,7 +503,9 @@ def _rejoin(
     """One host after the other leaves and joins again: an address is fixed when a host joins."""
     for host, node in _last(cluster, [pair for pair in _members(wanted, known) if pair[0].rejoin]):
         row = f"rejoin {node.id}"
-        why = _unsafe(tally, node, 0) if node.role == "manager" else None
+        why = None
+        if node.role == "manager":
+            why = _unsafe(tally, node, 0) or _indispensable(plan, cluster, wanted, known, node)
         if why:
             plan.hold(host.name, f"does not rejoin under its new address: {why}")
             continue
@@ -554,32 +584,43 @@ def _guard_zones(
         if node.role == "manager" and node.id not in removed
     ]
     goal = [host.zone for host in wanted if host.role == "manager"] + others
-    start = [node.labels.get(ZONE_LABEL, "") for node in cluster.nodes if node.role == "manager"]
+    # What the inventory says of a host is true of it before its node has the label.
+    zone_of = {node.id: host.zone for host, node in known.ghosts}
+    zone_of.update(
+        (known.node_of[host.name].id, host.zone) for host in wanted if host.name in known.node_of
+    )
+    start = [
+        zone_of.get(node.id, node.labels.get(ZONE_LABEL, ""))
+        for node in cluster.nodes
+        if node.role == "manager"
+    ]
     faults = zone_faults(goal, zones)
-    if not faults:
-        return
-    if "uneven_zones" in rules.accepted_risks or sorted(start) == sorted(goal):
-        plan.warnings += faults
-    else:
-        plan.refusals += [
-            f"{fault}; or add uneven_zones to swarm_accepted_risks" for fault in faults
-        ]
+    # A fault that is there already is none of this edit's: a manager may always be replaced.
+    there = zone_faults(start, zones, 2).keys()
+    refused = "uneven_zones" not in rules.accepted_risks and not faults.keys() <= there
+    for fault, text in faults.items():
+        if not refused:
+            plan.warnings.append(text)
+        elif fault not in there:
+            plan.refusals.append(f"{text}; or add uneven_zones to swarm_accepted_risks")
 
 
-def zone_faults(managers: list[str], zones: set[str]) -> list[str]:
-    """What is wrong with managers in these zones, of all the zones that hosts are in."""
-    if len(zones) < 3 or len(managers) < 3:
-        return []
-    faults = []
+def zone_faults(
+    managers: list[str], zones: set[str], fewest: int = 3
+) -> dict[tuple[str, str], str]:
+    """What is wrong with managers in these zones, of all the zones that hosts are in; from `fewest` managers on."""
+    if len(zones) < 3 or len(managers) < fewest:
+        return {}
+    faults = {}
     for zone in sorted(zones):
         held = managers.count(zone)
         if len(managers) - held < quorum_of(len(managers)):
-            faults.append(
+            faults["majority", zone] = (
                 f"zone {zone} would hold {held} of {len(managers)} managers, and losing it would lose the quorum"
                 f" ({quorum_of(len(managers))}): spread the managers over the zones"
             )
         elif held == 0 and len(zones) == 3:
-            faults.append(
+            faults["none", zone] = (
                 f"zone {zone} would be without a manager, of {len(managers)} in three zones: put one there"
             )
     return faults
@@ -592,11 +633,12 @@ def _guard_services(
     if cluster.services is None or not plan.steps:
         return
     after = places_after(plan, cluster, wanted, known)
-    usable = {node.id for node in after if node.availability == "active"}
+    # A paused node takes no new work, and keeps what it has.
+    keeping = {node.id for node in after if node.availability != "drain"}
     moving = {
         node.id
         for node in cluster.places
-        if node.availability == "active" and node.id not in usable
+        if node.availability != "drain" and node.id not in keeping
     }
     if "homeless_services" not in rules.accepted_risks:
         for name, constraint, count in homeless(list(cluster.services), list(cluster.places), after):

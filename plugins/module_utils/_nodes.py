@@ -54,6 +54,7 @@ class Outcome:
     steps: list[dict[str, Any]] = field(default_factory=list)  # of the plan, what this call takes
     done: list[dict[str, Any]] = field(default_factory=list)
     late: list[str] = field(default_factory=list)  # hosts whose nodes are not ready
+    lost: list[str] = field(default_factory=list)  # those of them that were when this call began
     error: SwarmError | None = None
 
 
@@ -120,7 +121,10 @@ def change_nodes(
         0.5,
         clock,
     )
+    # One that was not ready before is waited for and named, but is no reason to leave the rest of a run undone.
+    sick = {staying.get(node.id) for node in outcome.nodes if not node.ready}
     outcome.nodes, outcome.late = nodes, _late(nodes, staying)
+    outcome.lost = [name for name in outcome.late if name not in sick]
     return outcome
 
 

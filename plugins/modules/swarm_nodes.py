@@ -332,13 +332,13 @@ def failure_of(outcome: Outcome, waited: int, check_mode: bool) -> SwarmError | 
     if outcome.plan.refusals:
         why = "; ".join(outcome.plan.refusals)
         return SwarmError("refused", f"Nothing was changed: {why}.")
-    if outcome.late and not check_mode:
+    if outcome.lost and not check_mode:
         return SwarmError(
             "not_ready",
-            f"Could not see every node ready: after {waited} s {', '.join(outcome.late)} still"
-            f" {'is' if len(outcome.late) == 1 else 'are'} not. Check the engine there, and that the nodes reach each"
+            f"Could not see every node ready: after {waited} s {', '.join(outcome.lost)} still"
+            f" {'is' if len(outcome.lost) == 1 else 'are'} not. Check the engine there, and that the nodes reach each"
             " other on 2377/tcp, 7946/tcp+udp and 4789/udp.",
-            nodes=outcome.late,
+            nodes=outcome.lost,
         )
     return None
 
