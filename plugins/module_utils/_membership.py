@@ -252,7 +252,7 @@ class _Tally:
     """The managers as the plan goes on: how many there are, and how many of them answer."""
 
     def __init__(self, nodes: tuple[Node, ...]) -> None:
-        managers = [node for node in nodes if node.role == "manager"]
+        managers = [node for node in nodes if node.votes]
         self.total = len(managers)
         self.reachable = sum(1 for node in managers if node.ready)
         self.start = may_lose(self.total, self.reachable)
@@ -365,7 +365,8 @@ def _remove_dead(
     dead += [(name_of(node), node, why) for node, why in leaving.dead]
     for name, node, why in dead:
         row = f"remove {node.id}"
-        manager = node.role == "manager"
+        # The engine demotes only who is one of Raft's, and removes others as they are.
+        manager = node.votes
         words = f"{why}: {'demote, ' if manager else ''}remove"
         # Raft may call it reachable as soon as its host answers on the old address again.
         note = tally.move(-1, -1 if node.ready else 0) if manager else ""
@@ -462,6 +463,8 @@ def _demote(
 
 def _unsafe(tally: _Tally, node: Node, floor: int) -> str | None:
     """Why the swarm cannot do without this manager now; None where it can."""
+    if not node.votes:
+        return "its promotion has not come to its end: run again"
     total, reachable = tally.after(-1, -1 if node.ready else 0)
     if reachable < quorum_of(total):
         return (

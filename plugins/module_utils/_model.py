@@ -92,6 +92,11 @@ class Node:
         return asdict(self)
 
     @property
+    def votes(self) -> bool:
+        """Whether it is one of Raft's: not yet when its promotion or its joining has not got there."""
+        return self.role == "manager" and self.reachability is not None
+
+    @property
     def ready(self) -> bool:
         return self.state == "ready" and (
             self.role != "manager" or self.reachability == "reachable"
