@@ -20,9 +20,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from members import ALL, BASE, Inventory, members, wait_until
-
 from drive import ssh, stopped
+from members import ALL, BASE, Inventory, members, wait_until
 from refusals import REFUSALS
 
 Answer = tuple[int, str]
@@ -151,7 +150,7 @@ def swarm() -> Iterator[None]:
         ssh(name, "docker swarm leave --force 2>/dev/null || true")
     run = Inventory().run()
     assert run.code == 0, run.text[-6000:]
-    yield
+    return
 
 
 def test_all_refusals_are_provoked() -> None:

@@ -121,7 +121,7 @@ def check_order(steps: list[dict[str, Any]]) -> None:
     assert order == sorted(order)
 
 
-@cases(2500)
+@cases(2000)
 @given(worlds())
 def test_every_step_can_be_taken_and_leads_on(world: World) -> None:
     start = repr(world)
@@ -195,7 +195,7 @@ def settled(world: World, runs: int = 3) -> None:
     assert plan.steps == [], (world, plan.steps, plan.held)
 
 
-@cases(500)
+@cases(400)
 @given(worlds(lag=True))
 def test_a_run_does_what_check_mode_says_and_leaves_nothing(world: World) -> None:
     run = Run(world).go()
