@@ -28,12 +28,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Callable, NamedTuple
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._labels import MOVING_LABEL
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import dig
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
 
 # On a service: what in its spec is ours, which is the nodes that constraints keep it off, whether it had no placement,
 # and what was in its update_config instead of our values (KEY=VALUE). On a node: the availability it had before.
-MOVING_LABEL = "flotilla.swarm.moving"
 _WHOLE_PLACEMENT = "placement"
 # A move that fails has to stop there. After a rollback or a failure that is passed over, the engine keeps one of the two
 # tasks of a place, and that may be the one that does not run (swarmkit: manager/orchestrator/update, useExistingTask).

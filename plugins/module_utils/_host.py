@@ -173,6 +173,19 @@ def _open_files(root: str, pid: object) -> set[str]:
     return found
 
 
+def join_in_progress(docker_root: str | None) -> bool:
+    """Whether the engine has begun to join a swarm and never got there.
+
+    It keeps note of that (moby: daemon/cluster/utils.go, JoinInProgress), says nothing of it, and tries the one address
+    that it was given for ever.
+    """
+    state = _text(os.path.join(docker_root or "/var/lib/docker", "swarm", "docker-state.json"))
+    try:
+        return bool(json.loads(state or "{}").get("JoinInProgress"))
+    except (ValueError, AttributeError):
+        return False
+
+
 def unit_is_enabled() -> bool:
     """Whether systemd starts the engine at boot."""
     return _enabled("")

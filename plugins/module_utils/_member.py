@@ -15,6 +15,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     EngineReader,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._host import join_in_progress
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     SWARM_PORT,
     Member,
@@ -27,6 +28,9 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._settings import (
     read_settings,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
+
+
+LEAVE_UNFINISHED = "leave the swarm that it has not finished joining"
 
 
 def observe(params: dict[str, Any], tolerant: bool = False) -> Member:
@@ -43,7 +47,7 @@ def observe(params: dict[str, Any], tolerant: bool = False) -> Member:
         if not tolerant:
             raise
         return Member(state="unknown", error=error.message)
-    return parse_member(info)
+    return parse_member(info, join_in_progress(info.get("DockerRootDir")))
 
 
 def plan(member: Member, params: dict[str, Any]) -> list[str]:
@@ -64,6 +68,8 @@ def plan(member: Member, params: dict[str, Any]) -> list[str]:
             "locked",
             f"Could not make this host {_wish(params)}: its swarm is locked. Unlock it first (state: unlocked).",
         )
+    if member.join_failed and state == "joined":
+        return [LEAVE_UNFINISHED, f"join as {params['role']}"]
     if member.state == "error":
         raise SwarmError(
             "swarm_error",
@@ -177,6 +183,8 @@ def change_member(
     steps = plan(before, params)
     if check_mode:
         return before, before, steps
+    if LEAVE_UNFINISHED in steps:
+        EngineClient(params).leave(force=True)
     if steps:
         _apply(params)
     return before, _verify(before if not steps else None, params, clock), steps

@@ -190,10 +190,15 @@ def _resembles(node: Node, host: Wanted) -> bool:
 
 
 def _at_address(node: Node, host: Wanted) -> bool:
-    addresses = {node.addr, (node.manager_addr or "").rpartition(":")[0]} - {None, "", "0.0.0.0"}
-    return bool(
-        {addr for addr in addresses if not str(addr).startswith("127.")} & set(host.addresses)
-    )
+    return address_of(node) in host.addresses
+
+
+def address_of(node: Node) -> str | None:
+    """Where a node can be reached; the leader knows no such address of itself, but for the one of Raft."""
+    for address in ((node.manager_addr or "").rpartition(":")[0].strip("[]"), node.addr or ""):
+        if address and not address.startswith(("0.", "127.", "::")):
+            return address
+    return None
 
 
 def _left_behind(node: Node, host: Wanted) -> bool:
@@ -560,7 +565,7 @@ def _remove_alive(
     for action, items in parts.items():
         for node, text, note in items:
             plan.add(
-                action, name_of(node), node.id, text, row=f"remove {node.id}", note=note, addr=node.addr
+                action, name_of(node), node.id, text, row=f"remove {node.id}", note=note, addr=address_of(node)
             )
 
 
@@ -664,7 +669,8 @@ def places_after(
             places[f"joins:{host.name}"] = PlacementNode(
                 id=f"joins:{host.name}",
                 hostname=host.hostname or host.name,
-                role=host.role,
+                role=host.role or "worker",
+                os="linux",
                 labels=dict(host.labels),
                 availability=host.availability or "active",
                 state="ready",

@@ -35,6 +35,7 @@ class Member:
     node_addr: str | None = None
     remote_managers: list[dict[str, str]] = field(default_factory=list)
     error: str | None = None
+    join_failed: bool = False  # it began to join and never got there
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -44,7 +45,7 @@ class Member:
         return self.state in ("active", "pending", "locked", "error")
 
 
-def parse_member(info: dict[str, Any]) -> Member:
+def parse_member(info: dict[str, Any], join_in_progress: bool = False) -> Member:
     swarm = info.get("Swarm") or {}
     state = swarm.get("LocalNodeState") or "inactive"
     if str(info.get("ServerVersion") or "").startswith("swarm/"):
@@ -65,6 +66,7 @@ def parse_member(info: dict[str, Any]) -> Member:
             for peer in swarm.get("RemoteManagers") or []
         ],
         error=swarm.get("Error") or None,
+        join_failed=state == "error" and join_in_progress,
     )
 
 

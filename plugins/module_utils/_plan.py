@@ -84,8 +84,13 @@ class Host:
         return self.swarm.get("state") if self.observed else None
 
     @property
+    def join_failed(self) -> bool:
+        """An earlier run was killed while it joined; it begins anew."""
+        return bool(self.swarm.get("join_failed"))
+
+    @property
     def member(self) -> bool:
-        return self.state in ("active", "pending", "locked", "error")
+        return self.state in ("active", "pending", "locked", "error") and not self.join_failed
 
     @property
     def asleep(self) -> bool:
@@ -352,7 +357,7 @@ def _find_cluster(plan: Plan, hosts: list[Host], alive: list[str] | None) -> Non
                 f"{host.name} is locked: its engine was restarted with autolock on; unlock it there with"
                 " 'docker swarm unlock' (or flotilla.swarm.swarm_member, state unlocked) and run again"
             )
-        elif host.state == "error":
+        elif host.state == "error" and not host.join_failed:
             plan.refusals.append(
                 f"the swarm on {host.name} is in an error state ({host.swarm.get('error') or 'no reason given'}):"
                 " mend it, or make the host leave with 'docker swarm leave --force', and run again"
@@ -605,6 +610,8 @@ def _traits(host: Host) -> str:
     traits += [f"{key}={value}" for key, value in sorted(labels.items())]
     if host.inputs.get("swarm_availability") not in (None, "", "active"):
         traits.append(str(host.inputs["swarm_availability"]))
+    if host.join_failed:
+        traits.append("once more, for it has begun and not got there")
     return ", ".join(traits)
 
 

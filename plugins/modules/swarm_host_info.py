@@ -181,6 +181,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import DEF
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineReader
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._host import (
+    join_in_progress,
     observe_host,
     observe_ports,
 )
@@ -231,7 +232,7 @@ def settled_info(reader: EngineReader) -> dict[str, Any]:
     """
 
     def settled(info: dict[str, Any]) -> bool:
-        member = parse_member(info)
+        member = parse_member(info, join_in_progress(info.get("DockerRootDir")))
         return member.state != "active" or member.role != "manager" or bool(member.cluster_id)
 
     return poll(reader.info, settled, ELECTION, 1.0)[0]
@@ -273,7 +274,7 @@ def observe(module: AnsibleModule) -> dict[str, Any]:
             live_restore=info.get("LiveRestoreEnabled"),
             warnings=list(info.get("Warnings") or []),
         )
-        member = parse_member(info)
+        member = parse_member(info, join_in_progress(info.get("DockerRootDir")))
         if member.cluster_id:
             try:
                 document = reader.swarm()
