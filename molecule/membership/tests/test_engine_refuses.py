@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from drive import ssh, stopped
@@ -144,13 +145,12 @@ PROVOKED: dict[str, Callable[[], Answer]] = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def swarm() -> Iterator[None]:
+def swarm() -> None:
     """Three managers and two workers; the other hosts are in no swarm."""
     for name in reversed(ALL):
         ssh(name, "docker swarm leave --force 2>/dev/null || true")
     run = Inventory().run()
     assert run.code == 0, run.text[-6000:]
-    return
 
 
 def test_all_refusals_are_provoked() -> None:
