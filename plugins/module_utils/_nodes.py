@@ -187,7 +187,7 @@ class _Hands:
     def _demote(self, step: dict[str, Any]) -> None:
         if step.get("dead"):
             self._wait_until_dead(step)
-        self._write(step["node_id"], lambda spec: spec.update(Role="worker"))
+        self._write_unless_gone(step["node_id"], lambda spec: spec.update(Role="worker"))
         # Demotion goes on after the answer: the node is one of Raft's until its manager status is gone
         # (swarmkit: manager/role_manager.go).
         self._wait_for(
@@ -232,7 +232,7 @@ class _Hands:
 
         def write() -> None:
             for node_id in node_ids:
-                self._write(node_id, _mark_leaving)
+                self._write_unless_gone(node_id, _mark_leaving)
 
         self._empty(node_ids, write)
 
@@ -256,6 +256,14 @@ class _Hands:
             except SwarmError as error:
                 if error.code != "out_of_sequence" or attempts <= 0:
                     raise
+
+    def _write_unless_gone(self, node_id: str, change: Callable[[dict[str, Any]], Any]) -> None:
+        """For a node on its way out: another run may have seen to it first."""
+        try:
+            self._write(node_id, change)
+        except SwarmError as error:
+            if error.code != "not_found":
+                raise
 
     def _wait_for(
         self, step: dict[str, Any], there: Callable[[Node | None], bool], otherwise: str

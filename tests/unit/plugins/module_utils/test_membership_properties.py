@@ -33,7 +33,15 @@ from ansible_collections.flotilla.swarm.tests.unit.plugins.module_utils.simulate
     worlds,
 )
 
-QUICK = dict(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+def cases(number: int) -> settings:
+    """The same cases in every run, so that what fails is what was changed."""
+    return settings(
+        max_examples=number,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 def take(world: World, step: dict[str, Any]) -> None:
@@ -113,7 +121,7 @@ def check_order(steps: list[dict[str, Any]]) -> None:
     assert order == sorted(order)
 
 
-@settings(max_examples=2500, **QUICK)
+@cases(2000)
 @given(worlds())
 def test_every_step_can_be_taken_and_leads_on(world: World) -> None:
     start = repr(world)
@@ -187,7 +195,7 @@ def settled(world: World, runs: int = 3) -> None:
     assert plan.steps == [], (world, plan.steps, plan.held)
 
 
-@settings(max_examples=500, **QUICK)
+@cases(400)
 @given(worlds(lag=True))
 def test_a_run_does_what_check_mode_says_and_leaves_nothing(world: World) -> None:
     run = Run(world).go()
@@ -201,7 +209,7 @@ def test_a_run_does_what_check_mode_says_and_leaves_nothing(world: World) -> Non
     settled(world)
 
 
-@settings(max_examples=400, **QUICK)
+@cases(400)
 @given(worlds(managers=5, workers=4, lag=True), st.integers(0, 60))
 def test_a_run_that_is_killed_anywhere_is_finished_by_the_next(world: World, moment: int) -> None:
     left = moment
@@ -219,7 +227,7 @@ def test_a_run_that_is_killed_anywhere_is_finished_by_the_next(world: World, mom
     settled(world)
 
 
-@settings(max_examples=250, **QUICK)
+@cases(250)
 @given(worlds(managers=5, workers=3), st.lists(st.integers(0, 1), min_size=1, max_size=40))
 def test_two_runs_at_once_end_right(world: World, order: list[int]) -> None:
     failed = at_once(world, order)
