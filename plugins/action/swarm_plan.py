@@ -27,6 +27,13 @@ from ansible_collections.flotilla.swarm.plugins.plugin_utils._inputs import (
     RoleVariables,
 )
 
+# As swarm_nodes takes them: what comes from the command line is a string, and "false" a true one.
+RULES = dict(
+    remove_unlisted=dict(type="bool"),
+    removal_limit=dict(type="float"),
+    removal_down_after=dict(type="int"),
+    accepted_risks=dict(type="list", elements="str"),
+)
 # How the variables of our roles begin: a name like one of them that is none is a slip of the pen.
 OURS = ("swarm_", "docker_engine_")
 
@@ -44,7 +51,7 @@ class ActionModule(ActionBase):
                 workers_group=dict(type="str", default="swarm_workers"),
                 settings=dict(type="dict", default={}),
                 allow_partial_init=dict(type="bool", default=False),
-                rules=dict(type="dict", default={}),
+                rules=dict(type="dict", default={}, options=RULES),
                 answer=dict(type="dict", default={}),
                 previous=dict(type="dict", default={}),
                 after_round=dict(type="bool", default=False),
@@ -122,10 +129,11 @@ class ActionModule(ActionBase):
         )
         mistakes = []
         try:
-            inputs = {role: variables.inputs(role) for role in PLANNED}
-            host = replace(host, inputs=inputs["swarm"])
             for role in PLANNED:
-                mistakes += variables.problems(role, inputs[role])
+                inputs, problems = variables.inputs(role)
+                mistakes += problems
+                if role == "swarm":
+                    host = replace(host, inputs=inputs)
         except AnsibleError as error:
             mistakes.append(f"a variable cannot be read: {error}")
         return replace(host, mistakes=tuple(f"{name}: {mistake}" for mistake in mistakes))

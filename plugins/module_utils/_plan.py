@@ -522,7 +522,11 @@ def _plan_members(
 
 def rules_of(given: dict[str, Any]) -> Rules:
     """The rules as swarm_nodes takes them."""
-    known = {key: value for key, value in given.items() if key in Rules.__dataclass_fields__}
+    known = {
+        key: value
+        for key, value in given.items()
+        if key in Rules.__dataclass_fields__ and value is not None
+    }
     for key in ("accepted_risks", "left"):
         if key in known:
             known[key] = frozenset(known[key] or ())

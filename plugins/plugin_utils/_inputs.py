@@ -78,11 +78,11 @@ class HostVariables:
     def get(self, name: str, default: Any = None) -> Any:
         return self._templar.template(self._raw[name]) if name in self._raw else default
 
-    def inputs(self, role: str) -> dict[str, Any]:
-        """What a role would get on this host."""
-        return {name: self.get(name) for name in self._roles.options(role)}
+    def inputs(self, role: str) -> tuple[dict[str, Any], list[str]]:
+        """What a role would get on this host, and what is wrong with its types, in Ansible's own words.
 
-    def problems(self, role: str, inputs: dict[str, Any]) -> list[str]:
-        """What is wrong with the types of a role's inputs, in Ansible's own words."""
-        result = ArgumentSpecValidator(self._roles.options(role)).validate(inputs)
-        return [str(message) for message in result.error_messages]
+        Each value is of the type that the role declares: C(-e name=false) is a string, and a true one.
+        """
+        options = self._roles.options(role)
+        result = ArgumentSpecValidator(options).validate({name: self.get(name) for name in options})
+        return result.validated_parameters, [str(message) for message in result.error_messages]
