@@ -62,7 +62,9 @@ class ActionModule(ActionBase):
             first = args["previous"]["first"]
             last = args["previous"]
             left_over = last["steps"] if last["stuck"] or last["round"]["more"] else []
-            report = render_done(first["steps"], list(task_vars["ansible_play_hosts"]), left_over)
+            report = render_done(
+                first["steps"], list(task_vars["ansible_play_hosts"]), left_over, last["held"]
+            )
             Display().display(f"\n{report}")
             result.update({**args["previous"], "changed": False, "report": report})
             return result
@@ -112,7 +114,12 @@ class ActionModule(ActionBase):
             for name in groups.get(args[group]) or []:
                 wanted.setdefault(name, []).append(role)
         variables = {name: roles.of(name) for name in wanted}
-        hosts = [self._host(name, tuple(wanted[name]), variables[name]) for name in wanted]
+        failed = set(task_vars.get("ansible_play_hosts_all") or ())
+        failed -= set(task_vars.get("ansible_play_hosts") or ())
+        hosts = [
+            replace(self._host(name, tuple(wanted[name]), variables[name]), failed=name in failed)
+            for name in wanted
+        ]
         observed = {host.name: host.observed for host in hosts if host.observed is not None}
         return [self._with_engine(host, variables[host.name], observed) for host in hosts]
 

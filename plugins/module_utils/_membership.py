@@ -101,15 +101,15 @@ class Membership:
     steps: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    held: list[dict[str, str]] = field(default_factory=list)  # name, why
+    held: list[dict[str, str]] = field(default_factory=list)  # name, action, why
     unlisted: list[str] = field(default_factory=list)  # and left as they are
 
     def add(self, action: str, name: str, node_id: str | None, text: str, **more: Any) -> None:
         step = {"action": action, "host": name, "node_id": node_id, "text": text}
         self.steps.append({**step, **{key: value for key, value in more.items() if value}})
 
-    def hold(self, name: str, why: str) -> None:
-        self.held.append({"name": name, "why": why})
+    def hold(self, name: str, action: str, why: str) -> None:
+        self.held.append({"name": name, "action": action, "why": why})
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -291,6 +291,7 @@ def _choose_removals(
         for node in known.unlisted:
             plan.hold(
                 name_of(node),
+                "remove",
                 f"not listed, and not removed: {names} gave no answer and may be this node; bring"
                 f" {'it' if len(known.unidentified) == 1 else 'them'} back first",
             )
@@ -299,18 +300,20 @@ def _choose_removals(
         since = down_for(node, cluster.now)
         if node.state == "ready":
             chosen.alive.append(node)
-        elif LEAVING_LABEL in node.labels and node.state == "down":
+        elif node.id in rules.left or (LEAVING_LABEL in node.labels and node.state == "down"):
+            # Who has left is of no known state for a while where a new leader has not seen it.
             chosen.dead.append((node, "line deleted, and has left"))
         elif since is not None and since >= rules.removal_down_after:
             chosen.dead.append((node, f"line deleted, down for {_duration(since)}"))
         elif since is not None:
             plan.hold(
                 name_of(node),
+                "remove",
                 f"not listed and down for {since:.0f} s: removed once it has been down for"
                 f" {rules.removal_down_after} s (swarm_removal_down_after)",
             )
         else:
-            plan.hold(name_of(node), f"not listed, and its state is {node.state}: run again")
+            plan.hold(name_of(node), "remove", f"not listed, and its state is {node.state}: run again")
     # Not the nodes that are there: ghosts among them go, hosts leave and join again, and what was allowed when a run
     # began has to be allowed until it ends.
     total = len(wanted) + len(known.unlisted)
@@ -396,7 +399,7 @@ def _promote(
                 "promote", host.name, node.id, "worker -> manager", note=note, before="worker", after="manager"
             )
         else:
-            plan.hold(host.name, f"not promoted: its node is {node.state}; start its engine and run again")
+            plan.hold(host.name, "promote", f"not promoted: its node is {node.state}; start its engine and run again")
 
 
 def _members(wanted: list[Wanted], known: Identified) -> list[tuple[Wanted, Node]]:
@@ -453,7 +456,7 @@ def _demote(
     for host, node in _last(cluster, mine):
         why = _unsafe(tally, node, floor) or _indispensable(plan, cluster, wanted, known, node)
         if why:
-            plan.hold(host.name, f"not demoted: {why}")
+            plan.hold(host.name, "demote", f"not demoted: {why}")
         else:
             note = tally.move(-1, -1 if node.ready else 0)
             plan.add(
@@ -510,7 +513,7 @@ def _rejoin(
         if node.role == "manager":
             why = _unsafe(tally, node, 0) or _indispensable(plan, cluster, wanted, known, node)
         if why:
-            plan.hold(host.name, f"does not rejoin under its new address: {why}")
+            plan.hold(host.name, "rejoin", f"does not rejoin under its new address: {why}")
             continue
         words = [*_departure(cluster, node, rules), "remove", "join anew"]
         text = f"its address has changed: {', '.join(words)}"
@@ -559,7 +562,7 @@ def _remove_alive(
     for _name, node in _last(cluster, [(name_of(node), node) for node in leaving.alive]):
         why = _unsafe(tally, node, floor) if node.role == "manager" else None
         if why:
-            plan.hold(name_of(node), f"not listed, and not removed: {why}")
+            plan.hold(name_of(node), "remove", f"not listed, and not removed: {why}")
             continue
         note = tally.move(-1, -1 if node.ready else 0) if node.role == "manager" else ""
         text = f"line deleted: {', '.join([*_departure(cluster, node, rules), 'remove'])}"
@@ -638,10 +641,12 @@ def _guard_services(
     after = places_after(plan, cluster, wanted, known)
     # A paused node takes no new work, and keeps what it has.
     keeping = {node.id for node in after if node.availability != "drain"}
+    # What ran on a dead node has to find another place whatever the plan does.
+    dead = {step["node_id"] for step in plan.steps if step.get("dead")}
     moving = {
         node.id
         for node in cluster.places
-        if node.availability != "drain" and node.id not in keeping
+        if node.availability != "drain" and node.id not in keeping | dead
     }
     if "homeless_services" not in rules.accepted_risks:
         for name, constraint, count in homeless(list(cluster.services), list(cluster.places), after):

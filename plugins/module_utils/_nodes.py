@@ -116,7 +116,8 @@ def change_nodes(
         outcome.error = error
     nodes, _done = poll(
         lambda: [parse_node(document) for document in client.nodes()],
-        lambda seen: not _late(seen, staying),
+        # A new leader does not know the nodes until they have told it, and could plan nothing with them.
+        lambda seen: not _late(seen, staying) and all(node.state != "unknown" for node in seen),
         wait_timeout if outcome.error is None else 0,
         0.5,
         clock,

@@ -60,7 +60,8 @@ class PlacementNode:
 
     @property
     def usable(self) -> bool:
-        return self.state == "ready" and self.availability == "active"
+        # To a new leader all nodes are unknown for some seconds, until they have told it.
+        return self.state in ("ready", "unknown") and self.availability == "active"
 
 
 def parse_placement_node(document: dict[str, Any]) -> PlacementNode:

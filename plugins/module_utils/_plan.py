@@ -58,6 +58,7 @@ class Host:
     inputs: dict[str, Any] = field(default_factory=dict)  # the swarm_ variables, defaults included
     observed: dict[str, Any] | None = None  # what swarm_host_info returned
     reached: bool = True  # False: asked, and no answer
+    failed: bool = False  # in this run, in which it does nothing more and must not hold up the others
     address: str = ""  # where the controller finds it
     extra_names: tuple[str, ...] = ()  # every variable that starts like one of ours
     engine_steps: tuple[dict[str, Any], ...] = ()
@@ -72,8 +73,8 @@ class Host:
 
     @property
     def silent(self) -> bool:
-        """Its place in the swarm is not known in this run: it was not asked, did not answer, or is asleep."""
-        return self.observed is None or self.asleep
+        """Its node is left as it is: it was not asked, did not answer, is asleep, or has failed in this run."""
+        return self.observed is None or self.asleep or self.failed
 
     @property
     def swarm(self) -> dict[str, Any]:
@@ -656,10 +657,14 @@ def short(identifier: str | None) -> str:
 
 
 def render_done(
-    steps: list[dict[str, Any]], alive: list[str], left_over: list[dict[str, Any]] | None = None
+    steps: list[dict[str, Any]],
+    alive: list[str],
+    left_over: list[dict[str, Any]] | None = None,
+    held: list[dict[str, str]] | None = None,
 ) -> str:
-    """The plan of the run once it has been carried out, and what is still owed of it."""
-    remaining = {(kind_of(step), step["host"]) for step in left_over or []}
+    """The plan of the run once it has been carried out, what is still owed of it, and why it had to wait."""
+    waiting = {(item["action"], item["name"]): item for item in held or []}
+    remaining = {(kind_of(step), step["host"]) for step in left_over or []} | waiting.keys()
     owed = [
         step
         for step in steps
@@ -667,7 +672,9 @@ def render_done(
         or (kind_of(step), step["host"]) in remaining
     ]
     because = "a host failed on the way, or something was not there yet: see above, and run again"
-    return "\n".join(done_lines(steps, owed, because))
+    rows = {(kind_of(step), step["host"]) for step in owed}
+    why = [item for row, item in waiting.items() if row in rows]
+    return "\n".join([*done_lines(steps, owed, because), *remark_lines([], [], why, [], [])])
 
 
 def render(plan: Plan, title: str = "PLAN") -> str:

@@ -173,7 +173,7 @@ stuck:
   type: bool
   returned: always
 held:
-  description: What has to wait, each with the C(name) of the node and C(why).
+  description: What has to wait, each with the C(name) of the node, the C(action) and C(why).
   type: list
   elements: dict
   returned: always

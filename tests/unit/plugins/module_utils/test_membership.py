@@ -451,6 +451,12 @@ def test_a_node_of_unknown_state_is_asked_again() -> None:
     assert "run again" in held(plan)["w3"]
 
 
+def test_a_node_that_has_left_needs_no_known_state() -> None:
+    rules = Rules(remove_unlisted=True, left=frozenset({node("w3").id}))
+    nodes = cluster(*THREE, node("w3", state="unknown"))
+    assert actions(plan_membership(nodes, hosts("m1 m2 m3 w1 w2"), rules)) == ["remove w3"]
+
+
 # Hosts that give no answer
 
 

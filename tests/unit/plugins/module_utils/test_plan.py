@@ -147,6 +147,17 @@ def test_a_failed_manager_does_not_initialise() -> None:
     assert make_plan(fresh("m1", "m2", "m3"), alive=["m2", "m3", "w1"]).init == "m2"
 
 
+def test_a_host_that_could_not_join_does_not_hold_up_the_others() -> None:
+    def plan_when(failed: bool) -> list[tuple[str, str]]:
+        members = running(["m1"], ["w1"], swarm_labels={"disk": "ssd"})
+        late = host("w2", said(name="w2"), failed=failed)
+        return actions(make_plan([*members, late, *fresh("w3")]))
+
+    assert ("join", "w2") in plan_when(failed=False)
+    others = [step for step in plan_when(failed=False) if step[1] != "w2"]
+    assert plan_when(failed=True) == others
+
+
 def test_two_swarms_stop_the_run() -> None:
     hosts = running(["m1", "m2"], [])
     hosts.append(
@@ -393,6 +404,16 @@ def test_what_was_done_and_what_failed_hosts_owe() -> None:
     assert "w1" not in done
     assert "x join         w1" in owed
     assert "NOT DONE" not in render_done(plan.steps, ["m1", "m2", "w1"])
+
+
+def test_what_had_to_wait_in_the_end_is_not_said_to_be_done() -> None:
+    hosts = running(["m1"], ["w1"])
+    plan = make_plan(hosts[:1], rules={"remove_unlisted": True})
+    held = [{"name": "w1", "action": "remove", "why": "its state is unknown"}]
+    done, owed = render_done(plan.steps, ["m1"], [], held).split("NOT DONE")
+    assert "w1" not in done
+    assert "x remove       w1" in owed
+    assert "! held back    w1   its state is unknown" in owed
 
 
 def test_hosts_with_the_same_engine_work_share_a_line() -> None:
