@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._labels import ZONE_LABEL
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     Member,
     Node,
@@ -21,7 +22,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     parse_node,
     quorum_of,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._labels import ZONE_LABEL
 
 # From good to bad; a verdict is the worst of its checks. `unknown` is worse than `degraded`: what
 # cannot be seen is not taken for healthy.

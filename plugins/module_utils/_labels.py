@@ -91,7 +91,8 @@ def plan_labels(
             "node_id": node.id,
             "before": {key: before_shown[key] for key in touched if key in before_shown},
             "after": {key: after_shown[key] for key in touched if key in after_shown},
-            "text": ", ".join(words) or f"note its name in the inventory, {name}, and which labels are ours",
+            "text": ", ".join(words)
+            or f"note its name in the inventory, {name}, and which labels are ours",
         }
     ]
 

@@ -29,7 +29,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._settings import (
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
 
-
 LEAVE_UNFINISHED = "leave the swarm that it has not finished joining"
 
 

@@ -21,17 +21,17 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
-    Node,
-    may_lose,
-    quorum_of,
-)
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
     HOST_LABEL,
     LEAVING_LABEL,
     ZONE_LABEL,
     labels_after,
     plan_labels,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
+    Node,
+    may_lose,
+    quorum_of,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
     PlacementNode,
@@ -143,7 +143,9 @@ class Identified:
     node_of: dict[str, Node] = field(default_factory=dict)
     ghosts: list[tuple[Wanted, Node]] = field(default_factory=list)
     unlisted: list[Node] = field(default_factory=list)
-    arrived: list[Node] = field(default_factory=list)  # what a host seems to be that was in no swarm
+    arrived: list[Node] = field(
+        default_factory=list
+    )  # what a host seems to be that was in no swarm
     unidentified: list[str] = field(default_factory=list)  # silent hosts that might be any node
 
 
@@ -155,9 +157,7 @@ def identify(nodes: tuple[Node, ...], wanted: list[Wanted]) -> Identified:
     for host in wanted:
         if host.node_id in by_id:
             found.node_of[host.name] = by_id[host.node_id]
-    free = [
-        node for node in nodes if node.id not in {seen.id for seen in found.node_of.values()}
-    ]
+    free = [node for node in nodes if node.id not in {seen.id for seen in found.node_of.values()}]
     for host in (host for host in wanted if host.silent):
         mine = [node for node in free if node.labels.get(HOST_LABEL) == host.name] or [
             node for node in free if HOST_LABEL not in node.labels and _resembles(node, host)
@@ -165,15 +165,17 @@ def identify(nodes: tuple[Node, ...], wanted: list[Wanted]) -> Identified:
         # Lines may have exchanged their names: what is at its address may be its node as well.
         mine += [node for node in free if node not in mine and _at_address(node, host)]
         if mine:
-            found.node_of[host.name] = max(mine, key=lambda node: (node.ready, node.updated_at or ""))
+            found.node_of[host.name] = max(
+                mine, key=lambda node: (node.ready, node.updated_at or "")
+            )
             free = [node for node in free if node not in mine]
         else:
             found.unidentified.append(host.name)
-    arriving = [
-        host for host in wanted if not host.silent and host.name not in found.node_of
-    ]
+    arriving = [host for host in wanted if not host.silent and host.name not in found.node_of]
     for node in free:
-        origin = next((host for host in wanted if not host.silent and _left_behind(node, host)), None)
+        origin = next(
+            (host for host in wanted if not host.silent and _left_behind(node, host)), None
+        )
         if origin is not None:
             found.ghosts.append((origin, node))
         elif HOST_LABEL not in node.labels and any(_resembles(node, host) for host in arriving):
@@ -264,9 +266,7 @@ class _Tally:
     def move(self, total: int, reachable: int) -> str:
         before, self.changed = self.total, True
         self.total, self.reachable = self.after(total, reachable)
-        return (
-            f"managers {before} -> {self.total}, may lose {may_lose(self.total, self.reachable)}"
-        )
+        return f"managers {before} -> {self.total}, may lose {may_lose(self.total, self.reachable)}"
 
 
 @dataclass
@@ -313,7 +313,9 @@ def _choose_removals(
                 f" {rules.removal_down_after} s (swarm_removal_down_after)",
             )
         else:
-            plan.hold(name_of(node), "remove", f"not listed, and its state is {node.state}: run again")
+            plan.hold(
+                name_of(node), "remove", f"not listed, and its state is {node.state}: run again"
+            )
     # Not the nodes that are there: ghosts among them go, hosts leave and join again, and what was allowed when a run
     # began has to be allowed until it ends.
     total = len(wanted) + len(known.unlisted)
@@ -364,7 +366,9 @@ def _remove_dead(
     plan: Membership, cluster: Cluster, known: Identified, leaving: _Removals, tally: _Tally
 ) -> None:
     """First, for a dead manager counts in every vote, and its name and address may be wanted anew."""
-    dead = [(host.name, node, "left behind when the host began anew") for host, node in known.ghosts]
+    dead = [
+        (host.name, node, "left behind when the host began anew") for host, node in known.ghosts
+    ]
     dead += [(name_of(node), node, why) for node, why in leaving.dead]
     for name, node, why in dead:
         row = f"remove {node.id}"
@@ -387,19 +391,27 @@ def _join(plan: Membership, wanted: list[Wanted], tally: _Tally) -> None:
                 plan.add("join", host.name, None, text or role, role=role, note=note)
 
 
-def _promote(
-    plan: Membership, wanted: list[Wanted], known: Identified, tally: _Tally
-) -> None:
+def _promote(plan: Membership, wanted: list[Wanted], known: Identified, tally: _Tally) -> None:
     for host, node in _members(wanted, known):
         if host.role != "manager" or node.role == "manager" or host.rejoin:
             continue
         if node.state == "ready":
             note = tally.move(1, 1)
             plan.add(
-                "promote", host.name, node.id, "worker -> manager", note=note, before="worker", after="manager"
+                "promote",
+                host.name,
+                node.id,
+                "worker -> manager",
+                note=note,
+                before="worker",
+                after="manager",
             )
         else:
-            plan.hold(host.name, "promote", f"not promoted: its node is {node.state}; start its engine and run again")
+            plan.hold(
+                host.name,
+                "promote",
+                f"not promoted: its node is {node.state}; start its engine and run again",
+            )
 
 
 def _members(wanted: list[Wanted], known: Identified) -> list[tuple[Wanted, Node]]:
@@ -460,7 +472,13 @@ def _demote(
         else:
             note = tally.move(-1, -1 if node.ready else 0)
             plan.add(
-                "demote", host.name, node.id, "manager -> worker", note=note, before="manager", after="worker"
+                "demote",
+                host.name,
+                node.id,
+                "manager -> worker",
+                note=note,
+                before="manager",
+                after="worker",
             )
 
 
@@ -533,7 +551,9 @@ def _departure(cluster: Cluster, node: Node, rules: Rules, count: bool = True) -
     words = []
     if node.availability != "drain" or LEAVING_LABEL not in node.labels:
         tasks = _tasks_on(cluster, node) if count else None
-        words.append("drain" if tasks is None else f"drain {tasks} {'task' if tasks == 1 else 'tasks'}")
+        words.append(
+            "drain" if tasks is None else f"drain {tasks} {'task' if tasks == 1 else 'tasks'}"
+        )
     if node.role == "manager":
         words.append("demote")
     if node.id not in rules.left:
@@ -558,7 +578,12 @@ def _remove_alive(
     rules: Rules,
 ) -> None:
     """All are drained together, for what leaves one must not land on the next; then demoted one by one."""
-    parts: dict[str, list[tuple[Node, str, str]]] = {"drain": [], "demote": [], "leave": [], "remove": []}
+    parts: dict[str, list[tuple[Node, str, str]]] = {
+        "drain": [],
+        "demote": [],
+        "leave": [],
+        "remove": [],
+    }
     for _name, node in _last(cluster, [(name_of(node), node) for node in leaving.alive]):
         why = _unsafe(tally, node, floor) if node.role == "manager" else None
         if why:
@@ -571,7 +596,13 @@ def _remove_alive(
     for action, items in parts.items():
         for node, text, note in items:
             plan.add(
-                action, name_of(node), node.id, text, row=f"remove {node.id}", note=note, addr=address_of(node)
+                action,
+                name_of(node),
+                node.id,
+                text,
+                row=f"remove {node.id}",
+                note=note,
+                addr=address_of(node),
             )
 
 
@@ -649,7 +680,9 @@ def _guard_services(
         if node.availability != "drain" and node.id not in keeping | dead
     }
     if "homeless_services" not in rules.accepted_risks:
-        for name, constraint, count in homeless(list(cluster.services), list(cluster.places), after):
+        for name, constraint, count in homeless(
+            list(cluster.services), list(cluster.places), after
+        ):
             plan.refusals.append(
                 f"no node would be left that can run the service {name} ({constraint or 'any node'}; {count} can now):"
                 " keep or add one, or add homeless_services to swarm_accepted_risks"
@@ -703,7 +736,9 @@ def managers_part(steps: list[dict[str, Any]], acting: str | None) -> list[dict[
     """The steps that a manager can take now: up to the first that a host has to take itself, or another manager."""
     mine = []
     for step in steps:
-        if step["action"] in HOST_ACTIONS or (step["action"] == "demote" and step["node_id"] == acting):
+        if step["action"] in HOST_ACTIONS or (
+            step["action"] == "demote" and step["node_id"] == acting
+        ):
             break
         mine.append(step)
     return mine

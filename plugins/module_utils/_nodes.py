@@ -218,7 +218,9 @@ class _Hands:
         """Labels and availability, both in one write a node; what is to be drained is emptied first."""
         touched = list(dict.fromkeys(step["node_id"] for step in steps))
         draining = [step["node_id"] for step in steps if _empties(step)]
-        becoming = {step["node_id"]: step["after"] for step in steps if step["action"] == "availability"}
+        becoming = {
+            step["node_id"]: step["after"] for step in steps if step["action"] == "availability"
+        }
 
         def write(node_ids: list[str]) -> None:
             for node_id in node_ids:
@@ -277,7 +279,19 @@ class _Hands:
                     return None
                 if error.code == "no_quorum":
                     # A demoted leader hands over: for a moment nobody answers.
-                    return Node("", "", "unknown", "unknown", "unknown", None, {}, False, "unknown", None, None)
+                    return Node(
+                        "",
+                        "",
+                        "unknown",
+                        "unknown",
+                        "unknown",
+                        None,
+                        {},
+                        False,
+                        "unknown",
+                        None,
+                        None,
+                    )
                 raise
 
         _node, done = poll(look, there, self._wait_timeout, 0.5, self._clock)
@@ -320,4 +334,3 @@ def _mark_leaving(spec: dict[str, Any]) -> None:
     labels.setdefault(LEAVING_LABEL, spec.get("Availability") or "active")
     spec["Labels"] = labels
     spec["Availability"] = "drain"
-

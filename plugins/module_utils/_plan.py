@@ -58,7 +58,9 @@ class Host:
     inputs: dict[str, Any] = field(default_factory=dict)  # the swarm_ variables, defaults included
     observed: dict[str, Any] | None = None  # what swarm_host_info returned
     reached: bool = True  # False: asked, and no answer
-    failed: bool = False  # in this run, in which it does nothing more and must not hold up the others
+    failed: bool = (
+        False  # in this run, in which it does nothing more and must not hold up the others
+    )
     address: str = ""  # where the controller finds it
     extra_names: tuple[str, ...] = ()  # every variable that starts like one of ours
     engine_steps: tuple[dict[str, Any], ...] = ()
@@ -412,7 +414,9 @@ def _unknown_node(host: Host, acting: Host, nodes: list[dict[str, Any]]) -> str:
         else f"{host.name} is in another swarm (its node ID {host.swarm.get('node_id')} is unknown to {acting.name};"
         f" its managers are {', '.join(sorted(peers)) or 'not known'})"
     )
-    return f"{what}: if it shall join this one, run 'docker swarm leave --force' there and run again"
+    return (
+        f"{what}: if it shall join this one, run 'docker swarm leave --force' there and run again"
+    )
 
 
 def _no_quorum(hosts: list[Host], members: list[Host]) -> str:

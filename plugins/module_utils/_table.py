@@ -127,9 +127,7 @@ def show(value: Any) -> str:
     return "unset" if value is None else str(value)
 
 
-def done_lines(
-    steps: list[dict[str, Any]], owed: list[dict[str, Any]], because: str
-) -> list[str]:
+def done_lines(steps: list[dict[str, Any]], owed: list[dict[str, Any]], because: str) -> list[str]:
     """The plan once it has been carried out, row by row; what is owed comes last."""
     late = {row_of(step) for step in owed}
     done = [step for step in steps if row_of(step) not in late]

@@ -121,7 +121,12 @@ def test_labels_and_availability_four_ways() -> None:
     ]
     after = nodes()["w2"]["Spec"]
     assert after["Availability"] == "drain"
-    assert set(after["Labels"]) == {"zone", "foreign", "flotilla.swarm.labels", "flotilla.swarm.host"}
+    assert set(after["Labels"]) == {
+        "zone",
+        "foreign",
+        "flotilla.swarm.labels",
+        "flotilla.swarm.host",
+    }
 
 
 def test_what_an_operator_set_by_hand_stays_until_it_is_asked_for() -> None:

@@ -158,7 +158,9 @@ def members(on: str = "m2") -> dict[str, str]:
             trouble.append(node["Status"]["State"])
         if node["Spec"]["Availability"] != "active":
             trouble.append(node["Spec"]["Availability"])
-        if (role == "manager") != (node.get("ManagerStatus", {}).get("Reachability") == "reachable"):
+        if (role == "manager") != (
+            node.get("ManagerStatus", {}).get("Reachability") == "reachable"
+        ):
             trouble.append(f"{role} with {node.get('ManagerStatus')}")
         name = node["Description"]["Hostname"]
         assert name not in found, f"two nodes are called {name}"
@@ -258,7 +260,9 @@ def promises_kept(on: str = "m2", web: int = 4, stock: int = 1) -> Iterator[None
         samples.seek(0)
         counts = [json.loads(line) for line in samples.read().splitlines() if line.endswith("}")]
     assert len(counts) > 20, f"only {len(counts)} looks at the services"
-    least = {name: min(count.get(name, 0) for count in counts) for name in ("shop_web", "shop_stock")}
+    least = {
+        name: min(count.get(name, 0) for count in counts) for name in ("shop_web", "shop_stock")
+    }
     assert least["shop_web"] >= web, least
     assert least["shop_stock"] >= stock, least
 

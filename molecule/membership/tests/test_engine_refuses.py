@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests/unit/plugins/module_utils"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from drive import ssh, stopped

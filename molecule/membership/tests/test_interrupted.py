@@ -20,9 +20,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from members import BASE, Inventory, labels_of, members, rows, settled, wait_until
-
 from drive import ENVIRONMENT, SITE, command, killed, ssh
+from members import BASE, Inventory, labels_of, members, rows, settled, wait_until
 
 KILLS = int(os.environ.get("MEMBERSHIP_KILLS", "3"))
 EXTRA = {"swarm_removal_limit": 0.5}
@@ -38,7 +37,11 @@ MIXED = {
 
 def mixed() -> Inventory:
     """A host joins as a manager, one as a worker, a manager becomes a worker, a worker goes, labels change."""
-    return Inventory(MIXED).set("w2", swarm_labels={"disk": "ssd"}).set("m3", swarm_availability="drain")
+    return (
+        Inventory(MIXED)
+        .set("w2", swarm_labels={"disk": "ssd"})
+        .set("m3", swarm_availability="drain")
+    )
 
 
 def base() -> Inventory:

@@ -19,6 +19,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from drive import PREFIX, reimage, ssh, stopped
 from members import (
     BASE,
     Inventory,
@@ -38,16 +39,13 @@ from members import (
     wait_until,
 )
 
-from drive import PREFIX, reimage, ssh, stopped
-
 
 @pytest.fixture(scope="module", autouse=True)
-def swarm() -> Iterator[None]:
+def swarm() -> None:
     """All hosts are members, and have an engine as the inventory has it; the tests begin with those of BASE."""
     for roles in ({**BASE, "w3": "worker", "w4": "worker"}, BASE):
         run = Inventory(roles).run(swarm_removal_limit=0.5)
         assert run.code == 0, tail(run)
-    yield
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +104,8 @@ def test_the_leader_is_deleted_and_another_manager_takes_its_place() -> None:
     with promises_kept(on=watcher):
         plan = carried_out(inventory)
     assert [line.split(" ")[:3] for line in plan] == [["+", "join", "w4"], ["-", "remove", first]]
-    assert "drain" in plan[1] and "demote, leave, remove managers 4 -> 3, may lose 1" in plan[1]
+    assert "drain" in plan[1]
+    assert "demote, leave, remove managers 4 -> 3, may lose 1" in plan[1]
     assert state_of(first) == "inactive"
     expected = {name: role for name, role in BASE.items() if name != first}
     assert members(watcher) == {**expected, "w4": "manager"}
@@ -135,7 +134,8 @@ def test_a_dead_worker_is_removed_once_it_has_been_down_long_enough() -> None:
         assert "swarm_removal_down_after" in remarks(early)
         assert rows(early, "PLAN") == []
         plan = carried_out(Inventory(), swarm_removal_down_after=1)
-        assert len(plan) == 1 and plan[0].startswith("- remove w4 line deleted, down for")
+        assert len(plan) == 1
+        assert plan[0].startswith("- remove w4 line deleted, down for")
         assert members() == BASE
     # It comes back to a swarm that does not know it.
     ssh("w4", "docker swarm leave --force")
@@ -156,7 +156,11 @@ def test_a_reimaged_host_joins_anew(name: str) -> None:
     assert join.startswith(f"+ join {name} ")
     assert members(on) == BASE
     assert node_of(name, on)["ID"] != before
-    expected = {"zone": "b", "disk": "ssd"} if name == "w2" else {"zone": {"m1": "a", "m2": "b", "m3": "c"}[name]}
+    expected = (
+        {"zone": "b", "disk": "ssd"}
+        if name == "w2"
+        else {"zone": {"m1": "a", "m2": "b", "m3": "c"}[name]}
+    )
     assert labels_of(name, on) == expected
     carried_out(Inventory())
 
@@ -207,12 +211,15 @@ def test_a_changed_address_needs_a_rejoin_which_has_to_be_allowed(name: str) -> 
             ssh(other, f"ip route replace {address}/32 via {target}")
     inventory = Inventory().set(name, swarm_advertise_addr=address)
     said = inventory.run()
-    assert said.code == 0 and said.changed == 0
-    assert f"{name}: its advertise address is" in said.text and "swarm_allow_rejoin" in said.text
+    assert said.code == 0
+    assert said.changed == 0
+    assert f"{name}: its advertise address is" in said.text
+    assert "swarm_allow_rejoin" in said.text
     before = node_of(name)["ID"]
     with promises_kept():
         plan = carried_out(inventory.set(name, swarm_allow_rejoin=True))
-    assert len(plan) == 1 and plan[0].startswith(f"~ rejoin {name} its address has changed: drain")
+    assert len(plan) == 1
+    assert plan[0].startswith(f"~ rejoin {name} its address has changed: drain")
     assert members() == BASE
     assert node_of(name)["ID"] != before
     told = ssh(name, "docker info -f '{{.Swarm.NodeAddr}}'").strip()
@@ -297,14 +304,16 @@ def test_a_host_that_cannot_join_does_not_hold_up_the_rest() -> None:
 def test_nodes_that_nobody_lists_are_reported_and_stay() -> None:
     inventory = Inventory().drop("w2")
     run = inventory.run(swarm_remove_unlisted=False)
-    assert run.code == 0 and run.changed == 0
+    assert run.code == 0
+    assert run.changed == 0
     assert "not listed w2" in " ".join(remarks(run).split())
     assert members() == BASE
 
 
 def test_a_limited_run_removes_nobody() -> None:
     run = Inventory().drop("w2").run("--limit", "m1,w1")
-    assert run.code == 0 and run.changed == 0, tail(run)
+    assert run.code == 0, tail(run)
+    assert run.changed == 0
     assert "without --limit" in run.text
     assert members() == BASE
 
@@ -322,7 +331,9 @@ def test_a_silent_host_that_cannot_be_told_from_others_stops_removals() -> None:
 
 def test_managers_are_not_given_up_below_a_margin() -> None:
     refused(
-        Inventory({"m1": "manager", "m2": "worker", "m3": "worker", "w1": "worker", "w2": "worker"}),
+        Inventory(
+            {"m1": "manager", "m2": "worker", "m3": "worker", "w1": "worker", "w2": "worker"}
+        ),
         "of 3 managers 1 may be lost now",
         "lost_margin",
     )
@@ -351,7 +362,10 @@ def test_drained_work_needs_room() -> None:
     )
     try:
         wait_until(
-            lambda: ssh("m2", "docker service ps big --filter desired-state=running -q").count("\n") == 5
+            lambda: (
+                ssh("m2", "docker service ps big --filter desired-state=running -q").count("\n")
+                == 5
+            )
         )
         refused(Inventory().drop("w2"), "big", "no room", "lack_of_room")
     finally:
@@ -375,4 +389,9 @@ def test_the_shop_is_as_it_was_deployed() -> None:
     specs = ssh("m2", "docker service inspect shop_web shop_stock")
     assert "node.id" not in specs
     assert "flotilla.swarm" not in specs
-    assert subprocess.run(["docker", "inspect", f"{PREFIX}-m1"], capture_output=True, check=False).returncode == 0
+    assert (
+        subprocess.run(
+            ["docker", "inspect", f"{PREFIX}-m1"], capture_output=True, check=False
+        ).returncode
+        == 0
+    )

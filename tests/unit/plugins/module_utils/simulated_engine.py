@@ -4,7 +4,7 @@
 
 """A swarm in memory that does what swarmkit does with nodes, and refuses what it refuses.
 
-For tests of plans over thousands of clusters. What it refuses is in molecule/refusals.py, and is held against a
+For tests of plans over thousands of clusters. What it refuses is in refusals.py, and is held against a
 real engine by the scenario membership.
 """
 
@@ -16,11 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.flotilla.swarm.molecule.refusals import REFUSALS
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import code_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import may_lose, quorum_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock
+from ansible_collections.flotilla.swarm.tests.unit.plugins.module_utils.refusals import REFUSALS
 
 EPOCH = 1_700_000_000.0
 

@@ -196,9 +196,7 @@ def test_membership_moves(member: Member, wanted: dict[str, Any], steps: list[st
 
 def test_only_the_node_that_was_meant_leaves() -> None:
     meant = wish("left", node_id="abc")
-    assert plan(Member(state="active", node_id="abc", role="worker"), meant) == [
-        "leave the swarm"
-    ]
+    assert plan(Member(state="active", node_id="abc", role="worker"), meant) == ["leave the swarm"]
     for member in (Member(state="active", node_id="other", role="worker"), Member("inactive")):
         with pytest.raises(SwarmError) as caught:
             plan(member, meant)
