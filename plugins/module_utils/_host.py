@@ -27,6 +27,7 @@ import zlib
 from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils import _openpgp
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import JoinNote
 
 DAEMON_JSON = "/etc/docker/daemon.json"
 DROPIN_DIR = "/etc/systemd/system/docker.service.d"
@@ -173,17 +174,26 @@ def _open_files(root: str, pid: object) -> set[str]:
     return found
 
 
-def join_in_progress(docker_root: str | None) -> bool:
-    """Whether the engine has begun to join a swarm and never got there.
+def join_note(docker_root: str | None) -> JoinNote:
+    """Whether the engine has begun to join a swarm and never got there, and by which address it has joined.
 
-    It keeps note of that (moby: daemon/cluster/utils.go, JoinInProgress), says nothing of it, and tries the one address
-    that it was given for ever.
+    It keeps note of the first (moby: daemon/cluster/utils.go, JoinInProgress), says nothing of it, and tries the one
+    address that it was given for ever. Until it is restarted it also asks there, and nowhere else, to become a manager,
+    whoever is one by then (swarmkit: node/node.go, runManager); if nobody answers there, its node goes down.
     """
-    state = _text(os.path.join(docker_root or "/var/lib/docker", "swarm", "docker-state.json"))
+    root = os.path.join(docker_root or "/var/lib/docker", "swarm")
     try:
-        return bool(json.loads(state or "{}").get("JoinInProgress"))
+        state = json.loads(_text(os.path.join(root, "docker-state.json")) or "{}")
+        unfinished, address = bool(state.get("JoinInProgress")), state.get("RemoteAddr")
     except (ValueError, AttributeError):
-        return False
+        return JoinNote()
+    try:
+        # Written when the host joins, and when the engine starts.
+        joined = os.stat(os.path.join(root, "certificates", "swarm-root-ca.crt")).st_mtime
+        restarted = os.stat("/run/docker.pid").st_mtime > joined
+    except OSError:
+        restarted = False
+    return JoinNote(unfinished, None if restarted else address or None)
 
 
 def unit_is_enabled() -> bool:

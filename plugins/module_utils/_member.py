@@ -15,7 +15,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     EngineReader,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._host import join_in_progress
+from ansible_collections.flotilla.swarm.plugins.module_utils._host import join_note
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     SWARM_PORT,
     Member,
@@ -46,7 +46,7 @@ def observe(params: dict[str, Any], tolerant: bool = False) -> Member:
         if not tolerant:
             raise
         return Member(state="unknown", error=error.message)
-    return parse_member(info, join_in_progress(info.get("DockerRootDir")))
+    return parse_member(info, join_note(info.get("DockerRootDir")))
 
 
 def plan(member: Member, params: dict[str, Any]) -> list[str]:

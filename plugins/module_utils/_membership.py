@@ -45,7 +45,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
 RISKS = ("lost_margin", "uneven_zones", "homeless_services", "lack_of_room")
 
 # Who does what: the managers' part is done by swarm_nodes, the rest by the host itself.
-HOST_ACTIONS = ("join", "leave")
+HOST_ACTIONS = ("restart", "join", "leave")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,9 @@ class Wanted:
     hostname: str = ""
     addresses: tuple[str, ...] = ()
     rejoin: bool = False  # it shall leave and join again, under another address
+    joined_by: str | None = (
+        None  # where its engine would ask to become a manager, until it is restarted
+    )
     traits: str = ""  # what its line in the plan says when it joins
 
     @property
@@ -197,7 +200,7 @@ def _at_address(node: Node, host: Wanted) -> bool:
 
 def address_of(node: Node) -> str | None:
     """Where a node can be reached; the leader knows no such address of itself, but for the one of Raft."""
-    for address in ((node.manager_addr or "").rpartition(":")[0].strip("[]"), node.addr or ""):
+    for address in (_host_part(node.manager_addr or ""), node.addr or ""):
         if address and not address.startswith(("0.", "127.", "::")):
             return address
     return None
@@ -225,7 +228,7 @@ def plan_membership(cluster: Cluster, wanted: list[Wanted], rules: Rules) -> Mem
     floor = _floor(plan, tally, wanted, known, leaving, rules)
     _remove_dead(plan, cluster, known, leaving, tally)
     _join(plan, wanted, tally)
-    _promote(plan, wanted, known, tally)
+    _promote(plan, cluster, wanted, known, leaving, tally)
     _relabel(plan, wanted, known)
     _set_availability(plan, wanted, known)
     _demote(plan, cluster, wanted, known, tally, floor)
@@ -256,7 +259,7 @@ class _Tally:
     def __init__(self, nodes: tuple[Node, ...]) -> None:
         managers = [node for node in nodes if node.votes]
         self.total = len(managers)
-        self.reachable = sum(1 for node in managers if node.ready)
+        self.reachable = sum(1 for node in managers if node.answers)
         self.start = may_lose(self.total, self.reachable)
         self.changed = False
 
@@ -376,7 +379,7 @@ def _remove_dead(
         manager = node.votes
         words = f"{why}: {'demote, ' if manager else ''}remove"
         # Raft may call it reachable as soon as its host answers on the old address again.
-        note = tally.move(-1, -1 if node.ready else 0) if manager else ""
+        note = tally.move(-1, -1 if node.answers else 0) if manager else ""
         if manager:
             plan.add("demote", name, node.id, words, row=row, note=note, dead=True)
         plan.add("remove", name, node.id, words, row=row, note=note, dead=True)
@@ -391,27 +394,42 @@ def _join(plan: Membership, wanted: list[Wanted], tally: _Tally) -> None:
                 plan.add("join", host.name, None, text or role, role=role, note=note)
 
 
-def _promote(plan: Membership, wanted: list[Wanted], known: Identified, tally: _Tally) -> None:
+def _promote(
+    plan: Membership,
+    cluster: Cluster,
+    wanted: list[Wanted],
+    known: Identified,
+    leaving: _Removals,
+    tally: _Tally,
+) -> None:
+    dead = {node.id for _host, node in known.ghosts} | {node.id for node, _why in leaving.dead}
+    answering = {address_of(node) for node in cluster.nodes if node.answers and node.id not in dead}
+    promotions = []
     for host, node in _members(wanted, known):
         if host.role != "manager" or node.role == "manager" or host.rejoin:
             continue
-        if node.state == "ready":
-            note = tally.move(1, 1)
-            plan.add(
-                "promote",
-                host.name,
-                node.id,
-                "worker -> manager",
-                note=note,
-                before="worker",
-                after="manager",
-            )
-        else:
+        if node.state != "ready":
             plan.hold(
                 host.name,
                 "promote",
                 f"not promoted: its node is {node.state}; start its engine and run again",
             )
+            continue
+        note = tally.move(1, 1)
+        text = "worker -> manager"
+        step = {"row": f"promote {node.id}", "note": note}
+        if host.joined_by and _host_part(host.joined_by) not in answering:
+            text += f", its engine restarted first (it joined by {host.joined_by})"
+            plan.add("restart", host.name, node.id, text, **step)
+        answering.add(address_of(node))
+        promotions.append((host, node, text, step))
+    # After all restarts, for which managers have to wait until the hosts are done.
+    for host, node, text, step in promotions:
+        plan.add("promote", host.name, node.id, text, before="worker", after="manager", **step)
+
+
+def _host_part(address: str) -> str:
+    return address.rpartition(":")[0].strip("[]")
 
 
 def _members(wanted: list[Wanted], known: Identified) -> list[tuple[Wanted, Node]]:
@@ -448,7 +466,7 @@ def _last(cluster: Cluster, nodes: list[tuple[Any, Node]]) -> list[tuple[Any, No
     """Who does not answer first, for without it the others can be spared sooner; the leader late, for each change of
     leader costs an election; who acts last, who cannot demote itself."""
     return sorted(
-        nodes, key=lambda item: (item[1].id == cluster.acting, item[1].leader, item[1].ready)
+        nodes, key=lambda item: (item[1].id == cluster.acting, item[1].leader, item[1].answers)
     )
 
 
@@ -470,7 +488,7 @@ def _demote(
         if why:
             plan.hold(host.name, "demote", f"not demoted: {why}")
         else:
-            note = tally.move(-1, -1 if node.ready else 0)
+            note = tally.move(-1, -1 if node.answers else 0)
             plan.add(
                 "demote",
                 host.name,
@@ -486,7 +504,7 @@ def _unsafe(tally: _Tally, node: Node, floor: int) -> str | None:
     """Why the swarm cannot do without this manager now; None where it can."""
     if not node.votes:
         return "its promotion has not come to its end: run again"
-    total, reachable = tally.after(-1, -1 if node.ready else 0)
+    total, reachable = tally.after(-1, -1 if node.answers else 0)
     if reachable < quorum_of(total):
         return (
             f"{reachable} of {total} managers would answer, {quorum_of(total)} are needed for a quorum: bring managers"
@@ -509,7 +527,7 @@ def _indispensable(
     if any(step["action"] == "promote" or step.get("role") == "manager" for step in plan.steps):
         return None
     if any(
-        host.role == "manager" and other.role == "manager" and other.ready and other.id != node.id
+        host.role == "manager" and other.role == "manager" and other.answers and other.id != node.id
         for host, other in _members(wanted, known)
     ):
         return None
@@ -537,7 +555,7 @@ def _rejoin(
         text = f"its address has changed: {', '.join(words)}"
         note = ""
         if node.role == "manager":
-            tally.move(-1, -1 if node.ready else 0)
+            tally.move(-1, -1 if node.answers else 0)
             note = f"managers {tally.total + 1} -> {tally.total} -> {tally.total + 1} meanwhile"
             tally.move(1, 1)
         for action in _departure(cluster, node, rules, count=False):
@@ -589,7 +607,7 @@ def _remove_alive(
         if why:
             plan.hold(name_of(node), "remove", f"not listed, and not removed: {why}")
             continue
-        note = tally.move(-1, -1 if node.ready else 0) if node.role == "manager" else ""
+        note = tally.move(-1, -1 if node.answers else 0) if node.role == "manager" else ""
         text = f"line deleted: {', '.join([*_departure(cluster, node, rules), 'remove'])}"
         for action in [*_departure(cluster, node, rules, count=False), "remove"]:
             parts[action].append((node, text, note))
@@ -749,6 +767,8 @@ def next_round(steps: list[dict[str, Any]], acting: str | None) -> dict[str, Any
     managers do, and who joins."""
     first = managers_part(steps, acting)
     at = len(first)
+    restart = _run_of(steps, at, "restart")
+    at += len(restart)
     leave = _run_of(steps, at, "leave")
     at += len(leave)
     if leave:
@@ -757,6 +777,7 @@ def next_round(steps: list[dict[str, Any]], acting: str | None) -> dict[str, Any
     at += len(join)
     return {
         "nodes": bool(first),
+        "restart": [step["host"] for step in restart],
         "leave": [
             {
                 "host": step["host"],

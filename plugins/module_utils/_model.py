@@ -25,6 +25,14 @@ def dig(document: Any, *path: str) -> Any:
 
 
 @dataclass(frozen=True)
+class JoinNote:
+    """What an engine keeps to itself of how it joined."""
+
+    unfinished: bool = False
+    address: str | None = None  # where it would ask to become a manager
+
+
+@dataclass(frozen=True)
 class Member:
     """What one host says of its own place in a swarm."""
 
@@ -36,6 +44,7 @@ class Member:
     remote_managers: list[dict[str, str]] = field(default_factory=list)
     error: str | None = None
     join_failed: bool = False  # it began to join and never got there
+    joined_by: str | None = None  # a worker asks there, and nowhere else, to become a manager
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -45,7 +54,7 @@ class Member:
         return self.state in ("active", "pending", "locked", "error")
 
 
-def parse_member(info: dict[str, Any], join_in_progress: bool = False) -> Member:
+def parse_member(info: dict[str, Any], join: JoinNote = JoinNote()) -> Member:
     swarm = info.get("Swarm") or {}
     state = swarm.get("LocalNodeState") or "inactive"
     if str(info.get("ServerVersion") or "").startswith("swarm/"):
@@ -66,7 +75,8 @@ def parse_member(info: dict[str, Any], join_in_progress: bool = False) -> Member
             for peer in swarm.get("RemoteManagers") or []
         ],
         error=swarm.get("Error") or None,
-        join_failed=state == "error" and join_in_progress,
+        join_failed=state == "error" and join.unfinished,
+        joined_by=join.address if state == "active" else None,
     )
 
 
@@ -95,6 +105,13 @@ class Node:
     def votes(self) -> bool:
         """Whether it is one of Raft's: not yet when its promotion or its joining has not got there."""
         return self.role == "manager" and self.reachability is not None
+
+    @property
+    def answers(self) -> bool:
+        """Whether its vote can be counted on. A new leader calls all nodes unknown for some seconds, and one whose
+        host began anew may be called reachable."""
+        seen = self.state in ("ready", "unknown")
+        return self.votes and seen and self.reachability == "reachable"
 
     @property
     def ready(self) -> bool:

@@ -554,6 +554,7 @@ def _wanted(host: Host, init: str | None) -> Wanted:
         addresses=tuple(entry["address"] for entry in said.get("addresses") or [])
         or (host.address.rpartition(":")[0],),
         rejoin=bool(_readdress(host)) and bool(host.inputs.get("swarm_allow_rejoin")),
+        joined_by=host.swarm.get("joined_by"),
         traits=_traits(host),
     )
 
@@ -569,6 +570,7 @@ def _as_argument(wanted: Wanted, host: Host) -> dict[str, Any]:
         "hostname": wanted.hostname,
         "addresses": list(wanted.addresses),
         "rejoin": wanted.rejoin,
+        "joined_by": wanted.joined_by or "",
         "traits": wanted.traits,
     }
     if wanted.availability:
@@ -646,7 +648,7 @@ def _warn_of_managers(plan: Plan, hosts: list[Host]) -> None:
     nodes = [Node(**node) for node in acting.nodes or []] if acting else []
     removed = {step.get("node_id") for step in plan.steps if step["action"] == "remove"}
     managers = [node for node in nodes if node.role == "manager" and node.id not in removed]
-    down = sum(1 for node in managers if not node.ready)
+    down = sum(1 for node in managers if not node.answers)
     if down:
         plan.warnings.append(
             f"{down} of {len(managers)} managers cannot be reached, {quorum_of(len(managers))} are needed for a quorum"

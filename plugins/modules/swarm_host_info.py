@@ -145,6 +145,15 @@ swarm:
     error:
       description: What the engine says is wrong.
       type: str
+    join_failed:
+      description: It began to join a swarm and never got there. Its engine tries the same address for ever.
+      type: bool
+    joined_by:
+      description:
+        - The manager's address by which it joined. Until its engine is restarted it also asks there, and nowhere
+          else, to become a manager.
+        - V(null) after a restart, and where the swarm was initialised.
+      type: str
     nodes:
       description: The nodes of the swarm as this manager sees them; V(null) where the host cannot tell.
       type: list
@@ -181,7 +190,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import DEF
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineReader
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._host import (
-    join_in_progress,
+    join_note,
     observe_host,
     observe_ports,
 )
@@ -232,7 +241,7 @@ def settled_info(reader: EngineReader) -> dict[str, Any]:
     """
 
     def settled(info: dict[str, Any]) -> bool:
-        member = parse_member(info, join_in_progress(info.get("DockerRootDir")))
+        member = parse_member(info)
         return member.state != "active" or member.role != "manager" or bool(member.cluster_id)
 
     return poll(reader.info, settled, ELECTION, 1.0)[0]
@@ -274,7 +283,7 @@ def observe(module: AnsibleModule) -> dict[str, Any]:
             live_restore=info.get("LiveRestoreEnabled"),
             warnings=list(info.get("Warnings") or []),
         )
-        member = parse_member(info, join_in_progress(info.get("DockerRootDir")))
+        member = parse_member(info, join_note(info.get("DockerRootDir")))
         if member.cluster_id:
             try:
                 document = reader.swarm()

@@ -76,6 +76,13 @@ options:
           - The node is drained, demoted and, once the host has left, removed.
         type: bool
         default: false
+      joined_by:
+        description:
+          - RV(flotilla.swarm.swarm_host_info#module:swarm.joined_by) of the host. Its engine has to be restarted before
+            it is promoted where no manager answers at this address.
+          - Nothing where its engine has been restarted since it joined.
+        type: str
+        default: ""
       hostname:
         description: What the host calls itself. Helps to find nodes that it has left behind.
         type: str
@@ -273,6 +280,7 @@ def main() -> None:
                     silent=dict(type="bool", default=False),
                     joining=dict(type="bool", default=False),
                     rejoin=dict(type="bool", default=False),
+                    joined_by=dict(type="str", default=""),
                     hostname=dict(type="str", default=""),
                     addresses=dict(type="list", elements="str", default=[]),
                     traits=dict(type="str", default=""),

@@ -147,6 +147,10 @@ round:
     nodes:
       description: Whether M(flotilla.swarm.swarm_nodes) has something to do first.
       type: bool
+    restart:
+      description: The hosts whose engines have to be restarted before they can become managers.
+      type: list
+      elements: str
     leave:
       description: The nodes whose hosts then leave the swarm, each with its C(host), C(node_id) and C(addr).
       type: list

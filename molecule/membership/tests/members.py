@@ -26,6 +26,7 @@ from drive import ENVIRONMENT, INVENTORY, PREFIX, STATE, Run, play, ssh
 
 ALL = ("m1", "m2", "m3", "w1", "w2", "w3", "w4")
 BASE = {"m1": "manager", "m2": "manager", "m3": "manager", "w1": "worker", "w2": "worker"}
+EVERYBODY = {**BASE, "w3": "worker", "w4": "worker"}
 SHOP = Path(__file__).resolve().parents[1] / "files" / "shop.yml"
 # What a row of a plan starts with.
 ROW = re.compile(r"^[+~x-] ")
@@ -110,13 +111,24 @@ def tail(run: Run) -> str:
     return "\n".join(lines)
 
 
+def begin_with_base() -> None:
+    """All hosts have an engine as the inventory has it, and those of BASE are the swarm."""
+    for roles in (EVERYBODY, BASE):
+        run = Inventory(roles).run(
+            swarm_removal_limit=1,
+            swarm_removal_down_after=0,
+            swarm_accepted_risks=["lost_margin", "uneven_zones"],
+        )
+        assert run.code == 0, tail(run)
+
+
 def carried_out(inventory: Inventory, **extra: Any) -> list[str]:
     """The edit in check mode, for real, and again: all three say the same. The rows of the plan."""
     promised = inventory.run("--check", **extra)
     assert promised.code == 0, tail(promised)
     done = inventory.run(**extra)
     assert done.code == 0, tail(done)
-    assert rows(done, "PLAN") == rows(promised, "PLAN")
+    assert rows(done, "PLAN") == rows(promised, "PLAN"), f"{tail(promised)}\n{tail(done)}"
     assert rows(done, "DONE") == rows(promised, "PLAN"), tail(done)
     assert "NOT DONE" not in done.text
     settled(inventory, **extra)

@@ -30,6 +30,7 @@ import pytest
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / ".cache" / "collections"))
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
@@ -165,10 +166,11 @@ class Services:
 def socket() -> Iterator[str]:
     """The engine's socket of a manager, as a file of this machine."""
     import drive
+    import members
 
     state = "docker info --format '{{.Swarm.ControlAvailable}}'"
     if drive.ssh("m1", state, check=False).strip() != "true":
-        drive.site()
+        members.Inventory(members.EVERYBODY).run()
     inventory = yaml.safe_load((drive.INVENTORY / "hosts.yml").read_text(encoding="utf-8"))
     manager = inventory["all"]["children"]["swarm_managers"]["hosts"]["m1"]["ansible_host"]
     with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests/unit/plugins
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from drive import ssh, stopped
-from members import ALL, BASE, Inventory, members, wait_until
+from members import BASE, begin_with_base, members, wait_until
 from refusals import REFUSALS
 
 Answer = tuple[int, str]
@@ -148,10 +148,7 @@ PROVOKED: dict[str, Callable[[], Answer]] = {
 @pytest.fixture(scope="module", autouse=True)
 def swarm() -> None:
     """Three managers and two workers; the other hosts are in no swarm."""
-    for name in reversed(ALL):
-        ssh(name, "docker swarm leave --force 2>/dev/null || true")
-    run = Inventory().run()
-    assert run.code == 0, run.text[-6000:]
+    begin_with_base()
 
 
 def test_all_refusals_are_provoked() -> None:

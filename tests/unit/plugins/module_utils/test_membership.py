@@ -131,6 +131,7 @@ def test_hosts_of_both_groups_are_added_at_once_managers_first() -> None:
     ]
     assert next_round(plan.steps, "id-m1") == {
         "nodes": False,
+        "restart": [],
         "leave": [],
         "join_managers": ["m4", "m5"],
         "join_workers": ["w3", "w4"],
@@ -449,6 +450,26 @@ def test_a_node_of_unknown_state_is_asked_again() -> None:
     )
     assert plan.steps == []
     assert "run again" in held(plan)["w3"]
+
+
+def test_an_engine_that_would_ask_nobody_to_let_it_in_is_restarted_before_it_is_promoted() -> None:
+    first = replace(host("w1", joined_by=f"{node('m3').addr}:2377"), role="manager")
+    listed = [*hosts("m1 m2"), replace(host("m3"), silent=True), first, host("w2")]
+    assert actions(plan_membership(cluster(*THREE), listed, Rules())) == ["promote w1"]
+    dead = cluster(*THREE[:2], down("m3"), *THREE[3:])
+    plan = plan_membership(dead, listed, Rules())
+    assert actions(plan) == ["restart w1", "promote w1"]
+    found = next_round(plan.steps, "id-m1")
+    assert (found["nodes"], found["restart"], found["more"]) == (False, ["w1"], True)
+
+
+def test_who_is_promoted_first_lets_the_next_one_in() -> None:
+    second = replace(host("w2", joined_by=f"{node('w1').addr}:2377"), role="manager")
+    listed = [*hosts("m1 m2 m3"), replace(host("w1"), role="manager"), second]
+    assert actions(plan_membership(cluster(*THREE), listed, Rules())) == [
+        "promote w1",
+        "promote w2",
+    ]
 
 
 def test_a_node_that_has_left_needs_no_known_state() -> None:
