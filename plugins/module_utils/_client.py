@@ -33,8 +33,16 @@ _ENGINE_SAYS = (
     ("lost quorum", "no_quorum"),
     ("no cluster leader", "no_quorum"),
     ("update out of sequence", "out_of_sequence"),
+    # A leader that has just become none, or that a write has got stuck in: it gives way after 30 s
+    # (swarmkit: manager/state/raft/raft.go, "data store lock held too long").
+    ("code = DeadlineExceeded", "timeout"),
+    ("code = Aborted", "timeout"),
+    ("lost leader status", "timeout"),
     ("already part of a swarm", "already_in_swarm"),
 )
+
+# What another attempt may not meet: somebody else wrote, or the managers were about to agree on a new leader.
+PASSING = ("out_of_sequence", "no_quorum", "timeout")
 
 # The same in our words, with what to do. The engine's own run to four sentences of advice for its CLI.
 _MEANING = {
@@ -42,6 +50,7 @@ _MEANING = {
     "not_in_swarm": "this host is in no swarm; run it on a manager of the swarm",
     "locked": "its swarm is locked; unlock it on that host first (docker swarm unlock)",
     "no_quorum": "the swarm has lost its quorum; bring managers back until more than half of them answer",
+    "timeout": "the managers did not agree on it in time; see that they have a quorum, and run again",
     "out_of_sequence": "somebody else changed it at the same time (update out of sequence); run again",
 }
 

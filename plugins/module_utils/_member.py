@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
+    PASSING,
     EngineClient,
     EngineReader,
 )
@@ -185,7 +186,7 @@ def change_member(
     if LEAVE_UNFINISHED in steps:
         EngineClient(params).leave(force=True)
     if steps:
-        _apply(params)
+        _apply(params, clock)
     return before, _verify(before if not steps else None, params, clock), steps
 
 
@@ -199,7 +200,33 @@ def _is_demoted(member: Member, params: dict[str, Any]) -> bool:
     )
 
 
-def _apply(params: dict[str, Any]) -> None:
+def _join(client: EngineClient, params: dict[str, Any], clock: Clock | None) -> None:
+    body = {
+        "ListenAddr": params["listen_addr"],
+        "RemoteAddrs": [with_port(address) for address in params["remote_addrs"]],
+        "JoinToken": params["join_token"],
+        **_addresses(params),
+    }
+
+    def attempt() -> SwarmError | None:
+        try:
+            client.join(body)
+        except SwarmError as error:
+            # The engine goes on joining after its own 20 s (moby: daemon/cluster/swarm.go, Join);
+            # whether it gets there is for the verification to find out.
+            if "will continue in the background" in error.message:
+                return None
+            if error.code not in PASSING:
+                raise
+            return error
+        return None
+
+    error, _done = poll(attempt, lambda error: error is None, params["wait_timeout"], 1.0, clock)
+    if error is not None:
+        raise error
+
+
+def _apply(params: dict[str, Any], clock: Clock | None) -> None:
     state = params["state"]
     client = EngineClient(params)
     if state == "unlocked":
@@ -215,20 +242,7 @@ def _apply(params: dict[str, Any]) -> None:
                 f"Could not join the swarm as {params['role']}: a join_token and at least one of remote_addrs are"
                 " needed.",
             )
-        try:
-            client.join(
-                {
-                    "ListenAddr": params["listen_addr"],
-                    "RemoteAddrs": [with_port(address) for address in params["remote_addrs"]],
-                    "JoinToken": params["join_token"],
-                    **_addresses(params),
-                }
-            )
-        except SwarmError as error:
-            # The engine goes on joining after its own 20 s (moby: daemon/cluster/swarm.go, Join);
-            # whether it gets there is for the verification to find out.
-            if "will continue in the background" not in error.message:
-                raise
+        _join(client, params, clock)
 
 
 def _verify(settled: Member | None, params: dict[str, Any], clock: Clock | None = None) -> Member:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Callable
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import PASSING
 from ansible_collections.flotilla.swarm.plugins.module_utils._drain import drain, tidy
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
@@ -43,8 +44,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
     parse_placement_task,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
-
-ATTEMPTS = 5
 
 
 @dataclass
@@ -115,7 +114,7 @@ def change_nodes(
     except SwarmError as error:
         outcome.error = error
     nodes, _done = poll(
-        lambda: [parse_node(document) for document in client.nodes()],
+        lambda: _look(client),
         # A new leader does not know the nodes until they have told it, and could plan nothing with them.
         lambda seen: not _late(seen, staying) and all(node.state != "unknown" for node in seen),
         wait_timeout if outcome.error is None else 0,
@@ -127,6 +126,16 @@ def change_nodes(
     outcome.nodes, outcome.late = nodes, _late(nodes, staying)
     outcome.lost = [name for name in outcome.late if name not in sick]
     return outcome
+
+
+def _look(client: Any) -> list[Node]:
+    """The nodes; none while the managers agree on a new leader."""
+    try:
+        return [parse_node(document) for document in client.nodes()]
+    except SwarmError as error:
+        if error.code not in PASSING:
+            raise
+        return []
 
 
 def _staying(wanted: list[Wanted], plan: Membership) -> dict[str, str]:
@@ -201,7 +210,7 @@ class _Hands:
         if step.get("dead"):
             self._wait_until_dead(step)
         try:
-            self._client.remove_node(step["node_id"])
+            self._patiently(lambda: self._client.remove_node(step["node_id"]))
         except SwarmError as error:
             if error.code != "not_found":
                 raise
@@ -242,23 +251,35 @@ class _Hands:
     def _empty(self, node_ids: list[str], write: Callable[[], None]) -> None:
         drain(self._client, node_ids, write, self._drain_timeout, self._clock)
 
-    def _write(
-        self, node_id: str, change: Callable[[dict[str, Any]], Any], attempts: int = ATTEMPTS
-    ) -> None:
+    def _write(self, node_id: str, change: Callable[[dict[str, Any]], Any]) -> None:
         """A node's whole spec with a change in it: what the engine is not sent, it resets."""
-        while True:
-            attempts -= 1
+
+        def write() -> None:
             document = self._client.node(node_id)
             spec = copy.deepcopy(document.get("Spec") or {})
             change(spec)
-            if spec == document.get("Spec"):
-                return
-            try:
+            if spec != document.get("Spec"):
                 self._client.update_node(node_id, document["Version"]["Index"], spec)
-                return
+
+        self._patiently(write)
+
+    def _patiently(self, work: Callable[[], Any]) -> None:
+        """Work that can be done again, until nothing passing is in its way."""
+
+        def attempt() -> SwarmError | None:
+            try:
+                work()
             except SwarmError as error:
-                if error.code != "out_of_sequence" or attempts <= 0:
+                if error.code not in PASSING:
                     raise
+                return error
+            return None
+
+        error, _done = poll(
+            attempt, lambda error: error is None, self._wait_timeout, 0.5, self._clock
+        )
+        if error is not None:
+            raise error
 
     def _write_unless_gone(self, node_id: str, change: Callable[[dict[str, Any]], Any]) -> None:
         """For a node on its way out: another run may have seen to it first."""
@@ -277,7 +298,7 @@ class _Hands:
             except SwarmError as error:
                 if error.code == "not_found":
                     return None
-                if error.code == "no_quorum":
+                if error.code in PASSING:
                     # A demoted leader hands over: for a moment nobody answers.
                     return Node(
                         "",
