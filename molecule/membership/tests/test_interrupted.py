@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from drive import ENVIRONMENT, SITE, command, killed, ssh
 from members import BASE, Inventory, labels_of, members, rows, settled, wait_until
 
-KILLS = int(os.environ.get("MEMBERSHIP_KILLS", "3"))
+KILLS = int(os.environ.get("MEMBERSHIP_KILLS", "2"))
 EXTRA = {"swarm_removal_limit": 0.5}
 MIXED = {
     "m1": "manager",
