@@ -216,6 +216,10 @@ def _join(client: EngineClient, params: dict[str, Any], clock: Clock | None) -> 
             # whether it gets there is for the verification to find out.
             if "will continue in the background" in error.message:
                 return None
+            if error.code == "already_in_swarm":
+                # Another run was quicker.
+                _check_same_swarm(observe(params, tolerant=True), params)
+                return None
             if error.code not in PASSING:
                 raise
             return error
