@@ -279,7 +279,7 @@ def promises_kept(on: str = "m2", web: int = 4, stock: int = 1) -> Iterator[None
     assert least["shop_stock"] >= stock, least
 
 
-def wait_until(probe: Any, seconds: float = 60) -> None:
+def wait_until(probe: Any, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not probe():
         assert time.monotonic() < deadline, "waited in vain"

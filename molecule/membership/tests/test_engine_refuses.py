@@ -44,8 +44,15 @@ def ask(host: str, method: str, path: str, body: Any = None) -> Answer:
 
 
 def document(name: str, on: str = "m1") -> dict[str, Any]:
-    """The node of a host, as a manager has it."""
-    _status, said = ask(on, "GET", "/nodes")
+    """The node of a host, as a manager has it; while the managers elect a leader, none answers."""
+    answers: list[Answer] = []
+
+    def answered() -> bool:
+        answers.append(ask(on, "GET", "/nodes"))
+        return answers[-1][0] == 200
+
+    wait_until(answered, 120)
+    said = answers[-1][1]
     found = [node for node in json.loads(said) if node["Description"]["Hostname"] == name]
     assert len(found) == 1, said
     return dict(found[0])
