@@ -4,7 +4,7 @@
 
 """Measures speed as ratios, so that a slow machine and a quick one give the same figures.
 
-    bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts cold_5_hosts; without names, all
+    bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts cold_5_hosts edit_25_hosts; without names, all
 
 Prints one line a figure, `bench: NAME ratio=R limit=L`, and fails if one is over its limit. What is compared
 runs in turn, and a figure is the median of the ratios. BENCH_ROUNDS and BENCH_COLD_ROUNDS say how often.
@@ -23,6 +23,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 TOP = Path(__file__).resolve().parent.parent
 LAB = TOP / "lab" / "lab.py"
 SITE = TOP / "playbooks" / "site.yml"
@@ -35,6 +37,8 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 COLD_ROUNDS = int(os.environ.get("BENCH_COLD_ROUNDS", "3"))
 # Remote calls of a run that changes nothing: one look at every host, and on the manager that acts one a concern.
 CALL_LIMITS = {"remote_calls_worker": 3.0, "remote_calls_acting_manager": 8.0}
+# A line that is deleted is a host that leaves, also where it is every third host.
+EDIT_RULES = {"swarm_remove_unlisted": True, "swarm_removal_limit": 0.5}
 
 
 class BenchError(Exception):
@@ -115,11 +119,30 @@ class Lab:
             for name, values in hosts.items()
         }
 
-    def calls(self) -> dict[str, dict[str, Any]]:
-        """What a run that changes nothing does on each host."""
+    def listed(self, where: Path, workers: Sequence[int]) -> Path:
+        """The lab's inventory without the lines of its other workers."""
+        lab = Path(self.inventory).resolve()
+        document = yaml.safe_load((lab / "hosts.yml").read_text(encoding="utf-8"))
+        group = document["all"]["children"]["swarm_workers"]
+        group["hosts"] = {f"w{number}": group["hosts"][f"w{number}"] for number in workers}
+        where.mkdir()
+        (where / "hosts.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
+        (where / "group_vars").symlink_to((lab / "group_vars").resolve())
+        return where
+
+    def calls(self, workers: Sequence[int] | None = None) -> dict[str, dict[str, Any]]:
+        """What a run does on each host; with all managers and these workers listed, or all hosts."""
         with tempfile.TemporaryDirectory() as directory:
             where = Path(directory, "calls.json")
-            self.site(
+            command: list[object] = [BIN / "ansible-playbook", SITE, "-i"]
+            if workers is None:
+                command.append(self.inventory)
+            else:
+                command += [self.listed(Path(directory, "inventory"), workers)]
+                command += ["-e", json.dumps(EDIT_RULES)]
+            self.run(
+                "site.yml",
+                *command,
                 COUNT_CALLS=str(where),
                 ANSIBLE_CALLBACK_PLUGINS=str(TOP / "bench" / "callback_plugins"),
                 ANSIBLE_CALLBACKS_ENABLED="count_calls",
@@ -173,6 +196,28 @@ def count_calls(figures: Figures, lab: Lab) -> None:
         figures.add(name, most, CALL_LIMITS[name])
 
 
+def edit(figures: Figures) -> None:
+    """The acting manager's calls in an edit of 25 hosts, over those in an edit of 5: nodes cost it nothing."""
+    most = []
+    with Lab(3, 22, "engine") as lab:
+        for what, before, after in (
+            ("5 hosts: 2 join, 1 leaves", [1, 2], [1, 3, 4]),
+            ("25 hosts: 10 join, 5 leave", range(1, 13), [*range(1, 8), *range(13, 23)]),
+        ):
+            lab.calls(before)
+            calls = lab.calls(after)["calls"]
+            most.append(max(calls.values()))
+            nodes = lab.run(
+                "the nodes", "docker", "exec", f"{PREFIX}-m1", "docker", "node", "ls", "-q"
+            )
+            if len(nodes.split()) != 3 + len(after):
+                raise BenchError(f"{what}: these nodes are left, not {3 + len(after)}:\n{nodes}")
+            say(
+                f"       {what}: {most[-1]} remote calls on the manager that acts, {calls['w1']} on a worker"
+            )
+    figures.add("edit_25_hosts", most[1] / most[0], 1)
+
+
 def cold(figures: Figures, limit: float) -> None:
     ours: list[float] = []
     theirs: list[float] = []
@@ -188,7 +233,7 @@ def cold(figures: Figures, limit: float) -> None:
 
 
 def main(names: Sequence[str]) -> int:
-    known = ("no_change_5_hosts", "no_change_15_hosts", "cold_5_hosts")
+    known = ("no_change_5_hosts", "no_change_15_hosts", "cold_5_hosts", "edit_25_hosts")
     unknown = [name for name in names if name not in known]
     if unknown:
         say(f"bench: there is no figure {', '.join(unknown)}; there are {', '.join(known)}")
@@ -205,6 +250,8 @@ def main(names: Sequence[str]) -> int:
                 no_change(figures, lab, "no_change_15_hosts", 2.5)
         if "cold_5_hosts" in wanted:
             cold(figures, 1.5)
+        if "edit_25_hosts" in wanted:
+            edit(figures)
     except BenchError as error:
         say(f"bench: {error}")
         return 1
