@@ -170,7 +170,7 @@ class EngineClient:
         query = {"version": version}
         self.call("POST", "/swarm/update", "change the swarm's settings", spec, query)
 
-    # Nodes, services and tasks
+    # Nodes, services and what they use, tasks
 
     def nodes(self) -> list[dict[str, Any]]:
         return self.get("/nodes", "list the nodes")
@@ -199,6 +199,10 @@ class EngineClient:
         if self._pinned:
             newest = self.get("/version", "read the version of the engine")["ApiVersion"]
         self.call("POST", f"/services/{service_id}/update", attempt, spec, query, newest)
+
+    def remove(self, kind: str, object_id: str, name: str) -> None:
+        """Remove a service, secret, config or network."""
+        self.call("DELETE", f"/{kind}s/{object_id}", f"remove {kind} {name}")
 
     def networks(self) -> list[dict[str, Any]]:
         return self.get("/networks", "list the networks")

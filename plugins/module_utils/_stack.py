@@ -48,7 +48,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Step:
-    """What happens to one object of the stack: create, update, or none."""
+    """What happens to one object of the stack: create, update, remove, or none."""
 
     action: str
     kind: str
@@ -92,11 +92,16 @@ class Live:
         return sorted(used - set(self.network_names()))
 
     def spec_of(self, kind: str, name: str) -> dict[str, Any] | None:
-        if kind == "network":
-            return next((n for n in self.networks if n.get("Name") == name), None)
-        documents = {"secret": self.secrets, "config": self.configs, "service": self.services}[kind]
-        specs = (document.get("Spec") or {} for document in documents)
+        specs = (spec_in(kind, document) for document in self.by_kind()[kind])
         return next((spec for spec in specs if spec.get("Name") == name), None)
+
+    def by_kind(self) -> dict[str, list[dict[str, Any]]]:
+        return dict(zip(KINDS, (self.networks, self.secrets, self.configs, self.services)))
+
+
+def spec_in(kind: str, document: dict[str, Any]) -> dict[str, Any]:
+    """What the engine was asked for; a network's document is its own spec."""
+    return document if kind == "network" else document.get("Spec") or {}
 
 
 def plan_stack(stack: str, writes: Iterable[Write], live: Live) -> list[Step]:
@@ -113,7 +118,7 @@ def plan_write(write: Write, live: Live) -> Step:
     """What one write of the CLI comes to, given what is there."""
     current = live.spec_of(write.kind, write.name)
     if write.action == "create" or current is None:
-        return Step("create", write.kind, write.name, _summary(write))
+        return Step("create", write.kind, write.name, summary(write.kind, write.spec))
     if write.kind == "service":
         changes = service_changes(current, write.spec, live.network_names())
     else:
@@ -520,20 +525,21 @@ _DURATIONS = {
 }
 
 
-def _summary(write: Write) -> str:
-    if write.kind == "network":
-        return str(write.spec.get("Driver") or "overlay")
-    if write.kind in ("secret", "config"):
+def summary(kind: str, spec: dict[str, Any]) -> str:
+    """A few words on an object that comes or goes."""
+    if kind == "network":
+        return str(spec.get("Driver") or "overlay")
+    if kind in ("secret", "config"):
         return ""
-    container = (write.spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}
-    mode = _mode(write.spec.get("Mode") or {})
+    container = (spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}
+    mode = _mode(spec.get("Mode") or {})
     if mode["Mode"] == "replicated":
         count = mode["Replicas"]
         how_many = f"{count} replica" if count == 1 else f"{count} replicas"
     else:
         how_many = mode["Mode"]
     # As it stands in the Compose file: the digest is the registry's business.
-    labels = write.spec.get("Labels") or {}
+    labels = spec.get("Labels") or {}
     return f"image {labels.get(IMAGE_LABEL) or container.get('Image')}, {how_many}"
 
 
@@ -542,7 +548,7 @@ def short_image(image: str) -> str:
     return re.sub(r"(@sha256:[0-9a-f]{12})[0-9a-f]+", r"\1", image)
 
 
-_SIGNS = {"create": "+", "update": "~"}
+_SIGNS = {"create": "+", "update": "~", "remove": "-"}
 
 
 def plan_lines(
@@ -554,7 +560,7 @@ def plan_lines(
     width = max((len(step.name) for step in shown), default=0)
     for step in shown:
         line = f"  {_SIGNS[step.action]} {step.kind:<7}  {step.name:<{width}}"
-        if step.action == "create":
+        if step.action != "update":
             lines.append(f"{line}  {step.summary}".rstrip())
             continue
         field_width = max(len(change.name) for change in step.changes)

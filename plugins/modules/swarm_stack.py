@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_stack
-short_description: Plan, deploy and verify a stack
+short_description: Plan, deploy, verify and remove a stack
 description:
   - Deploys a stack of services with Docker's own C(docker stack deploy), says beforehand what that changes,
     and waits until every service runs as asked, or says for each why it does not.
@@ -34,15 +34,19 @@ options:
     type: str
     required: true
   state:
-    description: V(present) deploys the stack. Services of it that the Compose files do not have are left alone.
+    description:
+      - V(present) deploys the stack. Services of it that the Compose files do not have are left alone.
+      - V(absent) removes all that the stack owns, its services, configs, secrets and networks, and waits until its
+        tasks have ended and all is gone. What is external to it and volumes stay. It is refused while a service that
+        is not of this stack uses something of it.
     type: str
-    choices: [present]
+    choices: [present, absent]
     default: present
   compose:
     description:
       - Paths of Compose files on the host where the module runs, merged in this order.
       - Relative paths in them start at the folder of the first one.
-      - One of O(compose) and O(definition) must be given.
+      - One of O(compose) and O(definition) must be given if O(state=present).
     type: list
     elements: path
   definition:
@@ -76,7 +80,9 @@ options:
     type: bool
     default: false
   wait:
-    description: Wait until the services run as asked, and fail if they do not.
+    description:
+      - Wait until the services run as asked, and fail if they do not.
+      - With O(state=absent), the end of the tasks is always waited for, since networks can go only then.
     type: bool
     default: true
   wait_timeout:
@@ -114,6 +120,11 @@ EXAMPLES = r"""
           image: registry.example.com/hello:1
           deploy:
             replicas: 2
+
+- name: Remove a stack with all that it owns
+  flotilla.swarm.swarm_stack:
+    name: hello
+    state: absent
 """
 
 RETURN = r"""
@@ -138,7 +149,7 @@ steps:
   returned: always
   contains:
     action:
-      description: What happens to the object, V(create), V(update) or V(none).
+      description: What happens to the object, V(create), V(update), V(remove) or V(none).
       type: str
       sample: update
     kind:
@@ -150,7 +161,7 @@ steps:
       type: str
       sample: hello_web
     summary:
-      description: A few words on an object that is created.
+      description: A few words on an object that is created or removed.
       type: str
       sample: image registry.example.com/hello:1, 2 replicas
     changes:
@@ -171,7 +182,7 @@ steps:
           type: str
           sample: "3"
 applied:
-  description: The objects that were written, each as kind and name.
+  description: The objects that were written or removed, each as kind and name.
   type: list
   elements: str
   returned: always
@@ -254,7 +265,10 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._capture import (
     private_directory,
     run_cli,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineReader
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
+    EngineClient,
+    EngineReader,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     CONVERGED,
@@ -274,10 +288,16 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     service_changes,
     undeployed,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_removal import (
+    Removal,
+    plan_removal,
+    still_running,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
 
 # Others write to the swarm too. When somebody was quicker, the plan is made anew.
 ATTEMPTS = 3
+ATTEMPT = {"present": "deploy", "absent": "remove"}
 
 
 def hidden_arguments(module: AnsibleModule) -> dict[str, Any]:
@@ -304,6 +324,7 @@ class Stack:
         self.given = given
         self.result = result
         self.name: str = params["name"]
+        self.mine = {"label": [f"{NAMESPACE}={self.name}"]}
         self.engine = EngineReader(params["docker_host"], params["timeout"])
         self.socket = params["docker_host"][len("unix://") :]
         self.environment = {k: _text(v) for k, v in (given["environment"] or {}).items()}
@@ -343,6 +364,21 @@ class Stack:
             changed=bool(self.written) or any(step.action != "none" for step in steps),
         )
         return steps, live
+
+    def plan_removal(self) -> list[Step]:
+        steps = plan_removal(self.name, self.observe())
+        tasks = self.engine.get(f"/tasks?{_filters(self.mine)}", "list the tasks")
+        _answering, silent = still_running(tasks, self.engine.nodes())
+        notes = [
+            f"tasks on {node}, which is not ready, end when it is back" for node in silent if steps
+        ]
+        plan = plan_lines(self.name, steps, platform.node(), notes=notes)
+        self.result.update(
+            steps=[step.as_dict() for step in steps], plan=plan, notes=notes, changed=bool(steps)
+        )
+        if steps:
+            self.result["diff"] = {"prepared": "\n".join(plan) + "\n"}
+        return steps
 
     def deploy(self, live: Live | None) -> Run:
         """Run the CLI: to plan, or with `live` to write what differs from it."""
@@ -402,11 +438,10 @@ class Stack:
     # Verify
 
     def verdicts(self, names: set[str], networks: dict[str, str]) -> list[Verdict]:
-        mine = {"label": [f"{NAMESPACE}={self.name}"]}
-        services = self.engine.get(f"/services?{_filters(mine)}", "list the services")
-        tasks = self.engine.get(f"/tasks?{_filters(mine)}", "list the tasks")
+        services = self.engine.get(f"/services?{_filters(self.mine)}", "list the services")
+        tasks = self.engine.get(f"/tasks?{_filters(self.mine)}", "list the tasks")
         # The filter that the CLI's own progress bar uses: the engine compares the specs itself.
-        fresh = {**mine, "_up-to-date": ["true"]}
+        fresh = {**self.mine, "_up-to-date": ["true"]}
         current = self.engine.get(f"/tasks?{_filters(fresh)}", "list the tasks")
         ids = {str(task.get("ID")) for task in current}
         nodes = self.engine.nodes()
@@ -501,7 +536,14 @@ def _filters(filters: dict[str, list[str]]) -> str:
     return "filters=" + quote(json.dumps(filters))
 
 
-def run_module(module: AnsibleModule, stack: Stack) -> None:
+def remove(module: AnsibleModule, stack: Stack) -> None:
+    if stack.plan_removal() and not module.check_mode:
+        engine = EngineClient(module.params)
+        timeout = module.params["wait_timeout"]
+        Removal(stack.name, engine, stack.observe, stack.result["applied"], timeout).run()
+
+
+def deploy(module: AnsibleModule, stack: Stack) -> None:
     result = stack.result
     steps: list[Step] = []
     for attempt in range(ATTEMPTS):
@@ -528,7 +570,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=docker_argument_spec(
             name=dict(type="str", required=True),
-            state=dict(type="str", choices=["present"], default="present"),
+            state=dict(type="str", choices=["present", "absent"], default="present"),
             compose=dict(type="list", elements="path"),
             definition=dict(type="raw", no_log=True),
             files=dict(type="dict", no_log=True),
@@ -542,7 +584,7 @@ def main() -> None:
             settle=dict(type="int", default=5),
         ),
         mutually_exclusive=[("compose", "definition")],
-        required_one_of=[("compose", "definition")],
+        required_if=[("state", "present", ("compose", "definition"), True)],
         supports_check_mode=True,
     )
     given = hidden_arguments(module)
@@ -558,14 +600,18 @@ def main() -> None:
         diff={},
     )
     try:
-        run_module(module, Stack(module.params, given, result))
+        stack = Stack(module.params, given, result)
+        if module.params["state"] == "absent":
+            remove(module, stack)
+        else:
+            deploy(module, stack)
     except SwarmError as error:
         result["changed"] = bool(result["applied"])
         module.fail_json(msg=error.message, failure=error.as_failure(), **result)
     except OSError as error:
         result["changed"] = bool(result["applied"])
         module.fail_json(
-            msg=f"Could not deploy stack {module.params['name']}: {error}.",
+            msg=f"Could not {ATTEMPT[module.params['state']]} stack {module.params['name']}: {error}.",
             failure={"code": "os_error", "details": {}},
             exception=traceback.format_exc(),
             **result,

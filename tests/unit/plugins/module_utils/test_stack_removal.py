@@ -1,0 +1,104 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What belongs to a stack, and when it may go. That it goes is tested on real engines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
+    NAMESPACE,
+    Live,
+    plan_lines,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_removal import (
+    plan_removal,
+    still_running,
+)
+
+
+def labelled(stack: str | None) -> dict[str, str]:
+    return {NAMESPACE: stack} if stack else {}
+
+
+def service(name: str, stack: str | None, **uses: str) -> dict[str, Any]:
+    container: dict[str, Any] = {"Image": "web:1"}
+    if "secret" in uses:
+        container["Secrets"] = [{"SecretID": uses["secret"], "SecretName": "any"}]
+    if "config" in uses:
+        container["Configs"] = [{"ConfigID": uses["config"], "ConfigName": "any"}]
+    template: dict[str, Any] = {"ContainerSpec": container}
+    if "network" in uses:
+        template["Networks"] = [{"Target": uses["network"]}]
+    spec = {"Name": name, "Labels": labelled(stack), "TaskTemplate": template}
+    return {"ID": f"id-{name}", "Spec": {**spec, "Mode": {"Replicated": {"Replicas": 2}}}}
+
+
+def stored(name: str, stack: str | None) -> dict[str, Any]:
+    return {"ID": f"id-{name}", "Spec": {"Name": name, "Labels": labelled(stack)}}
+
+
+def live(*services: dict[str, Any]) -> Live:
+    return Live(
+        networks=[
+            {
+                "Id": "id-shop_net",
+                "Name": "shop_net",
+                "Driver": "overlay",
+                "Labels": labelled("shop"),
+            },
+            {"Id": "id-common", "Name": "common", "Driver": "overlay", "Labels": None},
+        ],
+        secrets=[stored("shop_key", "shop"), stored("other_key", "other"), stored("shared", None)],
+        configs=[stored("shop_conf", "shop")],
+        services=[
+            service("shop_web", "shop", network="id-shop_net", secret="id-shop_key"),
+            *services,
+        ],
+    )
+
+
+def test_all_that_is_owned_goes_and_nothing_else() -> None:
+    steps = plan_removal("shop", live(service("other_web", "other", network="id-common")))
+    assert "\n".join(plan_lines("shop", steps, "m1")) == (
+        "PLAN  stack shop, acting on m1\n"
+        "  - service  shop_web   image web:1, 2 replicas\n"
+        "  - config   shop_conf\n"
+        "  - secret   shop_key\n"
+        "  - network  shop_net   overlay"
+    )
+
+
+def test_a_stack_that_is_not_there_is_nothing_to_do() -> None:
+    assert plan_removal("none", live()) == []
+
+
+@pytest.mark.parametrize("kind,name", [("network", "net"), ("secret", "key"), ("config", "conf")])
+@pytest.mark.parametrize("stack", ["other", None])
+def test_what_others_use_is_not_taken_from_them(kind: str, name: str, stack: str | None) -> None:
+    guest = service("guest", stack, **{kind: f"id-shop_{name}"})
+    with pytest.raises(SwarmError) as refused:
+        plan_removal("shop", live(guest))
+    assert refused.value.code == "in_use"
+    assert f"{kind} shop_{name} is used by service guest" in refused.value.message
+
+
+def test_only_tasks_on_nodes_that_answer_can_be_waited_for() -> None:
+    nodes = [
+        {"ID": "1", "Description": {"Hostname": "w1"}, "Status": {"State": "ready"}},
+        {"ID": "2", "Description": {"Hostname": "w2"}, "Status": {"State": "down"}},
+    ]
+    tasks = [
+        {"NodeID": "1", "Status": {"State": "running"}},
+        {"NodeID": "2", "Status": {"State": "running"}},
+        {"NodeID": "gone", "Status": {"State": "running"}},
+        {"NodeID": "1", "Status": {"State": "shutdown"}},
+        {"Status": {"State": "pending"}},
+    ]
+    assert still_running(tasks, nodes) == (["w1"], ["gone", "w2"])
+    assert still_running(tasks[3:], nodes) == ([], [])
