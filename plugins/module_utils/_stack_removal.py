@@ -42,7 +42,7 @@ def owned(stack: str, live: Live) -> Iterator[tuple[str, str, str, dict[str, Any
     Services go first, for they use the rest, and networks last, for tasks that are ending are still on them.
     """
     for kind, documents in reversed(live.by_kind().items()):
-        for document in documents:
+        for document in sorted(documents, key=lambda found: str(spec_in(kind, found).get("Name"))):
             spec = spec_in(kind, document)
             if (spec.get("Labels") or {}).get(NAMESPACE) == stack:
                 object_id = document.get("Id") or document.get("ID")

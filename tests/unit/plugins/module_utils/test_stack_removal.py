@@ -78,7 +78,9 @@ def test_a_stack_that_is_not_there_is_nothing_to_do() -> None:
     assert plan_removal("none", live()) == []
 
 
-@pytest.mark.parametrize("kind,name", [("network", "net"), ("secret", "key"), ("config", "conf")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("network", "net"), ("secret", "key"), ("config", "conf")]
+)
 @pytest.mark.parametrize("stack", ["other", None])
 def test_what_others_use_is_not_taken_from_them(kind: str, name: str, stack: str | None) -> None:
     guest = service("guest", stack, **{kind: f"id-shop_{name}"})
