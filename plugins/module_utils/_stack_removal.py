@@ -4,7 +4,7 @@
 
 # This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""Removing all that a stack owns: what that is, who else uses it, and the removal itself.
+"""Removing what a stack owns, all of it or what is no longer asked for: what that is, who uses it, and the removal.
 
 A stack owns what carries its label. External networks, secrets and configs do not, and volumes are no objects
 of the swarm: they stay.
@@ -12,10 +12,10 @@ of the swarm: they stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._capture import KINDS
+from ansible_collections.flotilla.swarm.plugins.module_utils._capture import KINDS, Write
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     PASSING,
     EngineClient,
@@ -36,51 +36,97 @@ ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 # --- Plan ---------------------------------------------------------------------------------------------
 
 
-def owned(stack: str, live: Live) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """Kind, name, ID and spec of everything that carries the stack's label, in the order in which it can be removed.
+class Owned(NamedTuple):
+    kind: str
+    name: str
+    object_id: str
+    spec: dict[str, Any]
+
+    def step(self) -> Step:
+        return Step("remove", self.kind, self.name, summary(self.kind, self.spec))
+
+
+def owned(stack: str, live: Live) -> list[Owned]:
+    """Everything that carries the stack's label, in the order in which it can be removed.
 
     Services go first, for they use the rest, and networks last, for tasks that are ending are still on them.
     """
+    found = []
     for kind, documents in reversed(live.by_kind().items()):
-        for document in sorted(documents, key=lambda found: str(spec_in(kind, found).get("Name"))):
+        for document in sorted(documents, key=lambda one: str(spec_in(kind, one).get("Name"))):
             spec = spec_in(kind, document)
             if (spec.get("Labels") or {}).get(NAMESPACE) == stack:
-                object_id = document.get("Id") or document.get("ID")
-                yield kind, str(spec.get("Name")), str(object_id), spec
+                object_id = str(document.get("Id") or document.get("ID"))
+                found.append(Owned(kind, str(spec.get("Name")), object_id, spec))
+    return found
 
 
 def plan_removal(stack: str, live: Live) -> list[Step]:
     """What goes, in that order, or a refusal where a service of somebody else would lose something."""
-    used = users(live, but=stack)
-    steps, refusals = [], []
-    for kind, name, object_id, spec in owned(stack, live):
-        steps.append(Step("remove", kind, name, summary(kind, spec)))
-        for service in used.get((kind, object_id), []):
-            refusals.append(f"{kind} {name} is used by service {service}")
+    others = [s for s in live.services if _stack_of(s) != stack]
+    used = references((_name(s), s.get("Spec") or {}) for s in others)
+    found = owned(stack, live)
+    refusals = sorted(
+        f"{one.kind} {one.name} is used by service {service}"
+        for one in found
+        for service in used.get((one.kind, one.object_id), [])
+    )
     if refusals:
         raise SwarmError(
             "in_use",
-            f"Could not remove stack {stack}: {'; '.join(sorted(refusals))}, which is not of this stack."
+            f"Could not remove stack {stack}: {'; '.join(refusals)}, which is not of this stack."
             " Take it out of there first.",
-            used=sorted(refusals),
+            used=refusals,
         )
-    return steps
+    return [one.step() for one in found]
 
 
-def users(live: Live, but: str) -> dict[tuple[str, str], list[str]]:
-    """Networks, secrets and configs by kind and ID, and the services that use them, without those of a stack."""
-    found: dict[tuple[str, str], list[str]] = {}
+def plan_pruning(
+    stack: str, live: Live, steps: Iterable[Step], writes: Iterable[Write]
+) -> list[Step]:
+    """What the stack owns, no file asks for, and no service needs: to run, or to go back to what it was before."""
+    actions = {(step.kind, step.name): step.action for step in steps}
+    specs = [(write.name, write.spec) for write in writes if write.kind == "service"]
     for service in live.services:
-        spec = service.get("Spec") or {}
-        if (spec.get("Labels") or {}).get(NAMESPACE) == but:
+        name = _name(service)
+        if _stack_of(service) == stack and ("service", name) not in actions:
             continue
+        specs.append((name, service.get("Spec") or {}))
+        if actions.get(("service", name)) != "update":
+            specs.append((name, service.get("PreviousSpec") or {}))
+    used = references(specs)
+    return [
+        one.step()
+        for one in owned(stack, live)
+        if (one.kind, one.name) not in actions
+        and not used.get((one.kind, one.object_id))
+        and not used.get((one.kind, one.name))
+    ]
+
+
+def _name(service: dict[str, Any]) -> str:
+    return str((service.get("Spec") or {}).get("Name"))
+
+
+def _stack_of(service: dict[str, Any]) -> str | None:
+    labels: dict[str, str] = (service.get("Spec") or {}).get("Labels") or {}
+    return labels.get(NAMESPACE)
+
+
+def references(
+    specs: Iterable[tuple[str, dict[str, Any]]],
+) -> dict[tuple[str, str], list[str]]:
+    """Networks, secrets and configs by kind and ID (in a spec of the CLI, a network's name), and who uses them."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, spec in specs:
         template = spec.get("TaskTemplate") or {}
         container = template.get("ContainerSpec") or {}
-        uses = {("network", str(n.get("Target"))) for n in template.get("Networks") or []}
+        networks = template.get("Networks") or spec.get("Networks") or []
+        uses = {("network", str(n.get("Target"))) for n in networks}
         uses |= {("secret", str(s.get("SecretID"))) for s in container.get("Secrets") or []}
         uses |= {("config", str(c.get("ConfigID"))) for c in container.get("Configs") or []}
         for key in uses:
-            found.setdefault(key, []).append(str(spec.get("Name")))
+            found.setdefault(key, []).append(name)
     return found
 
 
@@ -108,20 +154,20 @@ def still_running(
 
 
 class Removal:
-    """Carries a removal out on a manager, and waits until nothing is left."""
+    """Carries a removal out on a manager, and waits until nothing of it is left."""
 
     def __init__(
         self,
         stack: str,
         engine: EngineClient,
-        observe: Callable[[], Live],
+        find: Callable[[], list[Owned]],
         applied: list[str],
         timeout: float,
         clock: Clock | None = None,
     ) -> None:
         self.stack = stack
         self.engine = engine
-        self.observe = observe
+        self.find = find
         self.applied = applied
         self.timeout = timeout
         self.clock = clock or Clock()
@@ -141,18 +187,21 @@ class Removal:
         return poll(probe, lambda seen: not seen, left, interval=0.5, clock=self.clock)
 
     def _running(self) -> list[str]:
+        """Where tasks run whose service is gone."""
+        services = {service.get("ID") for service in self.engine.services()}
         tasks = self.engine.tasks(label=f"{NAMESPACE}={self.stack}")
-        return still_running(tasks, self.engine.nodes())[0]
+        orphans = [task for task in tasks if task.get("ServiceID") not in services]
+        return still_running(orphans, self.engine.nodes())[0]
 
     def _remove(self, *kinds: str) -> list[str]:
         """Remove what is there of these kinds, and say what that was: only what is not found again is gone."""
         seen = []
-        for kind, name, object_id, _spec in owned(self.stack, self.observe()):
-            if kind not in kinds:
+        for one in self.find():
+            if one.kind not in kinds:
                 continue
-            entry = f"{kind} {name}"
+            entry = f"{one.kind} {one.name}"
             try:
-                self.engine.remove(kind, object_id, name)
+                self.engine.remove(one.kind, one.object_id, one.name)
             except SwarmError as error:
                 # The engine lets go of a network a moment after the last task on it has ended.
                 if error.code not in (*PASSING, "not_found") and "in use by" not in error.message:
@@ -167,6 +216,6 @@ class Removal:
     def _late(self, why: str) -> SwarmError:
         return SwarmError(
             "timeout",
-            f"Could not remove stack {self.stack} within {self.timeout:g} s: {why}."
+            f"Could not remove all that has to go of stack {self.stack} within {self.timeout:g} s: {why}."
             " What is left is removed by the next run.",
         )

@@ -35,7 +35,8 @@ options:
     required: true
   state:
     description:
-      - V(present) deploys the stack. Services of it that the Compose files do not have are left alone.
+      - V(present) deploys the stack. Services of it that the Compose files do not have are left alone unless
+        O(prune=true).
       - V(absent) removes all that the stack owns, its services, configs, secrets and networks, and waits until its
         tasks have ended and all is gone. What is external to it and volumes stay. It is refused while a service that
         is not of this stack uses something of it.
@@ -73,6 +74,14 @@ options:
     type: str
     choices: [always, changed, never]
     default: changed
+  prune:
+    description:
+      - Remove services, configs, secrets and networks that the stack owns and the Compose files no longer have, once
+        its services run as asked.
+      - What a service would need to go back to its previous spec stays, and so does what a service of somebody
+        else uses.
+    type: bool
+    default: false
   with_registry_auth:
     description:
       - Give the registry login of the user who runs the module (C(~/.docker/config.json)) to the nodes.
@@ -188,7 +197,7 @@ applied:
   returned: always
   sample: [service hello_web]
 leftovers:
-  description: Services that the swarm has under the stack's name and the Compose files have not.
+  description: Services that the swarm has under the stack's name and the Compose files have not, and that stay.
   type: list
   elements: str
   returned: always
@@ -289,7 +298,10 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     undeployed,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_removal import (
+    Owned,
     Removal,
+    owned,
+    plan_pruning,
     plan_removal,
     still_running,
 )
@@ -357,6 +369,9 @@ class Stack:
         self._check(run, "plan")
         steps = plan_stack(self.name, run.writes, live)
         extra = leftovers(self.name, run.writes, live)
+        if self.params["prune"]:
+            extra = []
+            steps += plan_pruning(self.name, live, steps, run.writes)
         self.result.update(
             steps=[step.as_dict() for step in steps],
             leftovers=extra,
@@ -434,6 +449,16 @@ class Stack:
             return False
         self._check(run, "deploy")
         return True
+
+    def remove(self, steps: list[Step]) -> None:
+        planned = {(step.kind, step.name) for step in steps}
+
+        def find() -> list[Owned]:
+            found = owned(self.name, self.observe())
+            return [one for one in found if (one.kind, one.name) in planned]
+
+        engine, timeout = EngineClient(self.params), self.params["wait_timeout"]
+        Removal(self.name, engine, find, self.result["applied"], timeout).run()
 
     # Verify
 
@@ -537,10 +562,9 @@ def _filters(filters: dict[str, list[str]]) -> str:
 
 
 def remove(module: AnsibleModule, stack: Stack) -> None:
-    if stack.plan_removal() and not module.check_mode:
-        engine = EngineClient(module.params)
-        timeout = module.params["wait_timeout"]
-        Removal(stack.name, engine, stack.observe, stack.result["applied"], timeout).run()
+    steps = stack.plan_removal()
+    if steps and not module.check_mode:
+        stack.remove(steps)
 
 
 def deploy(module: AnsibleModule, stack: Stack) -> None:
@@ -550,20 +574,24 @@ def deploy(module: AnsibleModule, stack: Stack) -> None:
         steps, live = stack.plan()
         if attempt == 0 and result["changed"]:
             result["diff"] = {"prepared": "\n".join(result["plan"]) + "\n"}
-        if module.check_mode or all(step.action == "none" for step in steps) or stack.apply(live):
+        written = [step for step in steps if step.action in ("create", "update")]
+        if module.check_mode or not written or stack.apply(live):
             break
     else:
         raise SwarmError(
             "out_of_sequence",
             f"Could not deploy stack {stack.name}: somebody else keeps writing its services. Run again.",
         )
-    services = {step.name for step in steps if step.kind == "service"}
+    goes = [step for step in steps if step.action == "remove"]
+    services = {step.name for step in steps if step.kind == "service" and step not in goes}
     if module.check_mode:
         result["services"] = [
             Verdict(name, "", 0, 0, "unknown").as_dict() for name in sorted(services)
         ]
     else:
         stack.verify(services)
+        if goes:
+            stack.remove(goes)
 
 
 def main() -> None:
@@ -578,6 +606,7 @@ def main() -> None:
             resolve_image=dict(
                 type="str", choices=["always", "changed", "never"], default="changed"
             ),
+            prune=dict(type="bool", default=False),
             with_registry_auth=dict(type="bool", default=False),
             wait=dict(type="bool", default=True),
             wait_timeout=dict(type="int", default=300),

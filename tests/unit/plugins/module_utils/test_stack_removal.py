@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._capture import Write
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     NAMESPACE,
     Live,
+    Step,
     plan_lines,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_removal import (
+    plan_pruning,
     plan_removal,
     still_running,
 )
@@ -88,6 +91,58 @@ def test_what_others_use_is_not_taken_from_them(kind: str, name: str, stack: str
         plan_removal("shop", live(guest))
     assert refused.value.code == "in_use"
     assert f"{kind} shop_{name} is used by service guest" in refused.value.message
+
+
+def written(document: dict[str, Any]) -> Write:
+    spec = document["Spec"]
+    return Write("service", "update", spec["Name"], document["ID"], spec)
+
+
+WEB = service("shop_web", "shop", network="shop_net", secret="id-shop_key")
+
+
+@pytest.mark.parametrize(
+    ("action", "web", "gone"),
+    [
+        # The config is the only thing that nobody uses.
+        ("none", WEB, ["config shop_conf"]),
+        # What the service has now is what a rollback goes back to.
+        ("update", service("shop_web", "shop", network="shop_net"), ["config shop_conf"]),
+        ("update", service("shop_web", "shop", config="id-shop_conf"), []),
+    ],
+)
+def test_what_is_in_no_file_and_of_no_use_is_pruned(
+    action: str, web: dict[str, Any], gone: list[str]
+) -> None:
+    steps = plan_pruning("shop", live(), [Step(action, "service", "shop_web")], [written(web)])
+    assert [f"{step.kind} {step.name}" for step in steps] == gone
+
+
+def test_what_a_rollback_goes_back_to_is_not_pruned() -> None:
+    there = live()
+    there.services[0]["PreviousSpec"] = service("shop_web", "shop", config="id-shop_conf")["Spec"]
+    none = [Step("none", "service", "shop_web")]
+    assert plan_pruning("shop", there, none, [written(WEB)]) == []
+    # An update makes the spec of now the one to go back to.
+    update = [Step("update", "service", "shop_web")]
+    assert [step.name for step in plan_pruning("shop", there, update, [written(WEB)])] == [
+        "shop_conf"
+    ]
+
+
+def test_a_service_that_is_pruned_takes_along_what_it_alone_used() -> None:
+    there = live(service("shop_old", "shop", config="id-shop_conf"))
+    steps = plan_pruning("shop", there, [Step("none", "service", "shop_web")], [written(WEB)])
+    assert [f"{step.kind} {step.name}" for step in steps] == [
+        "service shop_old",
+        "config shop_conf",
+    ]
+
+
+def test_what_somebody_else_uses_is_not_pruned() -> None:
+    there = live(service("guest", None, config="id-shop_conf"))
+    none = [Step("none", "service", "shop_web")]
+    assert plan_pruning("shop", there, none, [written(WEB)]) == []
 
 
 def test_only_tasks_on_nodes_that_answer_can_be_waited_for() -> None:
