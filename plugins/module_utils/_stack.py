@@ -151,17 +151,40 @@ def _networks_in_use(steps: Any, writes: Iterable[Write]) -> set[str]:
 def service_changes(
     current: dict[str, Any], wanted: dict[str, Any], network_names: dict[str, str]
 ) -> list[Change]:
-    before = _flat(_comparable(current, network_names))
-    after = _flat(_comparable(wanted, network_names))
-    changes = _changes(before, after)
+    old, new = _comparable(current, network_names), _comparable(wanted, network_names)
+    changes = [*_come_and_go(old, new), *_changes(_flat(old), _flat(new))]
+    changes.sort(key=lambda change: _field_order(change.name))
     names = {change.name for change in changes}
     if names and all(name.startswith("placement.platforms") for name in names):
         # With a resolved digest the engine is told the image's platforms. A CLI that keeps the digest
         # does not repeat them (docker/cli: deploy_composefile.go); taking them away changes nothing.
         return []
+    # Said already: another secret has another ID, and another image another label.
+    said = {f"{c.name[: -len('.name')]}.id" for c in changes if _REFERENCE_NAME.match(c.name)}
     if "image" in names:
-        changes = [c for c in changes if c.name != f"labels.{IMAGE_LABEL}"]
-    return changes
+        said.add(f"labels.{IMAGE_LABEL}")
+    return [change for change in changes if change.name not in said]
+
+
+_REFERENCE_NAME = re.compile(r"(secrets|configs)\..*\.name$")
+
+
+def _come_and_go(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Change]:
+    """Mounts, secrets and configs that only one side has, one line each; they are taken out of both sides."""
+    for section in ("Mounts", "Secrets", "Configs"):
+        for target in old[section].keys() ^ new[section].keys():
+            before, after = (
+                _in_short(side[section].pop(target)) if target in side[section] else ABSENT
+                for side in (old, new)
+            )
+            yield Change(f"{section.lower()}.{target}", before, after)
+
+
+def _in_short(entry: dict[str, Any]) -> str:
+    words = (entry.get("Type"), entry.get("Source") or entry.get("Name"))
+    return " ".join(str(word) for word in words if word) + (
+        ", read-only" if entry.get("ReadOnly") else ""
+    )
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:

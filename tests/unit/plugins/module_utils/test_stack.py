@@ -177,6 +177,26 @@ def test_a_change_is_seen_and_seen_from_both_sides(
             ),
             {"secrets.f.mode": ("0444", "0400")},
         ),
+        # A secret under a new name, and one that was made anew under its old name.
+        (
+            sent(Secrets=[{"SecretID": "1", "SecretName": "k1", "File": {"Name": "f"}}]),
+            sent(Secrets=[{"SecretID": "2", "SecretName": "k2", "File": {"Name": "f"}}]),
+            {"secrets.f.name": ("k1", "k2")},
+        ),
+        (
+            sent(Secrets=[{"SecretID": "1", "SecretName": "k", "File": {"Name": "f"}}]),
+            sent(Secrets=[{"SecretID": "2", "SecretName": "k", "File": {"Name": "f"}}]),
+            {"secrets.f.id": ("1", "2")},
+        ),
+        # What comes or goes as a whole is one line.
+        (
+            sent(),
+            sent(
+                Configs=[{"ConfigID": "1", "ConfigName": "k", "File": {"Name": "f", "Mode": 292}}],
+                Mounts=[{"Type": "volume", "Source": "v", "Target": "/d", "ReadOnly": True}],
+            ),
+            {"configs.f": ("(none)", "k"), "mounts./d": ("(none)", "volume v, read-only")},
+        ),
     ],
 )
 def test_fields(before: dict[str, Any], after: dict[str, Any], expected: dict[str, Any]) -> None:
