@@ -318,7 +318,7 @@ def test_a_plan_as_a_person_reads_it() -> None:
         "  + service  s_new    image web:1, global",
         "  ~ service  s_web    image     web:1 -> web:2",
         "                      replicas  1 -> 3",
-        "  ! service  s_old  not in the Compose files: left alone",
+        "  ! service  s_old  not in the Compose files: left alone (prune removes it)",
         "  ! Ignoring unsupported options: restart",
         "  = 2 objects as they should be",
     ]
