@@ -592,7 +592,10 @@ def plan_lines(
             before, after = short_image(change.before), short_image(change.after)
             lines.append(f"{first}{change.name:<{field_width}}  {before} -> {after}")
             first = indent
-    lines += [f"  ! service  {name}  not in the Compose files: left alone (prune removes it)" for name in extra]
+    lines += [
+        f"  ! service  {name}  not in the Compose files: left alone (prune removes it)"
+        for name in extra
+    ]
     lines += [f"  ! {note}" for note in notes]
     same = len(steps) - len(shown)
     if same:

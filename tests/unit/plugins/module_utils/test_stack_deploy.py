@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module makes of its arguments."""
+"""What is made of the Compose files that are given."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.modules import swarm_stack
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_deploy import (
+    _filters,
+    _text,
+    compose_texts,
+    write_files,
+)
 
 
 def packed(text: str) -> str:
@@ -37,13 +42,13 @@ def packed(text: str) -> str:
     ],
 )
 def test_definitions(definition: Any, version: str, texts: list[str]) -> None:
-    assert swarm_stack.compose_texts(definition, version) == texts
+    assert compose_texts(definition, version) == texts
 
 
 @pytest.mark.parametrize("definition", [7, [[]], [None], True])
 def test_definitions_that_are_none(definition: Any) -> None:
     with pytest.raises(SwarmError) as error:
-        swarm_stack.compose_texts(definition, "")
+        compose_texts(definition, "")
     assert error.value.code == "bad_definition"
 
 
@@ -54,7 +59,7 @@ def test_files_lie_where_their_relative_paths_lead(tmp_path: Path) -> None:
         "../../up/d": packed("3"),
         "x/../e": packed("4"),
     }
-    folder = Path(swarm_stack.write_files(str(tmp_path), files))
+    folder = Path(write_files(str(tmp_path), files))
     assert [folder.joinpath(path).read_text() for path in files if path != "x/../e"] == [
         "1",
         "2",
@@ -69,16 +74,16 @@ def test_files_lie_where_their_relative_paths_lead(tmp_path: Path) -> None:
 )
 def test_files_that_are_refused(tmp_path: Path, files: dict[str, str]) -> None:
     with pytest.raises(SwarmError) as error:
-        swarm_stack.write_files(str(tmp_path), files)
+        write_files(str(tmp_path), files)
     assert error.value.code == "bad_files"
 
 
 def test_values_of_variables_are_text_as_compose_knows_it() -> None:
-    assert [swarm_stack._text(value) for value in (True, 3, "x")] == ["true", "3", "x"]
+    assert [_text(value) for value in (True, 3, "x")] == ["true", "3", "x"]
 
 
 def test_filters_are_quoted() -> None:
-    assert swarm_stack._filters({"label": ["a=b"]}) == "filters=" + "".join(
+    assert _filters({"label": ["a=b"]}) == "filters=" + "".join(
         {
             " ": "%20",
             '"': "%22",

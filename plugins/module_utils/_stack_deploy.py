@@ -1,0 +1,331 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
+"""A stack on a manager: what the CLI would write, writing what differs, waiting until it runs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import platform
+import time
+from typing import Any
+from urllib.parse import quote
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._capture import (
+    Run,
+    cli_takes,
+    private_directory,
+    run_cli,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
+    EngineClient,
+    EngineReader,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
+    CONVERGED,
+    FAILED,
+    NAMESPACE,
+    Live,
+    Step,
+    Verdict,
+    Watch,
+    cli_failure,
+    cli_notes,
+    judge,
+    leftovers,
+    plan_lines,
+    plan_stack,
+    plan_write,
+    service_changes,
+    undeployed,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_removal import (
+    Owned,
+    Removal,
+    owned,
+    plan_pruning,
+    plan_removal,
+    still_running,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
+
+# Others write to the swarm too. When somebody was quicker, the plan is made anew.
+ATTEMPTS = 3
+
+
+class Stack:
+    """One stack, from what is given to what runs."""
+
+    def __init__(
+        self, params: dict[str, Any], given: dict[str, Any], result: dict[str, Any]
+    ) -> None:
+        self.params = params
+        self.given = given
+        self.result = result
+        self.name: str = params["name"]
+        self.mine = {"label": [f"{NAMESPACE}={self.name}"]}
+        self.engine = EngineReader(params["docker_host"], params["timeout"])
+        self.socket = params["docker_host"][len("unix://") :]
+        self.environment = {k: _text(v) for k, v in (given["environment"] or {}).items()}
+        self.detaches: bool | None = None
+        self.written: dict[str, dict[str, Any]] = {}
+
+    def deploy(self, check_mode: bool) -> None:
+        """Make the stack what the Compose files say."""
+        result = self.result
+        steps: list[Step] = []
+        for attempt in range(ATTEMPTS):
+            steps, live = self.plan()
+            if attempt == 0 and result["changed"]:
+                result["diff"] = self._diff()
+            written = [step for step in steps if step.action in ("create", "update")]
+            if check_mode or not written or self.apply(live):
+                break
+        else:
+            raise SwarmError(
+                "out_of_sequence",
+                f"Could not deploy stack {self.name}: somebody else keeps writing its services. Run again.",
+            )
+        goes = [step for step in steps if step.action == "remove"]
+        services = {step.name for step in steps if step.kind == "service" and step not in goes}
+        if check_mode:
+            result["services"] = [
+                Verdict(name, "", 0, 0, "unknown").as_dict() for name in sorted(services)
+            ]
+            return
+        self.verify(services)
+        if goes:
+            self.apply_removal(goes)
+
+    def remove(self, check_mode: bool) -> None:
+        """Remove all that the stack owns."""
+        steps = self.plan_removal()
+        if steps:
+            self.result["diff"] = self._diff()
+        if steps and not check_mode:
+            self.apply_removal(steps)
+
+    def _diff(self) -> dict[str, str]:
+        return {"prepared": "\n".join(self.result["plan"]) + "\n"}
+
+    # Observe
+
+    def observe(self) -> Live:
+        live = Live(
+            services=self.engine.get("/services", f"plan stack {self.name}"),
+            networks=self.engine.get("/networks", "list the networks"),
+            secrets=self.engine.get("/secrets", "list the secrets"),
+            configs=self.engine.get("/configs", "list the configs"),
+        )
+        for network_id in live.unlisted_networks(self.name):
+            try:
+                live.networks.append(self.engine.get(f"/networks/{network_id}", "read a network"))
+            except SwarmError as error:
+                if error.code != "not_found":
+                    raise
+        return live
+
+    # Plan
+
+    def plan(self) -> tuple[list[Step], Live]:
+        live = self.observe()
+        run = self.cli(None)
+        self.result["notes"] = cli_notes(run.output)
+        self._check(run, "plan")
+        steps = plan_stack(self.name, run.writes, live)
+        extra = leftovers(self.name, run.writes, live)
+        if self.params["prune"]:
+            extra = []
+            steps += plan_pruning(self.name, live, steps, run.writes)
+        self.result.update(
+            steps=[step.as_dict() for step in steps],
+            leftovers=extra,
+            plan=plan_lines(self.name, steps, platform.node(), extra, self.result["notes"]),
+            changed=bool(self.written) or any(step.action != "none" for step in steps),
+        )
+        return steps, live
+
+    def plan_removal(self) -> list[Step]:
+        steps = plan_removal(self.name, self.observe())
+        tasks = self.engine.get(f"/tasks?{_filters(self.mine)}", "list the tasks")
+        _answering, silent = still_running(tasks, self.engine.nodes())
+        notes = [
+            f"tasks on {node}, which is not ready, end when it is back" for node in silent if steps
+        ]
+        plan = plan_lines(self.name, steps, platform.node(), notes=notes)
+        self.result.update(
+            steps=[step.as_dict() for step in steps], plan=plan, notes=notes, changed=bool(steps)
+        )
+        return steps
+
+    def cli(self, live: Live | None) -> Run:
+        """Run the CLI: to plan, or with `live` to write what differs from it."""
+        params = self.params
+        if self.detaches is None:
+            self.detaches = cli_takes("stack deploy", "--detach")
+        arguments = ["stack", "deploy", "--resolve-image", params["resolve_image"]]
+        if self.detaches:
+            arguments.append("--detach=true")
+        if params["with_registry_auth"]:
+            arguments.append("--with-registry-auth")
+        with private_directory() as directory:
+            # A CLI of before that option takes a file without a version for one of 2014.
+            texts = compose_texts(self.given["definition"], "" if self.detaches else "3.9")
+            folder = write_files(directory, self.given["files"] or {})
+            paths = list(params["compose"] or [])
+            if len(texts) == 1:
+                paths.append("-")
+            else:
+                for number, text in enumerate(texts):
+                    paths.append(os.path.join(folder, f".flotilla-compose-{number}.yml"))
+                    _write_private(paths[-1], text.encode())
+            for path in paths:
+                arguments += ["-c", path]
+            return run_cli(
+                self.socket,
+                [*arguments, self.name],
+                stdin=texts[0] if len(texts) == 1 else "",
+                environment=self.environment,
+                directory=folder,
+                forward=None if live is None else (lambda w: plan_write(w, live).action != "none"),
+                timeout=max(300, params["wait_timeout"]),
+            )
+
+    def _check(self, run: Run, attempt: str) -> None:
+        if run.timed_out:
+            raise SwarmError(
+                "cli_timeout", f"Could not {attempt} stack {self.name}: the CLI does not end."
+            )
+        if run.returncode != 0 or run.refusals:
+            refusals = [(r.write.kind, r.write.name, r.message) for r in run.refusals]
+            raise cli_failure(self.name, attempt, run.output, refusals)
+
+    # Apply
+
+    def apply(self, live: Live) -> bool:
+        """Write what differs; False if somebody else wrote meanwhile and the plan is out of date."""
+        run = self.cli(live)
+        for write in run.forwarded:
+            self.result["applied"].append(f"{write.kind} {write.name}")
+            self.written[f"{write.kind} {write.name}"] = write.spec
+        if any("update out of sequence" in refusal.message for refusal in run.refusals):
+            return False
+        self._check(run, "deploy")
+        return True
+
+    def apply_removal(self, steps: list[Step]) -> None:
+        planned = {(step.kind, step.name) for step in steps}
+
+        def find() -> list[Owned]:
+            found = owned(self.name, self.observe())
+            return [one for one in found if (one.kind, one.name) in planned]
+
+        engine, timeout = EngineClient(self.params), self.params["wait_timeout"]
+        Removal(self.name, engine, find, self.result["applied"], timeout).run()
+
+    # Verify
+
+    def verdicts(self, names: set[str], networks: dict[str, str]) -> list[Verdict]:
+        services = self.engine.get(f"/services?{_filters(self.mine)}", "list the services")
+        tasks = self.engine.get(f"/tasks?{_filters(self.mine)}", "list the tasks")
+        # The filter that the CLI's own progress bar uses: the engine compares the specs itself.
+        fresh = {**self.mine, "_up-to-date": ["true"]}
+        current = self.engine.get(f"/tasks?{_filters(fresh)}", "list the tasks")
+        ids = {str(task.get("ID")) for task in current}
+        nodes = self.engine.nodes()
+        found = []
+        for service in services:
+            spec = service.get("Spec") or {}
+            asked = self.written.get(f"service {spec.get('Name')}")
+            overruled = asked is not None and bool(service_changes(spec, asked, networks))
+            found.append(judge(service, tasks, ids, nodes, overruled))
+        gone = names - {verdict.service for verdict in found}
+        found += [Verdict(name, "", 0, 0, FAILED, "gone", "it is not there") for name in gone]
+        return sorted((v for v in found if v.service in names), key=lambda v: v.service)
+
+    def verify(self, names: set[str]) -> None:
+        clock = Clock()
+        started = clock.now()
+        networks = self.observe().network_names() if self.written else {}
+        if self.params["wait"]:
+            watch = Watch(self.params["settle"], bool(self.written), time.time)
+            seen, done = poll(
+                lambda: self.verdicts(names, networks),
+                lambda verdicts: watch.final(verdicts, clock.now()),
+                timeout=self.params["wait_timeout"],
+                interval=0.5,
+                clock=clock,
+            )
+        else:
+            seen, done = self.verdicts(names, networks), True
+        self.result["services"] = [verdict.as_dict() for verdict in seen]
+        if self.params["wait"] and not (done and all(v.state == CONVERGED for v in seen)):
+            raise undeployed(self.name, seen, round(clock.now() - started))
+
+
+def compose_texts(definition: Any, version: str) -> list[str]:
+    """The Compose files as text; a dictionary without a version gets `version`."""
+    if definition is None:
+        return []
+    texts = []
+    for entry in definition if isinstance(definition, list) else [definition]:
+        document = _json_object(entry)
+        if document is not None:
+            texts.append(json.dumps({"version": version, **document} if version else document))
+        elif isinstance(entry, str):
+            texts.append(entry)
+        else:
+            raise SwarmError(
+                "bad_definition",
+                f"definition must be a dictionary or text, or a list of such, not {type(entry).__name__}.",
+            )
+    return texts
+
+
+def _json_object(entry: Any) -> dict[str, Any] | None:
+    """A dictionary, also one that came as JSON."""
+    if isinstance(entry, str) and entry.lstrip().startswith("{"):
+        try:
+            entry = json.loads(entry)
+        except ValueError:
+            return None
+    return entry if isinstance(entry, dict) else None
+
+
+def write_files(directory: str, files: dict[str, str]) -> str:
+    """Lay out the files, and return the folder that their relative paths start from."""
+    paths = {os.path.normpath(path): content for path, content in files.items()}
+    up = max((path.split("/").count("..") for path in paths), default=0)
+    folder = os.path.join(directory, *["d"] * up)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    for path, content in paths.items():
+        target = os.path.normpath(os.path.join(folder, path))
+        if not target.startswith(directory + os.sep):
+            raise SwarmError("bad_files", f"files: {path} must be a relative path.")
+        try:
+            data = base64.b64decode(content, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise SwarmError("bad_files", f"files: the content of {path} is not Base64.") from error
+        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+        _write_private(target, data)
+    return folder
+
+
+def _write_private(path: str, data: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _filters(filters: dict[str, list[str]]) -> str:
+    return "filters=" + quote(json.dumps(filters))
