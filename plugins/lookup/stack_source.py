@@ -17,7 +17,7 @@ options:
   _terms:
     description:
       - Stacks as in the variable C(swarm_stack_stacks) of the role P(flotilla.swarm.swarm_stack#role), dictionaries
-        with C(name), C(compose) or C(definition), and perhaps C(environment).
+        with C(name), C(compose) or C(definition), and perhaps C(environment) and C(rotate).
       - Paths are looked for as with M(ansible.builtin.copy), then beside the inventory and in the current folder.
         Paths in a Compose file start at the folder of the first file, those in an inline definition at that of
         the inventory, or of the playbook where there is none.
@@ -45,6 +45,11 @@ _raw:
     files:
       description: Files that the Compose files take in, as Base64, by the path that they have there.
       type: dict
+    rotate:
+      description:
+        - If the stack has C(rotate=true), its secrets and configs and their files, as the option O(flotilla.swarm.swarm_stack#module:rotate)
+          takes them. Those that are external, that have a C(name) of their own, or whose path is absolute, are not among them.
+      type: dict
     plan:
       description: What a first deploy creates, as far as the Compose files alone tell.
       type: list
@@ -64,6 +69,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     file_references,
     outline,
     plan_lines,
+    rotatable,
 )
 
 
@@ -94,13 +100,16 @@ class LookupModule(LookupBase):
             ]
         documents = [_parse(name, path, text) for path, text in sources]
         environment = {key: str(value) for key, value in (stack.get("environment") or {}).items()}
+        rotate = rotatable(documents, environment) if stack.get("rotate") else {}
+        steps = outline(name, documents, environment, rotate)
         return {
             "definition": [text for _path, text in sources],
             "files": {
                 path: base64.b64encode(self._read(name, os.path.join(folder, path))).decode()
                 for path in file_references(documents, environment)
             },
-            "plan": plan_lines(name, outline(name, documents, environment), "a manager to be"),
+            "rotate": rotate,
+            "plan": plan_lines(name, steps, "a manager to be"),
         }
 
     def _find(self, name: str, path: str, variables: dict[str, Any]) -> str:

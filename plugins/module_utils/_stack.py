@@ -243,7 +243,10 @@ def _section(documents: list[dict[str, Any]], name: str) -> dict[str, dict[str, 
 
 
 def outline(
-    stack: str, documents: list[dict[str, Any]], environment: dict[str, str] | None = None
+    stack: str,
+    documents: list[dict[str, Any]],
+    environment: dict[str, str] | None = None,
+    rotated: dict[str, dict[str, str]] | None = None,
 ) -> list[Step]:
     """What a first deploy creates, read from the Compose files alone: for hosts without an engine yet.
 
@@ -268,9 +271,10 @@ def outline(
         for name, entry in entries.items():
             if not entry.get("external"):
                 summary = str(entry.get("driver") or "overlay") if kind == "network" else ""
-                steps.append(
-                    Step("create", kind, str(entry.get("name") or f"{stack}_{name}"), summary)
-                )
+                # The hash in a name is keyed with the ID of a swarm that is not there yet.
+                end = "-..." if name in (rotated or {}).get(f"{kind}s", {}) else ""
+                full = str(entry.get("name") or f"{stack}_{name}{end}")
+                steps.append(Step("create", kind, full, summary))
     return sorted(steps, key=lambda step: (KINDS.index(step.kind), step.name))
 
 
@@ -302,6 +306,20 @@ def file_references(documents: list[dict[str, Any]], environment: dict[str, str]
                     found.add(str(path))
     paths = {interpolate(path, environment) for path in found}
     return sorted(path for path in paths if not path.startswith(("/", "~")))
+
+
+def rotatable(
+    documents: list[dict[str, Any]], environment: dict[str, str]
+) -> dict[str, dict[str, str]]:
+    """Secrets and configs whose name is the stack's to choose, and the files that they are made of."""
+    found: dict[str, dict[str, str]] = {}
+    for kind in ("secrets", "configs"):
+        for key, entry in _section(documents, kind).items():
+            path = interpolate(str(entry.get("file") or ""), environment)
+            named = entry.get("external") or entry.get("name")
+            if path and not named and not path.startswith(("/", "~")):
+                found.setdefault(kind, {})[key] = path
+    return found
 
 
 # --- One form for what the CLI sends and what the engine stores ------------------------------------------

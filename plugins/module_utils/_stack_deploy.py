@@ -28,6 +28,11 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     EngineReader,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._rotation import (
+    LIMITS,
+    overlay,
+    version_of,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     CONVERGED,
     FAILED,
@@ -180,6 +185,8 @@ class Stack:
             texts = compose_texts(self.given["definition"], "" if self.detaches else "3.9")
             folder = write_files(directory, self.given["files"] or {})
             paths = list(params["compose"] or [])
+            if any((params["rotate"] or {}).values()):
+                texts.append(self._overlay(texts, paths, folder))
             if len(texts) == 1:
                 paths.append("-")
             else:
@@ -197,6 +204,20 @@ class Stack:
                 forward=None if live is None else (lambda w: plan_write(w, live).action != "none"),
                 timeout=max(300, params["wait_timeout"]),
             )
+
+    def _overlay(self, texts: list[str], paths: list[str], folder: str) -> str:
+        """The Compose file that renames what has to be rotated; its relative paths start where the others' do."""
+        folder = os.path.dirname(paths[0]) if paths else folder
+        first = texts[0] if texts else _read(paths[0]).decode("utf-8", "replace")
+        data = {
+            kind: {
+                key: (path, _read(os.path.join(folder, path)))
+                for key, path in (self.params["rotate"][kind] or {}).items()
+            }
+            for kind in LIMITS
+        }
+        swarm_id = str(self.engine.swarm()["ID"])
+        return overlay(self.name, swarm_id, version_of(first), data)
 
     def _check(self, run: Run, attempt: str) -> None:
         if run.timed_out:
@@ -316,6 +337,11 @@ def write_files(directory: str, files: dict[str, str]) -> str:
         os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
         _write_private(target, data)
     return folder
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _write_private(path: str, data: bytes) -> None:

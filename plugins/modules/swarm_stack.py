@@ -74,6 +74,20 @@ options:
     type: str
     choices: [always, changed, never]
     default: changed
+  rotate:
+    description:
+      - Secrets and configs whose data may change. Each gets a name that carries a keyed hash of its data, so that
+        new data makes a new object, and the services that use it are rolled. Without this, changed data is refused,
+        since the engine cannot change it.
+      - What had the name of before stays, for a rollback needs it, until O(prune=true) finds it of no use.
+    type: dict
+    suboptions:
+      secrets:
+        description: The secrets, as a dictionary of the name that they have in the Compose files and their C(file).
+        type: dict
+      configs:
+        description: The configs, likewise.
+        type: dict
   prune:
     description:
       - Remove services, configs, secrets and networks that the stack owns and the Compose files no longer have, once
@@ -108,8 +122,8 @@ notes:
   - It must run on a manager of the swarm that has the Docker CLI, through the engine's unix socket.
   - What is hidden in plans and results. Data of secrets and configs; environment variables, labels, options
     and arguments whose name says that they hold a credential; passwords in URLs.
-  - The data of a secret or config cannot be changed in the swarm. A plan that would is refused, as the run
-    would be.
+  - The data of a secret or config cannot be changed in the swarm. A plan that would is refused, as the run would
+    be, unless O(rotate) names it.
 """
 
 EXAMPLES = r"""
@@ -129,6 +143,14 @@ EXAMPLES = r"""
           image: registry.example.com/hello:1
           deploy:
             replicas: 2
+
+- name: Deploy a stack whose password is rotated when the file changes
+  flotilla.swarm.swarm_stack:
+    name: shop
+    compose: [/srv/shop/stack.yml]
+    rotate:
+      secrets: {db_password: ./db_password.txt}
+    prune: true
 
 - name: Remove a stack with all that it owns
   flotilla.swarm.swarm_stack:
@@ -292,6 +314,10 @@ def main() -> None:
             environment=dict(type="dict", no_log=True),
             resolve_image=dict(
                 type="str", choices=["always", "changed", "never"], default="changed"
+            ),
+            rotate=dict(
+                type="dict",
+                options=dict(secrets=dict(type="dict", no_log=False), configs=dict(type="dict")),
             ),
             prune=dict(type="bool", default=False),
             with_registry_auth=dict(type="bool", default=False),

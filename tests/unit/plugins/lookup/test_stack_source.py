@@ -58,6 +58,31 @@ def test_files_go_along(tmp_path: Path, look: Any) -> None:
     ]
 
 
+def test_what_is_rotated_is_what_the_stack_may_name(tmp_path: Path, look: Any) -> None:
+    for name in ("k", "n"):
+        tmp_path.joinpath("inventory").mkdir(exist_ok=True)
+        tmp_path.joinpath("inventory", name).write_text(name)
+    secrets = {
+        "k": {"file": "./${K}"},
+        "named": {"file": "./n", "name": "mine"},
+        "outside": {"external": True},
+        "absolute": {"file": "/etc/hostname"},
+    }
+    stack = {
+        "name": "s",
+        "definition": {"services": {"web": {"image": "w"}}, "secrets": secrets},
+        "environment": {"K": "k"},
+    }
+    assert look(stack)["rotate"] == {}
+    found = look({**stack, "rotate": True})
+    assert found["rotate"] == {"secrets": {"k": "./k"}}
+    assert [line.split()[2] for line in found["plan"] if " secret " in line] == [
+        "mine",
+        "s_absolute",
+        "s_k-...",
+    ]
+
+
 def test_an_inline_definition(look: Any) -> None:
     found = look({"name": "s", "definition": {"services": {"web": {"image": "w"}}}})
     assert found["definition"] == ['{"services": {"web": {"image": "w"}}}']
