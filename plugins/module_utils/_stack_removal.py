@@ -142,7 +142,8 @@ def still_running(
         str(n.get("ID")): str((n.get("Description") or {}).get("Hostname") or n.get("ID"))
         for n in nodes
     }
-    answering, silent = set(), set()
+    answering: set[str] = set()
+    silent: set[str] = set()
     for task in tasks:
         node = str(task.get("NodeID") or "")
         if node and (task.get("Status") or {}).get("State") not in ENDED:

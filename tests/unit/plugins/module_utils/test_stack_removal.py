@@ -150,7 +150,7 @@ def test_only_tasks_on_nodes_that_answer_can_be_waited_for() -> None:
         {"ID": "1", "Description": {"Hostname": "w1"}, "Status": {"State": "ready"}},
         {"ID": "2", "Description": {"Hostname": "w2"}, "Status": {"State": "down"}},
     ]
-    tasks = [
+    tasks: list[dict[str, Any]] = [
         {"NodeID": "1", "Status": {"State": "running"}},
         {"NodeID": "2", "Status": {"State": "running"}},
         {"NodeID": "gone", "Status": {"State": "running"}},
