@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
-    PASSING,
     EngineClient,
     EngineReader,
 )
@@ -28,7 +27,11 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._settings import (
     plan_settings,
     read_settings,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import (
+    Clock,
+    patiently,
+    poll,
+)
 
 LEAVE_UNFINISHED = "leave the swarm that it has not finished joining"
 
@@ -208,26 +211,19 @@ def _join(client: EngineClient, params: dict[str, Any], clock: Clock | None) -> 
         **_addresses(params),
     }
 
-    def attempt() -> SwarmError | None:
+    def join() -> None:
         try:
             client.join(body)
         except SwarmError as error:
-            # The engine goes on joining after its own 20 s (moby: daemon/cluster/swarm.go, Join);
-            # whether it gets there is for the verification to find out.
-            if "will continue in the background" in error.message:
-                return None
             if error.code == "already_in_swarm":
                 # Another run was quicker.
                 _check_same_swarm(observe(params, tolerant=True), params)
-                return None
-            if error.code not in PASSING:
+            # The engine goes on joining after its own 20 s (moby: daemon/cluster/swarm.go, Join);
+            # whether it gets there is for the verification to find out.
+            elif "will continue in the background" not in error.message:
                 raise
-            return error
-        return None
 
-    error, _done = poll(attempt, lambda error: error is None, params["wait_timeout"], 1.0, clock)
-    if error is not None:
-        raise error
+    patiently(join, params["wait_timeout"], clock=clock)
 
 
 def _apply(params: dict[str, Any], clock: Clock | None) -> None:

@@ -43,7 +43,11 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
     parse_placement_service,
     parse_placement_task,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import (
+    Clock,
+    patiently,
+    poll,
+)
 
 
 @dataclass
@@ -264,22 +268,7 @@ class _Hands:
         self._patiently(write)
 
     def _patiently(self, work: Callable[[], Any]) -> None:
-        """Work that can be done again, until nothing passing is in its way."""
-
-        def attempt() -> SwarmError | None:
-            try:
-                work()
-            except SwarmError as error:
-                if error.code not in PASSING:
-                    raise
-                return error
-            return None
-
-        error, _done = poll(
-            attempt, lambda error: error is None, self._wait_timeout, 0.5, self._clock
-        )
-        if error is not None:
-            raise error
+        patiently(work, self._wait_timeout, 0.5, self._clock)
 
     def _write_unless_gone(self, node_id: str, change: Callable[[dict[str, Any]], Any]) -> None:
         """For a node on its way out: another run may have seen to it first."""

@@ -4,12 +4,15 @@
 
 # This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""Waiting, with a clock that tests can replace."""
+"""Waiting and trying again, with a clock that tests can replace."""
 
 from __future__ import annotations
 
 import time
 from typing import Callable, TypeVar
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import PASSING
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 
 T = TypeVar("T")
 
@@ -45,3 +48,25 @@ def poll(
         if left <= 0:
             return seen, False
         clock.sleep(min(interval, left))
+
+
+def patiently(
+    work: Callable[[], object],
+    timeout: float,
+    interval: float = 1.0,
+    clock: Clock | None = None,
+) -> None:
+    """Work that can be done again, until nothing passing is in its way, or until the deadline."""
+
+    def attempt() -> SwarmError | None:
+        try:
+            work()
+        except SwarmError as error:
+            if error.code not in PASSING:
+                raise
+            return error
+        return None
+
+    error, _done = poll(attempt, lambda seen: seen is None, timeout, interval, clock)
+    if error is not None:
+        raise error
