@@ -745,7 +745,7 @@ def judge(
     service does not have the spec that this run wrote. The update status alone does not tell: after a
     rollback, engine 26.1 says `completed` when it has replaced the last task.
     """
-    names = {str(n.get("ID")): _hostname(n) for n in nodes}
+    names = {str(n.get("ID")): hostname_of(n) for n in nodes}
     ready = {str(n.get("ID")) for n in nodes if (n.get("Status") or {}).get("State") == "ready"}
     spec = service.get("Spec") or {}
     mode = _mode(spec.get("Mode") or {})
@@ -915,7 +915,7 @@ def _node_of(task: dict[str, Any] | None, names: dict[str, str]) -> str | None:
     return names.get(node_id, node_id) or None
 
 
-def _hostname(node: dict[str, Any]) -> str:
+def hostname_of(node: dict[str, Any]) -> str:
     return str((node.get("Description") or {}).get("Hostname") or node.get("ID"))
 
 

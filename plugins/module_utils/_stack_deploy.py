@@ -80,6 +80,8 @@ class Stack:
         self.socket = params["docker_host"][len("unix://") :]
         self.environment = {k: _text(v) for k, v in (given["environment"] or {}).items()}
         self.detaches: bool | None = None
+        # Made once, so that what is written has the names that were planned.
+        self.rotated: str | None = None
         self.written: dict[str, dict[str, Any]] = {}
 
     def deploy(self, check_mode: bool) -> None:
@@ -159,11 +161,11 @@ class Stack:
 
     def plan_removal(self) -> list[Step]:
         steps = plan_removal(self.name, self.observe())
-        tasks = self.engine.get(f"/tasks?{_filters(self.mine)}", "list the tasks")
-        _answering, silent = still_running(tasks, self.engine.nodes())
-        notes = [
-            f"tasks on {node}, which is not ready, end when it is back" for node in silent if steps
-        ]
+        notes = []
+        if steps:
+            tasks = self.engine.get(f"/tasks?{_filters(self.mine)}", "list the tasks")
+            _answering, silent = still_running(tasks, self.engine.nodes())
+            notes = [f"tasks on {node}, which is not ready, end when it is back" for node in silent]
         plan = plan_lines(self.name, steps, platform.node(), notes=notes)
         self.result.update(
             steps=[step.as_dict() for step in steps], plan=plan, notes=notes, changed=bool(steps)
@@ -186,7 +188,8 @@ class Stack:
             folder = write_files(directory, self.given["files"] or {})
             paths = list(params["compose"] or [])
             if any((params["rotate"] or {}).values()):
-                texts.append(self._overlay(texts, paths, folder))
+                self.rotated = self.rotated or self._overlay(texts, paths, folder)
+                texts.append(self.rotated)
             if len(texts) == 1:
                 paths.append("-")
             else:

@@ -25,6 +25,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     NAMESPACE,
     Live,
     Step,
+    hostname_of,
     spec_in,
     summary,
 )
@@ -138,10 +139,7 @@ def still_running(
     A task on a node that is down has no end that anybody could wait for: its container stops when the node is back.
     """
     states = {str(n.get("ID")): str((n.get("Status") or {}).get("State")) for n in nodes}
-    names = {
-        str(n.get("ID")): str((n.get("Description") or {}).get("Hostname") or n.get("ID"))
-        for n in nodes
-    }
+    names = {str(n.get("ID")): hostname_of(n) for n in nodes}
     answering: set[str] = set()
     silent: set[str] = set()
     for task in tasks:
