@@ -122,6 +122,12 @@ def begin_with_base() -> None:
         assert run.code == 0, tail(run)
 
 
+def back_to_base(**extra: Any) -> None:
+    """The next test begins with the members of BASE."""
+    run = Inventory().run(**extra)
+    assert run.code == 0, tail(run)
+
+
 def carried_out(inventory: Inventory, **extra: Any) -> list[str]:
     """The edit in check mode, for real, and again: all three say the same. The rows of the plan."""
     promised = inventory.run("--check", **extra)
@@ -279,8 +285,10 @@ def promises_kept(on: str = "m2", web: int = 4, stock: int = 1) -> Iterator[None
     assert least["shop_stock"] >= stock, least
 
 
-def wait_until(probe: Any, seconds: float = 120) -> None:
+def wait_until(probe: Any, seconds: float = 120) -> Any:
+    """What the probe gives, once that is something."""
     deadline = time.monotonic() + seconds
-    while not probe():
+    while not (seen := probe()):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.5)
+    return seen

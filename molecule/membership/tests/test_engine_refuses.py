@@ -45,16 +45,13 @@ def ask(host: str, method: str, path: str, body: Any = None) -> Answer:
 
 def document(name: str, on: str = "m1") -> dict[str, Any]:
     """The node of a host, as a manager has it; while the managers elect a leader, none answers."""
-    answers: list[Answer] = []
 
-    def answered() -> bool:
-        answers.append(ask(on, "GET", "/nodes"))
-        return answers[-1][0] == 200
+    def nodes() -> list[dict[str, Any]]:
+        status, said = ask(on, "GET", "/nodes")
+        return json.loads(said) if status == 200 else []
 
-    wait_until(answered, 120)
-    said = answers[-1][1]
-    found = [node for node in json.loads(said) if node["Description"]["Hostname"] == name]
-    assert len(found) == 1, said
+    found = [node for node in wait_until(nodes) if node["Description"]["Hostname"] == name]
+    assert len(found) == 1, found
     return dict(found[0])
 
 

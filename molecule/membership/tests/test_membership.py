@@ -25,6 +25,7 @@ from drive import PREFIX, reimage, ssh, stopped
 from members import (
     BASE,
     Inventory,
+    back_to_base,
     begin_with_base,
     carried_out,
     labels_of,
@@ -87,7 +88,8 @@ def test_roles_are_swapped() -> None:
         "~ demote m3 manager -> worker managers 4 -> 3, may lose 1",
     ]
     assert members() == {**BASE, "w1": "manager", "m3": "worker"}
-    Inventory().run(swarm_accepted_risks=["uneven_zones"])
+    with promises_kept():
+        back_to_base(swarm_accepted_risks=["uneven_zones"])
     assert members() == BASE
 
 
@@ -116,8 +118,7 @@ def test_all_managers_are_replaced_in_one_edit() -> None:
     inventory = Inventory({**changed, "w3": "manager"})
     carried_out(inventory)
     assert members("w1") == {**changed, "w3": "manager"}
-    back = Inventory().run(swarm_removal_limit=0.5)
-    assert back.code == 0, tail(back)
+    back_to_base(swarm_removal_limit=0.5)
     assert members() == BASE
 
 
@@ -143,8 +144,7 @@ def test_a_worker_takes_the_place_of_the_dead_manager_by_which_it_joined() -> No
         assert f"its engine restarted first (it joined by {note['RemoteAddr']})" in plan[1]
         assert members(on)["w3"] == "manager"
     ssh(gone, "docker swarm leave --force")
-    back = Inventory().run()
-    assert back.code == 0, tail(back)
+    back_to_base()
     assert members() == BASE
 
 
@@ -185,7 +185,7 @@ def test_a_reimaged_host_joins_anew(name: str) -> None:
         else {"zone": {"m1": "a", "m2": "b", "m3": "c"}[name]}
     )
     assert labels_of(name, on) == expected
-    Inventory().run()
+    back_to_base()
 
 
 def test_labels_and_zones_follow_and_foreign_ones_stay() -> None:
@@ -221,7 +221,7 @@ def test_a_renamed_host_keeps_its_node() -> None:
     plan = carried_out(Inventory().rename("w1", "shelf-7"))
     assert plan == ["~ labels shelf-7 known as shelf-7 (was w1)"]
     assert node_of("w1")["ID"] == before
-    Inventory().run()
+    back_to_base()
 
 
 @pytest.mark.parametrize("name", ["w1", "m3"])
@@ -295,7 +295,7 @@ def test_everything_at_once_with_a_host_down() -> None:
     wait_until(lambda: members()["w2"] == "worker")
     plan = carried_out(inventory, swarm_accepted_risks=["uneven_zones"])
     assert plan[0].startswith("~ promote w2")
-    Inventory().run()
+    back_to_base()
     assert members() == BASE
 
 
@@ -317,7 +317,7 @@ def test_a_host_that_cannot_join_does_not_hold_up_the_rest() -> None:
     assert labels_of("w1")["disk"] == "ssd"
     # Its engine goes on trying by itself, and may have got there by now.
     carried_out(inventory)
-    Inventory().run(swarm_removal_limit=0.3)
+    back_to_base(swarm_removal_limit=0.3)
     assert members() == BASE
 
 
@@ -349,7 +349,7 @@ def test_a_silent_host_that_cannot_be_told_from_others_stops_removals() -> None:
     assert run.code == 4, tail(run)
     assert "other gave no answer and may be this node" in run.text
     assert rows(run, "PLAN") == []
-    Inventory().run()
+    back_to_base()
 
 
 def test_managers_are_not_given_up_below_a_margin() -> None:
