@@ -65,11 +65,13 @@ import yaml
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
+from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
     file_references,
     outline,
-    plan_lines,
     rotatable,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
+    plan_lines,
 )
 
 

@@ -34,22 +34,16 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._rotation import (
     version_of,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
-    CONVERGED,
-    FAILED,
     NAMESPACE,
     Live,
     Step,
-    Verdict,
-    Watch,
     cli_failure,
     cli_notes,
-    judge,
     leftovers,
     plan_lines,
     plan_stack,
     plan_write,
     service_changes,
-    undeployed,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_removal import (
     Owned,
@@ -58,6 +52,14 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack_removal impo
     plan_pruning,
     plan_removal,
     still_running,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import (
+    CONVERGED,
+    FAILED,
+    Verdict,
+    Watch,
+    judge,
+    undeployed,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
 

@@ -25,9 +25,11 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     NAMESPACE,
     Live,
     Step,
-    hostname_of,
     spec_in,
     summary,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import (
+    hostname_of,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
 

@@ -203,8 +203,9 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import l
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import read_settings
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import poll
 
-# Seconds. swarmkit's election takes 10 to 20 ticks of one second (manager/state/raft/raft.go, ElectionTick).
-ELECTION = 20
+# Seconds. swarmkit's election takes 10 to 20 ticks of one second (manager/state/raft/raft.go, ElectionTick), and another
+# round where two stood and neither won. On busy hosts it was seen to take 53 s.
+ELECTION = 60
 # Seconds. An engine says that it is in no swarm before it has taken leave of its peers, for which it takes five
 # (libnetwork/networkdb, broadcastTimeout) and one more, and time of its own on a busy host.
 LEAVE = 10

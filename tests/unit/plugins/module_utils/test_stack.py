@@ -14,28 +14,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import Write
-from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
-    CONVERGED,
-    FAILED,
-    HIDDEN,
-    NAMESPACE,
-    WAITING,
-    Live,
-    Step,
-    Verdict,
-    Watch,
-    cause_of,
-    cli_failure,
-    cli_notes,
+from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
     file_references,
     interpolate,
-    is_credential,
-    judge,
-    leftovers,
     outline,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
+    HIDDEN,
+    NAMESPACE,
+    Live,
+    Step,
+    cli_failure,
+    cli_notes,
+    is_credential,
+    leftovers,
     plan_lines,
     plan_stack,
     service_changes,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import (
+    CONVERGED,
+    FAILED,
+    WAITING,
+    Verdict,
+    Watch,
+    cause_of,
+    judge,
     undeployed,
 )
 

@@ -1,0 +1,131 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
+"""A stack as its Compose files alone tell it, on the controller and without an engine. No I/O.
+
+The real plan comes from the CLI. This is what is needed before there is one: the files that a stack takes in,
+what may be rotated, and a first outline of what a deploy creates.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._capture import KINDS
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack import Step
+
+_VARIABLE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)(?:(:?[-?+])([^}]*))?\})")
+
+
+def interpolate(text: str, environment: dict[str, str]) -> str:
+    """Put variables in as Compose does; what cannot be known stays as it is written."""
+
+    def value(match: re.Match[str]) -> str:
+        name, operator = match.group(1) or match.group(2), match.group(3) or ""
+        if name is None:
+            return "$"
+        known = environment.get(name)
+        given = str(match.group(4) or "")
+        if known or (known is not None and not operator.startswith(":")):
+            return given if operator.endswith("+") else known
+        if operator.endswith("-"):
+            return given
+        return match.group(0) if operator.endswith("?") else ""
+
+    return _VARIABLE.sub(value, text)
+
+
+def _section(documents: list[dict[str, Any]], name: str) -> dict[str, dict[str, Any]]:
+    merged: dict[str, dict[str, Any]] = {}
+    for document in documents:
+        section = document.get(name)
+        if isinstance(section, dict):
+            for key, entry in section.items():
+                known = merged.setdefault(str(key), {})
+                if isinstance(entry, dict):
+                    known.update(entry)
+    return merged
+
+
+def outline(
+    stack: str,
+    documents: list[dict[str, Any]],
+    environment: dict[str, str] | None = None,
+    rotated: dict[str, dict[str, str]] | None = None,
+) -> list[Step]:
+    """What a first deploy creates, read from the Compose files alone: for hosts without an engine yet.
+
+    Names, images and counts, no more. The real plan comes from the CLI.
+    """
+    environment = environment or {}
+    services = _section(documents, "services")
+    networks = _section(documents, "networks")
+    used: set[str] = set()
+    steps = []
+    for name, service in services.items():
+        used.update(map(str, service.get("networks") or ["default"]))
+        steps.append(
+            Step("create", "service", f"{stack}_{name}", _outline_summary(service, environment))
+        )
+    kinds: tuple[tuple[str, dict[str, dict[str, Any]]], ...] = (
+        ("network", {name: networks.get(name, {}) for name in used}),
+        ("secret", _section(documents, "secrets")),
+        ("config", _section(documents, "configs")),
+    )
+    for kind, entries in kinds:
+        for name, entry in entries.items():
+            if not entry.get("external"):
+                summary = str(entry.get("driver") or "overlay") if kind == "network" else ""
+                # The hash in a name is keyed with the ID of a swarm that is not there yet.
+                end = "-..." if name in (rotated or {}).get(f"{kind}s", {}) else ""
+                full = str(entry.get("name") or f"{stack}_{name}{end}")
+                steps.append(Step("create", kind, full, summary))
+    return sorted(steps, key=lambda step: (KINDS.index(step.kind), step.name))
+
+
+def _outline_summary(service: dict[str, Any], environment: dict[str, str]) -> str:
+    image = interpolate(str(service.get("image")), environment)
+    deploy = service.get("deploy")
+    deploy = deploy if isinstance(deploy, dict) else {}
+    mode = str(deploy.get("mode") or "replicated")
+    if mode != "replicated":
+        return f"image {image}, {mode}"
+    count = interpolate(str(deploy.get("replicas", 1)), environment)
+    return f"image {image}, {count} {'replica' if count == '1' else 'replicas'}"
+
+
+def file_references(documents: list[dict[str, Any]], environment: dict[str, str]) -> list[str]:
+    """Files that the Compose files take in by a relative path: secrets, configs, env files."""
+    found: set[str] = set()
+    for kind in ("secrets", "configs"):
+        for entry in _section(documents, kind).values():
+            if entry.get("file"):
+                found.add(str(entry["file"]))
+    for document in documents:
+        services = document.get("services")
+        for service in services.values() if isinstance(services, dict) else ():
+            listed = service.get("env_file") if isinstance(service, dict) else None
+            for item in listed if isinstance(listed, list) else [listed]:
+                path = item.get("path") if isinstance(item, dict) else item
+                if path:
+                    found.add(str(path))
+    paths = {interpolate(path, environment) for path in found}
+    return sorted(path for path in paths if not path.startswith(("/", "~")))
+
+
+def rotatable(
+    documents: list[dict[str, Any]], environment: dict[str, str]
+) -> dict[str, dict[str, str]]:
+    """Secrets and configs whose name is the stack's to choose, and the files that they are made of."""
+    found: dict[str, dict[str, str]] = {}
+    for kind in ("secrets", "configs"):
+        for key, entry in _section(documents, kind).items():
+            path = interpolate(str(entry.get("file") or ""), environment)
+            named = entry.get("external") or entry.get("name")
+            if path and not named and not path.startswith(("/", "~")):
+                found.setdefault(kind, {})[key] = path
+    return found

@@ -1,0 +1,344 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
+"""Whether a service runs as it was asked to, and if not, why. No I/O.
+
+A verdict is made of tasks: those of the spec that was asked for, on nodes that are ready.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+
+_MODES = {"Global": "global", "ReplicatedJob": "replicated-job", "GlobalJob": "global-job"}
+
+CONVERGED, WAITING, FAILED = "converged", "waiting", "failed"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one service runs as asked, and if not, why."""
+
+    service: str
+    mode: str
+    desired: int
+    running: int
+    state: str
+    cause: str | None = None
+    reason: str = ""
+    node: str | None = None
+    tasks: frozenset[str] = frozenset()
+    youngest: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.service,
+            "mode": self.mode,
+            "desired": self.desired,
+            "running": self.running,
+            "state": self.state,
+            "cause": self.cause,
+            "reason": self.reason,
+            "node": self.node,
+        }
+
+    def line(self) -> str:
+        text = f"{self.service}: {self.running} of {self.desired} tasks as asked"
+        if self.reason:
+            where = f" on {self.node}" if self.node else ""
+            text += f", {self.cause or 'waiting'}{where}: {self.reason}"
+        return text
+
+
+# What the engine says of a task, and what it means (swarmkit: manager/scheduler/filter.go and
+# agent/exec/dockerapi; moby: daemon/cluster/executor/container).
+_CAUSES = (
+    ("scheduling constraints not satisfied", "constraint"),
+    ("insufficient resources", "resources"),
+    ("unsupported platform", "platform"),
+    ("host-mode port already in use", "port"),
+    ("missing plugin", "plugin"),
+    ("max replicas per node", "replicas_per_node"),
+    ("not available for new tasks", "availability"),
+    ("no suitable node", "no_node"),
+    ("unhealthy container", "unhealthy"),
+    ("No such image", "image"),
+    ("pull access denied", "image"),
+    ("manifest", "image"),
+    ("repository does not exist", "image"),
+    ("error pulling image", "image"),
+    ("port is already allocated", "port"),
+    ("address already in use", "port"),
+    ("non-zero exit", "crash"),
+    ("starting container failed", "start"),
+    ("OCI runtime", "start"),
+    ("invalid mount config", "start"),
+)
+
+
+def cause_of(text: str) -> str:
+    return next((cause for words, cause in _CAUSES if words in text), "task_failed")
+
+
+def judge(
+    service: dict[str, Any],
+    tasks: list[dict[str, Any]],
+    current_ids: set[str],
+    nodes: list[dict[str, Any]],
+    overruled: bool = False,
+) -> Verdict:
+    """A verdict from the tasks of the spec that the service has now, on nodes that are ready.
+
+    `current_ids` are the tasks that the engine itself holds for up to date. `overruled` says that the
+    service does not have the spec that this run wrote. The update status alone does not tell: after a
+    rollback, engine 26.1 says `completed` when it has replaced the last task.
+    """
+    names = {str(n.get("ID")): hostname_of(n) for n in nodes}
+    ready = {str(n.get("ID")) for n in nodes if (n.get("Status") or {}).get("State") == "ready"}
+    spec = service.get("Spec") or {}
+    mode = mode_of(spec.get("Mode") or {})
+    own = [t for t in tasks if t.get("ServiceID") == service.get("ID")]
+    current = [t for t in own if str(t.get("ID")) in current_ids]
+    stale = [t for t in own if str(t.get("ID")) not in current_ids and _wanted(t)]
+
+    if mode["Mode"].endswith("-job"):
+        counted, desired, lost = _job(service, current, mode, ready)
+    else:
+        counted, desired, lost = _running(spec, current, stale, mode, ready)
+
+    status = service.get("UpdateStatus") or {}
+    update = str(status.get("State") or "")
+    # After a rollback the tasks that failed are no longer those of the spec that the service has.
+    trouble = _trouble(own if overruled else current, current, lost, ready)
+    state, cause, reason, node = WAITING, None, "", None
+    if overruled:
+        cause, reason, node = "rolled_back", _said(status, trouble), _node_of(trouble, names)
+        if not update.startswith("rollback") and service.get("PreviousSpec"):
+            cause, reason, node = "overwritten", "somebody else has written the service since", None
+        state = WAITING if update == "rollback_started" else FAILED
+    elif len(counted) == desired and not stale and update not in ("updating", "rollback_started"):
+        state = CONVERGED
+    elif update in ("paused", "rollback_paused"):
+        cause, reason, node = "paused", _said(status, trouble), _node_of(trouble, names)
+        state = FAILED
+    else:
+        state = FAILED if lost else WAITING
+        if trouble is not None:
+            reason, node = _task_reason(trouble, ready), _node_of(trouble, names)
+            cause = "node_down" if _on_lost_node(trouble, ready) else _task_cause(trouble)
+        elif update == "updating":
+            reason = "the update is not finished"
+        elif stale:
+            reason = f"{len(stale)} tasks of the spec before still run"
+        else:
+            reason = "no task yet"
+    return Verdict(
+        service=str(spec.get("Name")),
+        mode=mode["Mode"],
+        desired=desired,
+        running=len(counted),
+        state=state,
+        cause=cause,
+        reason=reason,
+        node=node,
+        tasks=frozenset(str(t.get("ID")) for t in counted),
+        youngest=max((seen for seen in map(_timestamp, counted) if seen is not None), default=None),
+    )
+
+
+def mode_of(mode: dict[str, Any]) -> dict[str, Any]:
+    name: str = next((key for key in mode if mode[key] is not None), "Replicated")
+    settings = dict(mode.get(name) or {})
+    if name == "Replicated":
+        replicas = settings.get("Replicas")
+        return {"Mode": "replicated", "Replicas": 1 if replicas is None else replicas}
+    if name == "ReplicatedJob":
+        concurrent = settings.get("MaxConcurrent")
+        settings["MaxConcurrent"] = 1 if concurrent is None else concurrent
+        total = settings.get("TotalCompletions")
+        settings["TotalCompletions"] = settings["MaxConcurrent"] if total is None else total
+    return {"Mode": _MODES.get(name, name.lower()), **settings}
+
+
+def _state(task: dict[str, Any]) -> str:
+    return str((task.get("Status") or {}).get("State") or "")
+
+
+def _wanted(task: dict[str, Any]) -> bool:
+    return task.get("DesiredState") in ("running", "ready", "accepted", "complete")
+
+
+def _running(
+    spec: dict[str, Any],
+    current: list[dict[str, Any]],
+    stale: list[dict[str, Any]],
+    mode: dict[str, Any],
+    ready: set[str],
+) -> tuple[list[dict[str, Any]], int, list[dict[str, Any]]]:
+    live = [t for t in current if _wanted(t)]
+    good = [t for t in live if _state(t) == "running" and t.get("NodeID") in ready]
+    policy = (spec.get("TaskTemplate") or {}).get("RestartPolicy") or {}
+    lost: list[dict[str, Any]] = []
+    if policy.get("Condition") in ("none", "on-failure") or policy.get("MaxAttempts"):
+        # Such a task ends and nothing replaces it: well if it was done, for good if it was not.
+        busy = {_slot(t) for t in live}
+        for task in _newest_by_slot(current):
+            if _slot(task) in busy:
+                continue
+            if _state(task) == "complete":
+                good.append(task)
+            elif _state(task) in ("failed", "rejected"):
+                lost.append(task)
+    if mode["Mode"] == "replicated":
+        return good, int(mode["Replicas"]), lost
+    # A global service wants one task on each node that fits, and only the engine knows which those are.
+    expected = [t for t in live + stale if t.get("NodeID") in ready or not t.get("NodeID")]
+    finished = [t for t in good if not _wanted(t)]
+    return good, len({_slot(t) for t in expected + finished + lost}), lost
+
+
+def _job(
+    service: dict[str, Any], current: list[dict[str, Any]], mode: dict[str, Any], ready: set[str]
+) -> tuple[list[dict[str, Any]], int, list[dict[str, Any]]]:
+    iteration = _iteration((service.get("JobStatus") or {}).get("JobIteration"))
+    run = [t for t in current if _iteration(t.get("JobIteration")) == iteration]
+    done = [t for t in run if _state(t) == "complete"]
+    if mode["Mode"] == "replicated-job":
+        return done, int(mode["TotalCompletions"]), []
+    on_nodes = [t for t in run if _wanted(t) and (t.get("NodeID") in ready or not t.get("NodeID"))]
+    return done, len({_slot(t) for t in on_nodes + done}), []
+
+
+def _iteration(value: Any) -> int:
+    return int((value or {}).get("Index") or 0)
+
+
+def _slot(task: dict[str, Any]) -> str:
+    return str(task.get("Slot") or task.get("NodeID") or task.get("ID"))
+
+
+def _newest_by_slot(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    newest: dict[str, dict[str, Any]] = {}
+    for task in sorted(tasks, key=lambda t: str(t.get("CreatedAt") or "")):
+        newest[_slot(task)] = task
+    return list(newest.values())
+
+
+def _on_lost_node(task: dict[str, Any], ready: set[str]) -> bool:
+    return _state(task) == "running" and task.get("NodeID") not in ready
+
+
+def _trouble(
+    candidates: list[dict[str, Any]],
+    current: list[dict[str, Any]],
+    lost: list[dict[str, Any]],
+    ready: set[str],
+) -> dict[str, Any] | None:
+    """The task that says most about why the service is not there yet."""
+    live = [t for t in current if _wanted(t)]
+    failed = [t for t in candidates if _state(t) in ("failed", "rejected")]
+    stuck = [t for t in live if (t.get("Status") or {}).get("Err")]
+    away = [t for t in live if _on_lost_node(t, ready)]
+    slow = [t for t in live if _state(t) not in ("running", "complete")]
+    for group in (lost, stuck, failed, away, slow):
+        if group:
+            return max(group, key=lambda t: str((t.get("Status") or {}).get("Timestamp") or ""))
+    return None
+
+
+def _task_cause(task: dict[str, Any]) -> str | None:
+    status = task.get("Status") or {}
+    error = str(status.get("Err") or "")
+    if error:
+        return cause_of(error)
+    return "task_failed" if _state(task) in ("failed", "rejected") else None
+
+
+def _task_reason(task: dict[str, Any], ready: set[str]) -> str:
+    status = task.get("Status") or {}
+    if _on_lost_node(task, ready):
+        return "the node does not answer"
+    text = str(status.get("Err") or status.get("Message") or "no reason given")
+    code = (status.get("ContainerStatus") or {}).get("ExitCode")
+    if code and _state(task) == "failed" and f"({code})" not in text:
+        text += f" (exit code {code})"
+    return f"{_state(task) or 'new'}: {text}"
+
+
+def _said(status: dict[str, Any], trouble: dict[str, Any] | None) -> str:
+    parts = [str(status.get("Message") or "")]
+    if trouble is not None and (trouble.get("Status") or {}).get("Err"):
+        parts.append(str(trouble["Status"]["Err"]))
+    return "; ".join(part for part in parts if part) or "no reason given"
+
+
+def _node_of(task: dict[str, Any] | None, names: dict[str, str]) -> str | None:
+    node_id = str((task or {}).get("NodeID") or "")
+    return names.get(node_id, node_id) or None
+
+
+def hostname_of(node: dict[str, Any]) -> str:
+    return str((node.get("Description") or {}).get("Hostname") or node.get("ID"))
+
+
+def _timestamp(task: dict[str, Any]) -> float | None:
+    text = str((task.get("Status") or {}).get("Timestamp") or "")
+    match = re.match(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", text)
+    if not match:
+        return None
+    try:
+        moment = datetime.strptime(match.group(1), "%Y-%m-%dT%H:%M:%S")
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=timezone.utc).timestamp()
+
+
+class Watch:
+    """Decides when a row of verdicts is final.
+
+    A container that crashes at once is running for a moment. So the same tasks must be there for
+    `settle` seconds, unless nothing was written and they have been running for longer than that.
+    """
+
+    def __init__(self, settle: float, written: bool, wall_clock: Callable[[], float]) -> None:
+        self._settle = settle
+        self._written = written
+        self._wall_clock = wall_clock
+        self._tasks: frozenset[tuple[str, frozenset[str]]] | None = None
+        self._since = 0.0
+
+    def final(self, verdicts: list[Verdict], now: float) -> bool:
+        tasks = frozenset((v.service, v.tasks) for v in verdicts)
+        if tasks != self._tasks:
+            self._tasks, self._since = tasks, now
+        if any(v.state == FAILED for v in verdicts):
+            return True
+        if not all(v.state == CONVERGED for v in verdicts):
+            return False
+        if now - self._since >= self._settle:
+            return True
+        if self._written:
+            return False
+        moments = [v.youngest for v in verdicts if v.youngest is not None]
+        return not moments or self._wall_clock() - max(moments) >= self._settle
+
+
+def undeployed(stack: str, verdicts: list[Verdict], seconds: float) -> SwarmError:
+    """The failure of a stack whose services are not all there, with a cause for each."""
+    open_ones = [v for v in verdicts if v.state != CONVERGED]
+    failed = any(v.state == FAILED for v in open_ones)
+    when = "has failed" if failed else f"is not up after {seconds:g} s"
+    return SwarmError(
+        "not_converged",
+        f"Stack {stack} {when}: {'; '.join(v.line() for v in open_ones)}",
+        services=[{**v.as_dict(), "cause": v.cause or "deadline"} for v in open_ones],
+    )
