@@ -200,6 +200,17 @@ class EngineClient:
             newest = self.get("/version", "read the version of the engine")["ApiVersion"]
         self.call("POST", f"/services/{service_id}/update", attempt, spec, query, newest)
 
+    def create(self, kind: str, spec: dict[str, Any]) -> None:
+        """Create a service, secret, config or network."""
+        self.call("POST", f"/{kind}s/create", f"create {kind} {spec.get('Name')}", spec)
+
+    def relabel(self, kind: str, document: dict[str, Any], labels: dict[str, str]) -> None:
+        """Give a secret or config other labels; nothing else of it can be changed."""
+        spec, query = document["Spec"], {"version": document["Version"]["Index"]}
+        attempt = f"change the labels of {kind} {spec['Name']}"
+        path = f"/{kind}s/{document['ID']}/update"
+        self.call("POST", path, attempt, {**spec, "Labels": labels}, query)
+
     def remove(self, kind: str, object_id: str, name: str) -> None:
         """Remove a service, secret, config or network."""
         self.call("DELETE", f"/{kind}s/{object_id}", f"remove {kind} {name}")

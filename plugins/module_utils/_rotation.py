@@ -24,7 +24,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._errors import Swar
 # Bytes; data has to be shorter (swarmkit: manager/controlapi/secret.go and config.go).
 LIMITS = {"secrets": 500 * 1024, "configs": 1000 * 1024}
 # Characters of a name (swarmkit: manager/controlapi/common.go).
-_LONGEST_NAME = 64
+LONGEST_NAME = 64
 _VERSION = re.compile(
     r"""^version:\s*["']?([\d.]+)["']?\s*(#.*)?$|"version":\s*"([\d.]+)\"""", re.MULTILINE
 )
@@ -63,9 +63,9 @@ def _check(stack: str, kind: str, key: str, path: str, content: bytes, name: str
             "bad_data",
             f"{what} has {len(content)} bytes, and the engine takes less than {LIMITS[kind]}.",
         )
-    if len(name) > _LONGEST_NAME:
+    if len(name) > LONGEST_NAME:
         raise SwarmError(
             "bad_data",
-            f"{what} would be named {name}, which is longer than the {_LONGEST_NAME} characters that the engine takes."
+            f"{what} would be named {name}, which is longer than the {LONGEST_NAME} characters that the engine takes."
             " Choose a shorter name for it or for the stack.",
         )

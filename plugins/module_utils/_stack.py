@@ -48,7 +48,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Step:
-    """What happens to one object of the stack: create, update, remove, or none."""
+    """What happens to one object of the stack, or to its history: create, update, remove, or none."""
 
     action: str
     kind: str
@@ -92,8 +92,16 @@ class Live:
         return sorted(used - set(self.network_names()))
 
     def spec_of(self, kind: str, name: str) -> dict[str, Any] | None:
-        specs = (spec_in(kind, document) for document in self.by_kind()[kind])
-        return next((spec for spec in specs if spec.get("Name") == name), None)
+        document = self.document_of(kind, name)
+        return None if document is None else spec_in(kind, document)
+
+    def document_of(self, kind: str, name: str) -> dict[str, Any] | None:
+        found = (d for d in self.by_kind()[kind] if spec_in(kind, d).get("Name") == name)
+        return next(found, None)
+
+    def id_of(self, kind: str, name: str) -> str | None:
+        document = self.document_of(kind, name)
+        return str(document.get("ID") or document.get("Id")) if document else None
 
     def by_kind(self) -> dict[str, list[dict[str, Any]]]:
         return dict(zip(KINDS, (self.networks, self.secrets, self.configs, self.services)))
@@ -120,12 +128,20 @@ def plan_write(write: Write, live: Live) -> Step:
     if write.action == "create" or current is None:
         return Step("create", write.kind, write.name, summary(write.kind, write.spec))
     if write.kind == "service":
-        changes = service_changes(current, write.spec, live.network_names())
-    else:
-        # The engine takes nothing but new labels here; other differences it has refused already.
-        before, after = ({"Labels": spec.get("Labels") or {}} for spec in (current, write.spec))
-        changes = _changes(_flat(before), _flat(after))
+        return plan_service(write.name, write.spec, live)
+    # The engine takes nothing but new labels here; other differences it has refused already.
+    before, after = ({"Labels": spec.get("Labels") or {}} for spec in (current, write.spec))
+    changes = _changes(_flat(before), _flat(after))
     return Step("update" if changes else "none", write.kind, write.name, "", tuple(changes))
+
+
+def plan_service(name: str, wanted: dict[str, Any], live: Live) -> Step:
+    """What it takes to give a service this spec."""
+    current = live.spec_of("service", name)
+    if current is None:
+        return Step("create", "service", name, summary("service", wanted))
+    changes = service_changes(current, wanted, live.network_names())
+    return Step("update" if changes else "none", "service", name, "", tuple(changes))
 
 
 def leftovers(stack: str, writes: Iterable[Write], live: Live) -> list[str]:
@@ -464,14 +480,15 @@ _SIGNS = {"create": "+", "update": "~", "remove": "-"}
 
 
 def plan_lines(
-    stack: str, steps: list[Step], acting: str, extra: Iterable[str] = (), notes: Iterable[str] = ()
+    title: str, steps: list[Step], acting: str, extra: Iterable[str] = (), notes: Iterable[str] = ()
 ) -> list[str]:
     """The plan as a table that a person reads in a hurry."""
-    lines = [f"PLAN  stack {stack}, acting on {acting}"]
+    lines = [f"PLAN  stack {title}, acting on {acting}"]
     shown = [step for step in steps if step.action != "none"]
     width = max((len(step.name) for step in shown), default=0)
+    kind_width = max((len(step.kind) for step in shown), default=0)
     for step in shown:
-        line = f"  {_SIGNS[step.action]} {step.kind:<7}  {step.name:<{width}}"
+        line = f"  {_SIGNS[step.action]} {step.kind:<{kind_width}}  {step.name:<{width}}"
         if step.action != "update":
             lines.append(f"{line}  {step.summary}".rstrip())
             continue

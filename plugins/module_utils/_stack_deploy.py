@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -28,6 +29,23 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     EngineReader,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._revisions import (
+    TURN,
+    Revision,
+    Snapshot,
+    choose,
+    config_name,
+    config_of,
+    kept,
+    next_turn,
+    obstacle,
+    plan_history,
+    plan_return,
+    plan_turn,
+    revisions,
+    snapshot,
+    wanted,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._rotation import (
     LIMITS,
     overlay,
@@ -41,6 +59,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     cli_notes,
     leftovers,
     plan_lines,
+    plan_service,
     plan_stack,
     plan_write,
     service_changes,
@@ -85,33 +104,74 @@ class Stack:
         # Made once, so that what is written has the names that were planned.
         self.rotated: str | None = None
         self.written: dict[str, dict[str, Any]] = {}
+        self.before: Live | None = None
+        if params["keep_revisions"] < 0:
+            raise SwarmError(
+                "bad_option",
+                f"keep_revisions is {params['keep_revisions']}; it is how many revisions are kept, 0 or more.",
+            )
+
+    def run(self, check_mode: bool) -> None:
+        if self.params["state"] == "absent":
+            self.remove(check_mode)
+            return
+        try:
+            if self.params["state"] == "present":
+                self.deploy(check_mode)
+            else:
+                self.roll_back(check_mode)
+        except SwarmError as error:
+            if not self.written or self.params["on_failure"] != "rollback":
+                raise
+            raise self.put_back(error) from error
 
     def deploy(self, check_mode: bool) -> None:
         """Make the stack what the Compose files say."""
-        result = self.result
-        steps: list[Step] = []
         for attempt in range(ATTEMPTS):
             steps, live = self.plan()
-            if attempt == 0 and result["changed"]:
-                result["diff"] = self._diff()
-            written = [step for step in steps if step.action in ("create", "update")]
-            if check_mode or not written or self.apply(live):
-                break
-        else:
-            raise SwarmError(
-                "out_of_sequence",
-                f"Could not deploy stack {self.name}: somebody else keeps writing its services. Run again.",
-            )
-        goes = [step for step in steps if step.action == "remove"]
+            self._begin(attempt, live)
+            if check_mode or not _writes(steps) or self.apply(live):
+                self.finish(steps, check_mode)
+                return
+        raise self._raced("deploy stack", "")
+
+    def roll_back(self, check_mode: bool) -> None:
+        """Make the stack what it was in a revision."""
+        chosen: Revision | None = None
+        for attempt in range(ATTEMPTS):
+            live = self.observe()
+            chosen = chosen or choose(self.name, live, self.params["revision"])
+            steps = self.plan_return(chosen, live)
+            self._begin(attempt, live)
+            if check_mode or self.apply_return(steps, chosen.snapshot, live):
+                self.finish(steps, check_mode)
+                return
+        raise self._raced("roll stack", " back")
+
+    def _begin(self, attempt: int, live: Live) -> None:
+        if attempt == 0:
+            self.before = live
+            if self.result["changed"]:
+                self.result["diff"] = self._diff()
+
+    def _raced(self, attempt: str, how: str) -> SwarmError:
+        return SwarmError(
+            "out_of_sequence",
+            f"Could not {attempt} {self.name}{how}: somebody else keeps writing its services. Run again.",
+        )
+
+    def finish(self, steps: list[Step], check_mode: bool) -> None:
+        """What comes after the writes: the verdict, then what goes, then the revision."""
+        goes = [step for step in steps if step.action == "remove" and step.kind != "revision"]
         services = {step.name for step in steps if step.kind == "service" and step not in goes}
         if check_mode:
-            result["services"] = [
+            self.result["services"] = [
                 Verdict(name, "", 0, 0, "unknown").as_dict() for name in sorted(services)
             ]
             return
         self.verify(services)
-        if goes:
-            self.apply_removal(goes)
+        self.apply_removal(goes)
+        self.apply_history([step for step in steps if step.kind == "revision"])
 
     def remove(self, check_mode: bool) -> None:
         """Remove all that the stack owns."""
@@ -150,16 +210,37 @@ class Stack:
         self._check(run, "plan")
         steps = plan_stack(self.name, run.writes, live)
         extra = leftovers(self.name, run.writes, live)
+        history = self.plan_history(live, steps, bool(extra and self.params["prune"]))
         if self.params["prune"]:
             extra = []
-            steps += plan_pruning(self.name, live, steps, run.writes)
+            staying = kept(self.name, live, history)
+            steps += plan_pruning(self.name, live, steps, run.writes, staying)
+        self.result["leftovers"] = extra
+        self._planned(self.name, [*steps, *history], live, extra)
+        return [*steps, *history], live
+
+    def plan_history(self, live: Live, steps: list[Step], prunes: bool) -> list[Step]:
+        if not self.params["wait"]:
+            # Whether this deploy goes well is not looked at.
+            return []
+        writes = any(step.kind == "service" and step.action != "none" for step in steps)
+        return plan_history(self.name, live, writes or prunes, self.params["keep_revisions"])
+
+    def plan_return(self, revision: Revision, live: Live) -> list[Step]:
+        steps = plan_return(self.name, revision.snapshot, live)
+        steps += plan_turn(self.name, live, revision)
+        self._planned(f"{self.name} back to {revision.title}", steps, live)
+        return steps
+
+    def _planned(
+        self, title: str, steps: list[Step], live: Live, extra: Iterable[str] = ()
+    ) -> None:
         self.result.update(
             steps=[step.as_dict() for step in steps],
-            leftovers=extra,
-            plan=plan_lines(self.name, steps, platform.node(), extra, self.result["notes"]),
+            plan=plan_lines(title, steps, platform.node(), extra, self.result["notes"]),
+            revisions=[revision.as_dict() for revision in revisions(self.name, live)],
             changed=bool(self.written) or any(step.action != "none" for step in steps),
         )
-        return steps, live
 
     def plan_removal(self) -> list[Step]:
         steps = plan_removal(self.name, self.observe())
@@ -246,7 +327,100 @@ class Stack:
         self._check(run, "deploy")
         return True
 
+    def apply_return(self, steps: list[Step], target: Snapshot, live: Live) -> bool:
+        """Write services as they were in a snapshot, and networks that they need; False as above."""
+        engine = EngineClient(self.params)
+        for step in steps:
+            name, entry = step.name, f"{step.kind} {step.name}"
+            if step.kind == "network" and step.action == "create":
+                engine.create("network", {**target.networks[name], "CheckDuplicate": True})
+            elif step.kind == "service" and step.action in ("create", "update"):
+                spec = wanted(name, target, live)
+                service = live.document_of("service", name)
+                try:
+                    if service is None:
+                        engine.create("service", spec)
+                    else:
+                        engine.update_service(service["ID"], service["Version"]["Index"], spec)
+                except SwarmError as error:
+                    if error.code not in ("out_of_sequence", "conflict"):
+                        raise
+                    return False
+                self.written[entry] = spec
+            else:
+                continue
+            self.result["applied"].append(entry)
+        return True
+
+    def apply_history(self, steps: list[Step]) -> None:
+        """Leave a revision of what runs now, or make one the newest, and remove those that are too old."""
+        if not steps:
+            return
+        engine, live = EngineClient(self.params), self.observe()
+        turn = next_turn(revisions(self.name, live))
+        for step in steps:
+            number = int(step.name)
+            name = config_name(self.name, number)
+            config = live.document_of("config", name)
+            if step.action == "create":
+                content = snapshot(self.name, live)
+                why_not = obstacle(self.name, number, content)
+                if why_not is not None:
+                    self.result["notes"].append(f"no revision was left: {why_not}")
+                    continue
+                engine.create("config", config_of(self.name, number, turn, content))
+            elif config is None:
+                continue
+            elif step.action == "update":
+                labels = {**config["Spec"]["Labels"], TURN: str(turn)}
+                engine.relabel("config", config, labels)
+            else:
+                engine.remove("config", config["ID"], name)
+            self.result["applied"].append(f"revision {number}")
+        self.result["revisions"] = [
+            revision.as_dict() for revision in revisions(self.name, self.observe())
+        ]
+
+    def put_back(self, error: SwarmError) -> SwarmError:
+        """After a failure: make services, secrets and configs what they were before this run."""
+        assert self.before is not None
+        verdicts, written = self.result["services"], set(self.written)
+        self.written = {}
+        applied: list[str] = []
+        self.result["put_back"] = applied
+        try:
+            self._put_back(self.before, written, applied)
+        except SwarmError as trouble:
+            details = {**error.details, "put_back": trouble.message}
+            message = f"{error.message}. It could not be put back: {trouble.message}"
+            return SwarmError(error.code, message, **details)
+        finally:
+            self.result["services"] = verdicts
+        message = f"{error.message}. What this run had changed is as it was before: {', '.join(applied) or 'nothing'}"
+        return SwarmError(error.code, message, **error.details)
+
+    def _put_back(self, before: Live, written: set[str], applied: list[str]) -> None:
+        mine = self.result["applied"]
+        self.result["applied"] = applied
+        try:
+            old = snapshot(self.name, before).services
+            services = {name: spec for name, spec in old.items() if f"service {name}" in written}
+            target = Snapshot(services, {})
+            for _attempt in range(ATTEMPTS):
+                live = self.observe()
+                steps = [plan_service(name, wanted(name, target, live), live) for name in services]
+                if self.apply_return(steps, target, live):
+                    break
+            self.verify(set(services))
+            existed = {(one.kind, one.name) for one in owned(self.name, before)}
+            new = [one for one in owned(self.name, self.observe()) if one.entry in written]
+            self.apply_removal([one.step() for one in new if (one.kind, one.name) not in existed])
+        finally:
+            self.result["applied"] = mine
+
     def apply_removal(self, steps: list[Step]) -> None:
+        if not steps:
+            return
         planned = {(step.kind, step.name) for step in steps}
 
         def find() -> list[Owned]:
@@ -294,6 +468,11 @@ class Stack:
         self.result["services"] = [verdict.as_dict() for verdict in seen]
         if self.params["wait"] and not (done and all(v.state == CONVERGED for v in seen)):
             raise undeployed(self.name, seen, round(clock.now() - started))
+
+
+def _writes(steps: list[Step]) -> bool:
+    """Whether the CLI has something to write; what it does not do comes after the services run."""
+    return any(step.action in ("create", "update") and step.kind != "revision" for step in steps)
 
 
 def compose_texts(definition: Any, version: str) -> list[str]:

@@ -21,6 +21,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     EngineClient,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._revisions import NUMBER, Revision
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     NAMESPACE,
     Live,
@@ -44,6 +45,10 @@ class Owned(NamedTuple):
     name: str
     object_id: str
     spec: dict[str, Any]
+
+    @property
+    def entry(self) -> str:
+        return f"{self.kind} {self.name}"
 
     def step(self) -> Step:
         return Step("remove", self.kind, self.name, summary(self.kind, self.spec))
@@ -85,9 +90,17 @@ def plan_removal(stack: str, live: Live) -> list[Step]:
 
 
 def plan_pruning(
-    stack: str, live: Live, steps: Iterable[Step], writes: Iterable[Write]
+    stack: str,
+    live: Live,
+    steps: Iterable[Step],
+    writes: Iterable[Write],
+    kept: Iterable[Revision] = (),
 ) -> list[Step]:
-    """What the stack owns, no file asks for, and no service needs: to run, or to go back to what it was before."""
+    """What the stack owns, no file asks for, and nobody needs.
+
+    A service needs things to run and to go back to what it was before, and a revision needs its secrets and configs;
+    its networks can be made anew.
+    """
     actions = {(step.kind, step.name): step.action for step in steps}
     specs = [(write.name, write.spec) for write in writes if write.kind == "service"]
     for service in live.services:
@@ -98,10 +111,14 @@ def plan_pruning(
         if actions.get(("service", name)) != "update":
             specs.append((name, service.get("PreviousSpec") or {}))
     used = references(specs)
+    for revision in kept:
+        needed = references(revision.snapshot.services.items())
+        used.update({key: names for key, names in needed.items() if key[0] != "network"})
     return [
         one.step()
         for one in owned(stack, live)
         if (one.kind, one.name) not in actions
+        and NUMBER not in (one.spec.get("Labels") or {})
         and not used.get((one.kind, one.object_id))
         and not used.get((one.kind, one.name))
     ]
@@ -200,7 +217,7 @@ class Removal:
         for one in self.find():
             if one.kind not in kinds:
                 continue
-            entry = f"{one.kind} {one.name}"
+            entry = one.entry
             try:
                 self.engine.remove(one.kind, one.object_id, one.name)
             except SwarmError as error:

@@ -40,8 +40,9 @@ options:
       - V(absent) removes all that the stack owns, its services, configs, secrets and networks, and waits until its
         tasks have ended and all is gone. What is external to it and volumes stay. It is refused while a service that
         is not of this stack uses something of it.
+      - V(rolled_back) makes the services what they were in a revision, and waits for them. See O(keep_revisions).
     type: str
-    choices: [present, absent]
+    choices: [present, absent, rolled_back]
     default: present
   compose:
     description:
@@ -93,9 +94,35 @@ options:
       - Remove services, configs, secrets and networks that the stack owns and the Compose files no longer have, once
         its services run as asked.
       - What a service would need to go back to its previous spec stays, and so does what a service of somebody
-        else uses.
+        else uses. Secrets and configs stay as long as a revision needs them.
     type: bool
     default: false
+  keep_revisions:
+    description:
+      - Of how many deploys that went well a revision is kept, to which O(state=rolled_back) can go back. With V(0), of
+        none.
+      - A revision is a config of the swarm that belongs to the stack (C(NAME_revision.N)). It holds the specs of its
+        services as the swarm has them, with the images by digest. Secrets and configs are in it by name only; what
+        stands in a service's environment is in its spec, and so in the revision.
+      - None is left if O(wait=false), since nobody looks whether the deploy went well.
+    type: int
+    default: 5
+  revision:
+    description:
+      - The number of the revision to go back to if O(state=rolled_back).
+      - If left out, the newest one that is not what runs now. So a second run goes forth again, as with
+        C(docker service rollback). Name the number where a run is to be repeated.
+      - The revision that was gone back to is the newest then, and keeps its number.
+    type: int
+  on_failure:
+    description:
+      - What to do with what this run has changed, if the services do not run as asked in the end.
+      - With V(stop), it stays as it is, to be looked at.
+      - With V(rollback), each service that this run has written gets back the spec that it had before, and what it has
+        created is removed. The task fails all the same, with the cause.
+    type: str
+    choices: [stop, rollback]
+    default: stop
   with_registry_auth:
     description:
       - Give the registry login of the user who runs the module (C(~/.docker/config.json)) to the nodes.
@@ -152,6 +179,17 @@ EXAMPLES = r"""
       secrets: {db_password: ./db_password.txt}
     prune: true
 
+- name: Deploy a stack that goes back to what it was if it does not come up
+  flotilla.swarm.swarm_stack:
+    name: shop
+    compose: [/srv/shop/stack.yml]
+    on_failure: rollback
+
+- name: Go back to what ran before the last deploy
+  flotilla.swarm.swarm_stack:
+    name: shop
+    state: rolled_back
+
 - name: Remove a stack with all that it owns
   flotilla.swarm.swarm_stack:
     name: hello
@@ -174,7 +212,7 @@ plan:
     - "  ~ service  hello_web  replicas  2 -> 3"
     - "  = 1 object as they should be"
 steps:
-  description: The plan as data, one step for each network, secret, config and service.
+  description: The plan as data, one step for each network, secret, config and service, and for revisions.
   type: list
   elements: dict
   returned: always
@@ -184,11 +222,11 @@ steps:
       type: str
       sample: update
     kind:
-      description: V(network), V(secret), V(config) or V(service).
+      description: V(network), V(secret), V(config), V(service) or V(revision).
       type: str
       sample: service
     name:
-      description: The name of the object.
+      description: The name of the object; of a revision, its number.
       type: str
       sample: hello_web
     summary:
@@ -218,6 +256,30 @@ applied:
   elements: str
   returned: always
   sample: [service hello_web]
+put_back:
+  description: What O(on_failure=rollback) has written or removed after a failure, each as kind and name.
+  type: list
+  elements: str
+  returned: always
+  sample: []
+revisions:
+  description: The stack's revisions, the one that ran last first; none if O(state=absent).
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    number:
+      description: Its number, as O(revision) takes it.
+      type: int
+      sample: 4
+    created:
+      description: When that deploy had gone well, as the engine writes it (UTC).
+      type: str
+      sample: "2026-11-23T20:14:05.123456789Z"
+    services:
+      description: The services of that time, each with its image and number of replicas.
+      type: dict
+      sample: {hello_web: "image registry.example.com/hello:1, 2 replicas"}
 leftovers:
   description: Services that the swarm has under the stack's name and the Compose files have not, and that stay.
   type: list
@@ -286,7 +348,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import doc
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_deploy import Stack
 
-ATTEMPT = {"present": "deploy", "absent": "remove"}
+ATTEMPT = {"present": "deploy", "absent": "remove", "rolled_back": "roll back"}
 
 
 def hidden_arguments(module: AnsibleModule) -> dict[str, Any]:
@@ -307,7 +369,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=docker_argument_spec(
             name=dict(type="str", required=True),
-            state=dict(type="str", choices=["present", "absent"], default="present"),
+            state=dict(type="str", choices=["present", "absent", "rolled_back"], default="present"),
             compose=dict(type="list", elements="path"),
             definition=dict(type="raw", no_log=True),
             files=dict(type="dict", no_log=True),
@@ -320,6 +382,9 @@ def main() -> None:
                 options=dict(secrets=dict(type="dict", no_log=False), configs=dict(type="dict")),
             ),
             prune=dict(type="bool", default=False),
+            keep_revisions=dict(type="int", default=5),
+            revision=dict(type="int"),
+            on_failure=dict(type="str", choices=["stop", "rollback"], default="stop"),
             with_registry_auth=dict(type="bool", default=False),
             wait=dict(type="bool", default=True),
             wait_timeout=dict(type="int", default=300),
@@ -336,17 +401,15 @@ def main() -> None:
         plan=[],
         steps=[],
         applied=[],
+        put_back=[],
+        revisions=[],
         leftovers=[],
         notes=[],
         services=[],
         diff={},
     )
     try:
-        stack = Stack(module.params, given, result)
-        if module.params["state"] == "absent":
-            stack.remove(module.check_mode)
-        else:
-            stack.deploy(module.check_mode)
+        Stack(module.params, given, result).run(module.check_mode)
     except SwarmError as error:
         result["changed"] = bool(result["applied"])
         module.fail_json(msg=error.message, failure=error.as_failure(), **result)
