@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import KINDS, Write
@@ -142,6 +142,13 @@ def plan_service(name: str, wanted: dict[str, Any], live: Live) -> Step:
         return Step("create", "service", name, summary("service", wanted))
     changes = service_changes(current, wanted, live.network_names())
     return Step("update" if changes else "none", "service", name, "", tuple(changes))
+
+
+def with_login(step: Step) -> Step:
+    """The step of a service that gets its registry's login once more."""
+    if step.action != "none":
+        return step
+    return replace(step, action="update", changes=(Change("registry_auth", HIDDEN, HIDDEN),))
 
 
 def leftovers(stack: str, writes: Iterable[Write], live: Live) -> list[str]:

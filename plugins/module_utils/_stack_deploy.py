@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import (
     Run,
+    Write,
     cli_takes,
     private_directory,
     run_cli,
@@ -63,6 +64,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     plan_stack,
     plan_write,
     service_changes,
+    with_login,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_removal import (
     Owned,
@@ -105,6 +107,7 @@ class Stack:
         self.rotated: str | None = None
         self.written: dict[str, dict[str, Any]] = {}
         self.before: Live | None = None
+        self.stuck: set[str] = set()
         if params["keep_revisions"] < 0:
             raise SwarmError(
                 "bad_option",
@@ -209,6 +212,9 @@ class Stack:
         self.result["notes"] = cli_notes(run.output)
         self._check(run, "plan")
         steps = plan_stack(self.name, run.writes, live)
+        if self._logs_in():
+            self.stuck = self.without_image({s.name for s in steps if s.kind == "service"})
+            steps = [with_login(s) if s.name in self.stuck else s for s in steps]
         extra = leftovers(self.name, run.writes, live)
         history = self.plan_history(live, steps, bool(extra and self.params["prune"]))
         if self.params["prune"]:
@@ -263,12 +269,15 @@ class Stack:
         arguments = ["stack", "deploy", "--resolve-image", params["resolve_image"]]
         if self.detaches:
             arguments.append("--detach=true")
-        if params["with_registry_auth"]:
+        if self._logs_in():
             arguments.append("--with-registry-auth")
         with private_directory() as directory:
             # A CLI of before that option takes a file without a version for one of 2014.
             texts = compose_texts(self.given["definition"], "" if self.detaches else "3.9")
-            folder = write_files(directory, self.given["files"] or {})
+            folder = write_files(os.path.join(directory, "files"), self.given["files"] or {})
+            environment = self.environment
+            if self.given["registries"]:
+                environment = {**environment, **write_login(directory, self.given["registries"])}
             paths = list(params["compose"] or [])
             if any((params["rotate"] or {}).values()):
                 self.rotated = self.rotated or self._overlay(texts, paths, folder)
@@ -285,11 +294,21 @@ class Stack:
                 self.socket,
                 [*arguments, self.name],
                 stdin=texts[0] if len(texts) == 1 else "",
-                environment=self.environment,
+                environment=environment,
                 directory=folder,
-                forward=None if live is None else (lambda w: plan_write(w, live).action != "none"),
+                forward=None if live is None else (lambda write: self._differs(write, live)),
                 timeout=max(300, params["wait_timeout"]),
             )
+
+    def _logs_in(self) -> bool:
+        return bool(self.params["with_registry_auth"] or self.given["registries"])
+
+    def _differs(self, write: Write, live: Live) -> bool:
+        return plan_write(write, live).action != "none" or write.name in self.stuck
+
+    def without_image(self, names: set[str]) -> set[str]:
+        """Services whose tasks cannot get their image. A login may be what they lack, and no spec shows it."""
+        return {v.service for v in self.verdicts(names, {}) if v.cause == "image"}
 
     def _overlay(self, texts: list[str], paths: list[str], folder: str) -> str:
         """The Compose file that renames what has to be rotated; its relative paths start where the others' do."""
@@ -521,6 +540,27 @@ def write_files(directory: str, files: dict[str, str]) -> str:
         os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
         _write_private(target, data)
     return folder
+
+
+def write_login(directory: str, registries: list[dict[str, str]]) -> dict[str, str]:
+    """The CLI's configuration with these logins beside the user's own, as the variable that leads the CLI to it."""
+    own = os.path.join(os.path.expanduser("~"), ".docker", "config.json")
+    try:
+        document = json.loads(_read(own))
+    except FileNotFoundError:
+        document = {}
+    except ValueError as error:
+        raise SwarmError("bad_login", f"Could not read the logins in {own}: {error}.") from error
+    auths = document.setdefault("auths", {})
+    for entry in registries:
+        pair = f"{entry['username']}:{entry['password']}"
+        auths[entry["registry"]] = {"auth": base64.b64encode(pair.encode()).decode()}
+    # A store of credentials would be asked instead of what stands here.
+    document.pop("credsStore", None)
+    folder = os.path.join(directory, "login")
+    os.mkdir(folder, mode=0o700)
+    _write_private(os.path.join(folder, "config.json"), json.dumps(document).encode())
+    return {"DOCKER_CONFIG": folder}
 
 
 def _read(path: str) -> bytes:

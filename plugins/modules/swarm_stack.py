@@ -126,9 +126,29 @@ options:
   with_registry_auth:
     description:
       - Give the registry login of the user who runs the module (C(~/.docker/config.json)) to the nodes.
-      - It goes with services that are written. A new login alone changes no service.
+      - It goes with services that are written. A new login alone changes no service, unless it cannot get its image.
     type: bool
     default: false
+  registries:
+    description:
+      - Logins of private registries, for this deploy and for the nodes that pull its images. They come beside those
+        of O(with_registry_auth), which this implies.
+      - They are given to the CLI in a file in memory that only the user can read, and that is gone afterwards.
+    type: list
+    elements: dict
+    suboptions:
+      registry:
+        description: The registry as it stands in front of an image's name; V(https://index.docker.io/v1/) for Docker Hub.
+        type: str
+        required: true
+      username:
+        description: The name of the user.
+        type: str
+        required: true
+      password:
+        description: The password, or a token in its place.
+        type: str
+        required: true
   wait:
     description:
       - Wait until the services run as asked, and fail if they do not.
@@ -357,7 +377,9 @@ def hidden_arguments(module: AnsibleModule) -> dict[str, Any]:
     They are `no_log`, which keeps them out of the host's journal. But `no_log` also blanks their values
     wherever they occur in the result, and a replica count or a service name is such a value.
     """
-    taken = {name: module.params[name] for name in ("definition", "files", "environment")}
+    taken = {
+        name: module.params[name] for name in ("definition", "files", "environment", "registries")
+    }
     module.no_log_values.clear()
     for name, value in taken.items():
         if value is not None:
@@ -386,6 +408,16 @@ def main() -> None:
             revision=dict(type="int"),
             on_failure=dict(type="str", choices=["stop", "rollback"], default="stop"),
             with_registry_auth=dict(type="bool", default=False),
+            registries=dict(
+                type="list",
+                elements="dict",
+                no_log=True,
+                options=dict(
+                    registry=dict(type="str", required=True),
+                    username=dict(type="str", required=True),
+                    password=dict(type="str", required=True, no_log=True),
+                ),
+            ),
             wait=dict(type="bool", default=True),
             wait_timeout=dict(type="int", default=300),
             settle=dict(type="int", default=5),

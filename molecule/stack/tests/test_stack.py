@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
-SECRETS = ("a-secret-of-the-lab", "another-secret", "not-to-be-seen-anywhere")
+SECRETS = (
+    "a-secret-of-the-lab",
+    "another-secret",
+    "not-to-be-seen-anywhere",
+    "a-password-of-the-lab",
+)
 
 
 @pytest.fixture(scope="module")
