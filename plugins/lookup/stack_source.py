@@ -17,13 +17,20 @@ options:
   _terms:
     description:
       - Stacks as in the variable C(swarm_stack_stacks) of the role P(flotilla.swarm.swarm_stack#role), dictionaries
-        with C(name), C(compose) or C(definition), and perhaps C(environment) and C(rotate).
+        with C(name), C(compose) or C(definition), and perhaps C(environment), C(env_files), C(template), C(rotate) and
+        C(profiles).
       - Paths are looked for as with M(ansible.builtin.copy), then beside the inventory and in the current folder.
         Paths in a Compose file start at the folder of the first file, those in an inline definition at that of
         the inventory, or of the playbook where there is none.
     type: list
     elements: dict
     required: true
+  profile:
+    description:
+      - Which of a stack's C(profiles) to take. Its lists come after the stack's own, its dictionaries are merged into
+        them, and anything else replaces them. A stack without C(profiles) is taken as it is.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -42,6 +49,9 @@ _raw:
       description: The Compose files as text.
       type: list
       elements: str
+    environment:
+      description: The variables of the Compose files, those of the env files first.
+      type: dict
     files:
       description: Files that the Compose files take in, as Base64, by the path that they have there.
       type: dict
@@ -62,14 +72,19 @@ import os
 from typing import Any
 
 import yaml
-from ansible.errors import AnsibleLookupError
+from ansible.errors import AnsibleError, AnsibleLookupError
+from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
     file_references,
     outline,
     rotatable,
+    variable,
+    variables_in,
+    with_profile,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     plan_lines,
 )
@@ -80,13 +95,17 @@ class LookupModule(LookupBase):
         self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[dict[str, Any]]:
         self.set_options(var_options=variables, direct=kwargs)
-        return [self._stack(term, variables or {}) for term in terms]
+        try:
+            return [self._stack(term, variables or {}) for term in terms]
+        except SwarmError as error:
+            raise AnsibleLookupError(error.message) from error
 
     def _stack(self, stack: Any, variables: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(stack, dict) or not stack.get("name"):
             raise AnsibleLookupError(
                 "A stack is a dictionary with a name and compose or definition."
             )
+        stack = with_profile(stack, self.get_option("profile"))
         name, given = str(stack["name"]), stack.get("definition")
         if bool(given) == bool(stack.get("compose")):
             raise AnsibleLookupError(f"Stack {name} needs either compose or definition.")
@@ -97,15 +116,20 @@ class LookupModule(LookupBase):
             paths = [str(path) for path in stack["compose"]]
             found = [self._find(name, path, variables) for path in paths]
             folder = os.path.dirname(found[0])
-            sources = [
-                (path, self._read(name, where).decode()) for path, where in zip(paths, found)
-            ]
+            read = self._template if stack.get("template") else self._text
+            sources = [(path, read(name, where, variables)) for path, where in zip(paths, found)]
         documents = [_parse(name, path, text) for path, text in sources]
-        environment = {key: str(value) for key, value in (stack.get("environment") or {}).items()}
+        environment: dict[str, str] = {}
+        for path in stack.get("env_files") or []:
+            text = self._text(name, self._find(name, str(path), variables), variables)
+            environment.update(variables_in(str(path), text))
+        given = stack.get("environment") or {}
+        environment.update({key: variable(value) for key, value in given.items()})
         rotate = rotatable(documents, environment) if stack.get("rotate") else {}
         steps = outline(name, documents, environment, rotate)
         return {
             "definition": [text for _path, text in sources],
+            "environment": environment,
             "files": {
                 path: base64.b64encode(self._read(name, os.path.join(folder, path))).decode()
                 for path in file_references(documents, environment)
@@ -124,9 +148,23 @@ class LookupModule(LookupBase):
             if os.path.exists(place):
                 return str(place)
         raise AnsibleLookupError(
-            f"Stack {name}: the Compose file {path} is neither beside the playbook or the inventory"
+            f"Stack {name}: the file {path} is neither beside the playbook or the inventory"
             " nor in the current folder."
         )
+
+    def _text(self, name: str, path: str, _variables: dict[str, Any]) -> str:
+        return self._read(name, path).decode("utf-8", "replace")
+
+    def _template(self, name: str, path: str, variables: dict[str, Any]) -> str:
+        template = lookup_loader.get(
+            "ansible.builtin.template", loader=self._loader, templar=self._templar
+        )
+        try:
+            made = template.run([path], variables)[0]
+        except AnsibleError as error:
+            raise AnsibleLookupError(f"Stack {name}: could not fill in {path}: {error}") from error
+        # What looks like JSON comes back as data.
+        return made if isinstance(made, str) else json.dumps(made)
 
     def _read(self, name: str, path: str) -> bytes:
         try:

@@ -16,6 +16,7 @@ import re
 from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import KINDS
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import Step
 
 _VARIABLE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)(?:(:?[-?+])([^}]*))?\})")
@@ -37,6 +38,50 @@ def interpolate(text: str, environment: dict[str, str]) -> str:
         return match.group(0) if operator.endswith("?") else ""
 
     return _VARIABLE.sub(value, text)
+
+
+def with_profile(stack: dict[str, Any], profile: str) -> dict[str, Any]:
+    """A stack with what it says for one environment: more files and variables, and other settings."""
+    profiles = stack.get("profiles") or {}
+    plain = {key: value for key, value in stack.items() if key != "profiles"}
+    if not profile or not profiles:
+        return plain
+    if profile not in profiles:
+        raise SwarmError(
+            "unknown_profile",
+            f"Stack {stack['name']} has no profile {profile}; it has {', '.join(sorted(profiles))}.",
+        )
+    for key, value in (profiles[profile] or {}).items():
+        known = plain.get(key)
+        if isinstance(known, list) and isinstance(value, list):
+            value = known + value
+        elif isinstance(known, dict) and isinstance(value, dict) and key != "definition":
+            value = {**known, **value}
+        plain[key] = value
+    return plain
+
+
+def variable(value: Any) -> str:
+    """The value of a variable as text; a truth value as YAML writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def variables_in(path: str, text: str) -> dict[str, str]:
+    """The variables of an env file: NAME=value lines, as `docker compose` reads them without any nesting."""
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        name, value = name.removeprefix("export ").strip(), value.strip()
+        if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name):
+            # What stands there may be a secret, so it is not repeated.
+            raise SwarmError("bad_env_file", f"{path}, line {number}, is not NAME=value.")
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        found[name] = value
+    return found
 
 
 def _section(documents: list[dict[str, Any]], name: str) -> dict[str, dict[str, Any]]:

@@ -29,6 +29,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     EngineClient,
     EngineReader,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._compose import variable
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._revisions import (
     TURN,
@@ -101,7 +102,7 @@ class Stack:
         self.mine = {"label": [f"{NAMESPACE}={self.name}"]}
         self.engine = EngineReader(params["docker_host"], params["timeout"])
         self.socket = params["docker_host"][len("unix://") :]
-        self.environment = {k: _text(v) for k, v in (given["environment"] or {}).items()}
+        self.environment = {k: variable(v) for k, v in (given["environment"] or {}).items()}
         self.detaches: bool | None = None
         # Made once, so that what is written has the names that were planned.
         self.rotated: str | None = None
@@ -571,10 +572,6 @@ def _read(path: str) -> bytes:
 def _write_private(path: str, data: bytes) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _filters(filters: dict[str, list[str]]) -> str:

@@ -22,14 +22,14 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.chdir(tmp_path)
     loader = DataLoader()
     loader.set_basedir(str(tmp_path))
-    lookup = LookupModule(loader=loader)
-    # The plugin loader would do this; the options of the plugin itself are its terms alone.
-    monkeypatch.setattr(lookup, "set_options", lambda **kwargs: None)
 
-    def run(stack: Any) -> dict[str, Any]:
-        found: dict[str, Any] = lookup.run([stack], {"inventory_dir": str(tmp_path / "inventory")})[
-            0
-        ]
+    def run(stack: Any, profile: str = "") -> dict[str, Any]:
+        variables = {"inventory_dir": str(tmp_path / "inventory")}
+        lookup = LookupModule(loader=loader)
+        # The plugin loader would do this.
+        monkeypatch.setattr(lookup, "set_options", lambda **kwargs: None)
+        monkeypatch.setattr(lookup, "get_option", {"profile": profile}.__getitem__)
+        found: dict[str, Any] = lookup.run([stack], variables)[0]
         return found
 
     return run
@@ -104,3 +104,38 @@ def test_an_inline_definition(look: Any) -> None:
 def test_what_is_wrong_is_said(look: Any, stack: Any, words: str) -> None:
     with pytest.raises(AnsibleLookupError, match=words):
         look(stack)
+
+
+def test_a_profile_adds_files_and_changes_variables(tmp_path: Path, look: Any) -> None:
+    folder = tmp_path / "inventory"
+    folder.mkdir()
+    folder.joinpath("a.yml").write_text("services: {web: {image: 'w:${TAG}'}}\n")
+    folder.joinpath("b.yml").write_text("services: {web: {deploy: {replicas: 4}}}\n")
+    folder.joinpath("a.env").write_text("TAG=1\nexport NAME='a b'\n\n# no more\n")
+    stack = {
+        "name": "s",
+        "compose": ["a.yml"],
+        "env_files": ["a.env"],
+        "environment": {"DEBUG": True},
+        "profiles": {"production": {"compose": ["b.yml"], "environment": {"TAG": 2}}},
+    }
+    plain = look(stack)
+    assert plain["environment"] == {"TAG": "1", "NAME": "a b", "DEBUG": "true"}
+    assert len(plain["definition"]) == 1
+    found = look(stack, "production")
+    assert found["environment"] == {"TAG": "2", "NAME": "a b", "DEBUG": "true"}
+    assert len(found["definition"]) == 2
+    with pytest.raises(AnsibleLookupError, match="no profile prodution; it has production"):
+        look(stack, "prodution")
+    # A stack that has none is the same everywhere.
+    assert look({"name": "t", "compose": ["a.yml"]}, "production")["environment"] == {}
+
+
+def test_an_env_file_that_is_none_is_not_shown(tmp_path: Path, look: Any) -> None:
+    folder = tmp_path / "inventory"
+    folder.mkdir()
+    folder.joinpath("a.yml").write_text("services: {web: {image: w}}\n")
+    folder.joinpath("a.env").write_text("A=1\nhunter2\n")
+    with pytest.raises(AnsibleLookupError, match=r"a\.env, line 2, is not NAME=value") as error:
+        look({"name": "s", "compose": ["a.yml"], "env_files": ["a.env"]})
+    assert "hunter2" not in str(error.value)

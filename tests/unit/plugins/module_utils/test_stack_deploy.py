@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._compose import variable
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_deploy import (
     _filters,
-    _text,
     compose_texts,
     write_files,
 )
@@ -79,7 +79,7 @@ def test_files_that_are_refused(tmp_path: Path, files: dict[str, str]) -> None:
 
 
 def test_values_of_variables_are_text_as_compose_knows_it() -> None:
-    assert [_text(value) for value in (True, 3, "x")] == ["true", "3", "x"]
+    assert [variable(value) for value in (True, 3, "x")] == ["true", "3", "x"]
 
 
 def test_filters_are_quoted() -> None:
