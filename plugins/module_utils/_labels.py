@@ -23,6 +23,8 @@ HOST_LABEL = f"{PREFIX}host"
 LEAVING_LABEL = f"{PREFIX}leaving"
 # Is there while work is moved off a node; if a killed run has left it, there is something to put back.
 MOVING_LABEL = f"{PREFIX}moving"
+# What a node was available for before an operator had it drained.
+DRAINED_LABEL = f"{PREFIX}drained"
 ZONE_LABEL = "zone"
 
 

@@ -95,6 +95,7 @@ class PlacementService:
     nano_cpus: int = 0
     memory_bytes: int = 0
     host_ports: tuple[tuple[str, int], ...] = ()  # (protocol, port) on the node itself
+    spread: tuple[str, ...] = ()  # labels over whose values tasks are spread, the first one first
 
     @property
     def replicated(self) -> bool:
@@ -120,6 +121,10 @@ def parse_placement_service(document: dict[str, Any]) -> PlacementService:
         replicas=1 if asked is None else int(asked),
         constraints=tuple(placement.get("Constraints") or ()),
         max_replicas=int(placement.get("MaxReplicas") or 0),
+        spread=tuple(
+            str(dig(preference, "Spread", "SpreadDescriptor") or "")
+            for preference in placement.get("Preferences") or ()
+        ),
         platforms=tuple(
             (str(platform.get("OS") or ""), str(platform.get("Architecture") or ""))
             for platform in placement.get("Platforms") or ()

@@ -1,0 +1,164 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a drain would move, stop and endanger. That it is done without a dip is tested on real engines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
+    DRAINED_LABEL,
+    HOST_LABEL,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._maintenance import (
+    Picture,
+    Plan,
+    plan_maintenance,
+)
+
+
+def node(name: str, availability: str = "active", **labels: str) -> dict[str, Any]:
+    return {
+        "ID": f"id-{name}",
+        "Spec": {"Role": "worker", "Availability": availability, "Labels": labels},
+        "Description": {
+            "Hostname": name,
+            "Resources": {"NanoCPUs": 2 * 10**9, "MemoryBytes": 2**30},
+        },
+        "Status": {"State": "ready"},
+    }
+
+
+def service(name: str, mode: str = "Replicated", **template: Any) -> dict[str, Any]:
+    settings = {"Replicas": 2} if mode == "Replicated" else {}
+    spec = {"Name": name, "Mode": {mode: settings}, "TaskTemplate": template}
+    return {"ID": f"id-{name}", "Spec": spec}
+
+
+def task(service: str, node: str, state: str = "running") -> dict[str, Any]:
+    return {
+        "ID": f"{service}-{node}",
+        "ServiceID": f"id-{service}",
+        "NodeID": f"id-{node}",
+        "Status": {"State": state},
+        "DesiredState": "running",
+    }
+
+
+def picture(*services: dict[str, Any], tasks: list[dict[str, Any]] | None = None) -> Picture:
+    return Picture([node("w1"), node("w2", **{HOST_LABEL: "shelf"})], list(services), tasks or [])
+
+
+def planned(picture: Picture, *names: str, state: str = "drained", accept: str = "") -> Plan:
+    return plan_maintenance(picture, names, state, accept.split())
+
+
+def test_what_moves_and_what_stops() -> None:
+    seen = picture(
+        service("web"),
+        service("agent", "Global"),
+        tasks=[task("web", "w1"), task("web", "w2"), task("agent", "w1"), task("agent", "w2")],
+    )
+    assert planned(seen, "w1").lines("m1") == [
+        "PLAN  nodes, acting on m1",
+        "  ~ drain     w1  active -> drain   moves web 1   stops agent 1",
+    ]
+
+
+@pytest.mark.parametrize("name", ["id-w2", "shelf", "w2"])
+def test_a_node_is_found_by_each_of_its_names(name: str) -> None:
+    (step,) = planned(picture(), name).steps
+    assert step.name == "w2"
+
+
+def test_unknown_and_ambiguous_names_are_told_together() -> None:
+    seen = picture()
+    seen.nodes.append({**node("w1"), "ID": "another"})
+    with pytest.raises(SwarmError) as error:
+        planned(seen, "w1", "w7")
+    assert error.value.message == (
+        "Could not change nodes: w1 is the name of 2 nodes (id-w1, another): name one by its ID;"
+        " there is no node w7; there are w1, w1, w2."
+    )
+
+
+def test_a_node_gets_back_what_it_had() -> None:
+    seen = picture()
+    seen.nodes = [node("w1", "drain", **{DRAINED_LABEL: "pause"}), node("w2", "drain"), node("w3")]
+    plan = planned(seen, "w1", "w2", "w3", state="active")
+    assert [(s.name, s.before, s.after) for s in plan.steps] == [
+        ("w1", "drain", "pause"),
+        ("w2", "drain", "active"),
+    ]
+    assert plan.same == 1
+
+
+def test_nothing_to_do_is_a_plan_too() -> None:
+    seen = picture()
+    seen.nodes[0] = node("w1", "drain")
+    assert planned(seen, "w1").lines("m1")[1:] == ["  = 1 node as they should be"]
+
+
+CASES = {
+    "homeless_services": (
+        service("web", Placement={"Constraints": ["node.hostname==w1"]}),
+        "no node would be left that can run the service web (node.hostname==w1; 1 can now)",
+    ),
+    "lack_of_room": (
+        service("web", Resources={"Reservations": {"MemoryBytes": 2**30}}),
+        "1 task of the service web would find no room",
+    ),
+    "local_data": (
+        service("web", ContainerSpec={"Mounts": [{"Type": "volume", "Source": "data"}]}),
+        "the service web keeps data in the volume data on w1, which does not go along",
+    ),
+}
+
+
+@pytest.mark.parametrize("risk", CASES)
+def test_a_risk_is_refused_unless_it_is_accepted(risk: str) -> None:
+    what, words = CASES[risk]
+    seen = picture(what, tasks=[task("web", "w1"), task("web", "w2")])
+    if risk == "lack_of_room":
+        seen.tasks.append({**task("web", "w2"), "ID": "another"})
+    plan = planned(seen, "w1")
+    assert len(plan.refusals) == 1
+    assert words in plan.refusals[0]
+    assert plan.refusals[0].endswith(f"or add {risk} to accepted_risks")
+    assert plan.lines("m1")[0] == "PLAN  refused"
+    accepted = planned(seen, "w1", accept=risk)
+    assert not accepted.refusals
+    assert words in accepted.warnings[0]
+    assert [step.name for step in accepted.steps] == ["w1"]
+
+
+@pytest.mark.parametrize(
+    "mount",
+    [
+        {"Type": "bind", "Source": "/etc/localtime"},
+        {"Type": "volume"},
+        {
+            "Type": "volume",
+            "Source": "data",
+            "VolumeOptions": {"DriverConfig": {"Name": "local", "Options": {"type": "nfs"}}},
+        },
+        {
+            "Type": "volume",
+            "Source": "data",
+            "VolumeOptions": {"DriverConfig": {"Name": "somebodys"}},
+        },
+    ],
+)
+def test_what_is_no_data_of_the_node_does_not_hold_it_back(mount: dict[str, Any]) -> None:
+    seen = picture(service("web", ContainerSpec={"Mounts": [mount]}), tasks=[task("web", "w1")])
+    assert not planned(seen, "w1").refusals
+
+
+def test_data_of_services_that_run_elsewhere_is_safe() -> None:
+    what = service("web", ContainerSpec={"Mounts": [{"Type": "volume", "Source": "data"}]})
+    assert not planned(picture(what, tasks=[task("web", "w2")]), "w1").refusals
