@@ -79,11 +79,14 @@ class Late(NamedTuple):
 
 
 def plan_moves(
-    services: list[dict[str, Any]], tasks: list[dict[str, Any]], node_ids: Collection[str]
+    services: list[dict[str, Any]],
+    tasks: list[dict[str, Any]],
+    node_ids: Collection[str],
+    left_behind: Collection[str] = (),
 ) -> list[Move]:
-    """The services that have to move, by name.
+    """The services that have to move, by name, without those that are known to have nowhere to go.
 
-    Global services have nowhere to go. A job would start anew if its spec were written
+    Global services have nowhere to go either. A job would start anew if its spec were written
     (swarmkit: controlapi UpdateService raises the iteration). Both are left to the drain.
     """
     moves = []
@@ -95,7 +98,7 @@ def plan_moves(
             and task.get("NodeID") in node_ids
             and _runs(task)
         ]
-        if here and _replicas(service) is not None:
+        if here and _replicas(service) is not None and _name(service) not in left_behind:
             moves.append(
                 Move(
                     str(service.get("ID")),
@@ -465,13 +468,16 @@ def drain(
     timeout: float,
     clock: Clock | None = None,
     progress: Callable[[str], None] | None = None,
+    left_behind: Collection[str] = (),
 ) -> list[Move]:
     """Move the work off the nodes, call `set_drained`, and leave no trace; what was moved.
 
+    Services of `left_behind` have no other place, which was accepted: their tasks are stopped by the drain.
     `set_drained` writes the nodes' availability, and may write more of them. If the work does not move, the specs
     and the nodes are put back as they were and the reason is raised.
     """
     work = _Drain(client, node_ids, timeout, clock or Clock(), progress or (lambda text: None))
+    work.left_behind = set(left_behind)
     try:
         work.hold()
         work.move()
@@ -506,6 +512,7 @@ class _Drain:
         self.target: dict[str, int] = {}  # by service: what has to run elsewhere
         self.written: dict[str, dict[str, Any]] = {}  # the specs that we wrote, by service
         self.told: dict[str, int] = {}
+        self.left_behind: set[str] = set()
 
     def hold(self) -> None:
         """Pause the nodes that can still give work away, unless something speaks against it."""
@@ -528,7 +535,10 @@ class _Drain:
         )
         services = self.client.services()
         for move in plan_moves(
-            services, self.client.tasks(**{"desired-state": "running"}), self.ids
+            services,
+            self.client.tasks(**{"desired-state": "running"}),
+            self.ids,
+            self.left_behind,
         ):
             service = next(item for item in services if item.get("ID") == move.service_id)
             if move.update in _PAUSED and not marks_of(service["Spec"]):
@@ -557,7 +567,10 @@ class _Drain:
         ready = {
             node.get("ID") for node in nodes if dig(node, "Status", "State") == "ready"
         } - self.ids
-        moves = {move.service_id: move for move in plan_moves(services, tasks, self.ids)}
+        moves = {
+            move.service_id: move
+            for move in plan_moves(services, tasks, self.ids, self.left_behind)
+        }
         late = []
         for service in services:
             service_id = str(service.get("ID"))

@@ -61,7 +61,9 @@ class Step:
     moves: dict[str, int] = field(
         default_factory=dict
     )  # tasks by service, which run elsewhere then
-    stops: dict[str, int] = field(default_factory=dict)  # those of global services and jobs
+    stops: dict[str, int] = field(
+        default_factory=dict
+    )  # those of global services, jobs, and without another place
 
     def as_dict(self) -> dict[str, Any]:
         keys = ("action", "node_id", "name", "before", "after", "moves", "stops")
@@ -82,6 +84,8 @@ class Plan:
     steps: list[Step] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    # Services that have no other place, which is accepted: the drain stops their tasks.
+    left_behind: set[str] = field(default_factory=set)
     same: int = 0
 
     def lines(self, acting: str) -> list[str]:
@@ -159,6 +163,7 @@ def plan_maintenance(
                 )
                 plan.steps.append(step)
         _guard(plan, picture, accepted)
+        plan.steps = [_without(step, plan.left_behind) for step in plan.steps]
     plan.same = len(nodes) - len(plan.steps)
     return plan
 
@@ -172,6 +177,13 @@ def _work_on(node_id: str, picture: Picture) -> tuple[dict[str, int], dict[str, 
         if service is not None and task.node_id == node_id and _runs(task):
             (moves if service.mode == "replicated" else stops)[service.name] += 1
     return dict(moves), dict(stops)
+
+
+def _without(step: Step, left_behind: Collection[str]) -> Step:
+    """The step with tasks that have no other place among those that are stopped."""
+    stays = {name: count for name, count in step.moves.items() if name in left_behind}
+    moves = {name: count for name, count in step.moves.items() if name not in left_behind}
+    return replace(step, moves=moves, stops={**step.stops, **stays})
 
 
 def _runs(task: PlacementTask) -> bool:
@@ -189,7 +201,7 @@ def _guard(plan: Plan, picture: Picture, accepted: Collection[str]) -> None:
     problems = []
     for name, wants, count in homeless(services, before, after):
         text = f"no node would be left that can run the service {name} ({wants}; {count} can now): add one"
-        problems.append(("homeless_services", text))
+        problems.append(("homeless_services", name, text))
     if not problems:
         tasks = [parse_placement_task(document) for document in picture.tasks]
         for name, count, lack in unplaceable(services, tasks, after, leaving):
@@ -197,13 +209,15 @@ def _guard(plan: Plan, picture: Picture, accepted: Collection[str]) -> None:
                 f"{count} {'task' if count == 1 else 'tasks'} of the service {name} would find no room on the nodes that"
                 f" stay ({lack}): add a node or lower the reservations"
             )
-            problems.append(("lack_of_room", text))
+            problems.append(("lack_of_room", name, text))
     for service, volume, node in stored_on(picture, leaving):
         text = f"the service {service} keeps data in the volume {volume} on {node}, which does not go along"
-        problems.append(("local_data", text))
-    for risk, text in problems:
+        problems.append(("local_data", service, text))
+    for risk, service, text in problems:
         if risk in accepted:
             plan.warnings.append(text)
+            if risk != "local_data":
+                plan.left_behind.add(service)
         else:
             plan.refusals.append(f"{text}; or add {risk} to accepted_risks")
 
@@ -255,7 +269,9 @@ def maintain(
             patiently(partial(_write, client, step), timeout, 0.5, clock)
 
     if draining:
-        moved = drain(client, ids, lambda: write(draining), timeout, clock)
+        moved = drain(
+            client, ids, lambda: write(draining), timeout, clock, left_behind=plan.left_behind
+        )
         done += [f"service {move.service}" for move in moved]
         done += [f"drain {step.name}" for step in draining]
         _wait_until_empty(client, draining, timeout, clock)

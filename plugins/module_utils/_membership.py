@@ -106,6 +106,8 @@ class Membership:
     warnings: list[str] = field(default_factory=list)
     held: list[dict[str, str]] = field(default_factory=list)  # name, action, why
     unlisted: list[str] = field(default_factory=list)  # and left as they are
+    # Services that have no other place, which is accepted: a drain stops what it cannot move.
+    left_behind: list[str] = field(default_factory=list)
 
     def add(self, action: str, name: str, node_id: str | None, text: str, **more: Any) -> None:
         step = {"action": action, "host": name, "node_id": node_id, "text": text}
@@ -697,22 +699,25 @@ def _guard_services(
         for node in cluster.places
         if node.availability != "drain" and node.id not in keeping | dead
     }
-    if "homeless_services" not in rules.accepted_risks:
-        for name, constraint, count in homeless(
-            list(cluster.services), list(cluster.places), after
-        ):
-            plan.refusals.append(
-                f"no node would be left that can run the service {name} ({constraint or 'any node'}; {count} can now):"
-                " keep or add one, or add homeless_services to swarm_accepted_risks"
-            )
-    if moving and "lack_of_room" not in rules.accepted_risks and not plan.refusals:
+    for name, constraint, count in homeless(list(cluster.services), list(cluster.places), after):
+        text = f"no node would be left that can run the service {name} ({constraint or 'any node'}; {count} can now)"
+        _mind(plan, rules, "homeless_services", name, text, "keep or add one")
+    if moving and not plan.refusals:
         for name, count, lack in unplaceable(
             list(cluster.services), list(cluster.tasks), after, moving
         ):
-            plan.refusals.append(
+            text = (
                 f"{count} {'task' if count == 1 else 'tasks'} of the service {name} would find no room on the nodes that"
-                f" stay ({lack}): add a node, lower the reservations, or add lack_of_room to swarm_accepted_risks"
+                f" stay ({lack})"
             )
+            _mind(plan, rules, "lack_of_room", name, text, "add a node, lower the reservations")
+
+
+def _mind(plan: Membership, rules: Rules, risk: str, service: str, text: str, advice: str) -> None:
+    if risk not in rules.accepted_risks:
+        plan.refusals.append(f"{text}: {advice}, or add {risk} to swarm_accepted_risks")
+    elif service not in plan.left_behind:
+        plan.left_behind.append(service)
 
 
 def places_after(

@@ -114,6 +114,7 @@ def change_nodes(
         return outcome
     try:
         hands = _Hands(client, wanted, wait_timeout, drain_timeout, clock)
+        hands.left_behind = outcome.plan.left_behind
         hands.take(outcome.steps, outcome.done)
     except SwarmError as error:
         outcome.error = error
@@ -173,6 +174,7 @@ class _Hands:
         self._wait_timeout = wait_timeout
         self._drain_timeout = drain_timeout
         self._clock = clock
+        self.left_behind: list[str] = []
 
     def take(self, steps: list[dict[str, Any]], done: list[dict[str, Any]]) -> None:
         """The steps in their order; `done` grows as they are."""
@@ -253,7 +255,8 @@ class _Hands:
         self._empty(node_ids, write)
 
     def _empty(self, node_ids: list[str], write: Callable[[], None]) -> None:
-        drain(self._client, node_ids, write, self._drain_timeout, self._clock)
+        timeout, left = self._drain_timeout, self.left_behind
+        drain(self._client, node_ids, write, timeout, self._clock, left_behind=left)
 
     def _write(self, node_id: str, change: Callable[[dict[str, Any]], Any]) -> None:
         """A node's whole spec with a change in it: what the engine is not sent, it resets."""

@@ -119,7 +119,9 @@ steps:
       type: dict
       sample: {shop_web: 2}
     stops:
-      description: The global services and jobs that run there, and how many of their tasks are stopped.
+      description: >-
+        The global services and jobs that run there and the services that have no other place, and how many of their tasks
+        are stopped.
       type: dict
       sample: {agent: 1}
 applied:

@@ -206,7 +206,7 @@ plan:
   description:
     - The whole plan. Its C(steps) are those of RV(steps) and what has to wait for them, among it V(join) and V(leave),
       which hosts do themselves. C(held) has what cannot be done now, and why, C(unlisted) the nodes that no host is
-      and that stay, C(refusals) and C(warnings) are sentences.
+      and that stay, C(left_behind) services that have no other place, which is accepted, C(refusals) and C(warnings) are sentences.
   type: dict
   returned: always
 done:
