@@ -18,6 +18,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
+    parse_placement_node,
+    parse_placement_service,
+    satisfies,
+)
 
 _MODES = {"Global": "global", "ReplicatedJob": "replicated-job", "GlobalJob": "global-job"}
 
@@ -59,17 +64,22 @@ class Verdict:
         return text
 
 
-# What the engine says of a task, and what it means (swarmkit: manager/scheduler/filter.go and
-# agent/exec/dockerapi; moby: daemon/cluster/executor/container).
-_CAUSES = (
-    ("scheduling constraints not satisfied", "constraint"),
-    ("insufficient resources", "resources"),
-    ("unsupported platform", "platform"),
-    ("host-mode port already in use", "port"),
-    ("missing plugin", "plugin"),
+# Why the scheduler takes no node. It counts a node under the first filter that the node does not pass; here
+# the last filter comes first, for who got that far had passed the others (swarmkit: manager/scheduler/filter.go).
+_REFUSALS = (
     ("max replicas per node", "replicas_per_node"),
+    ("host-mode port already in use", "port"),
+    ("unsupported platform", "platform"),
+    ("scheduling constraints not satisfied", "constraint"),
+    ("missing plugin", "plugin"),
+    ("insufficient resources", "resources"),
     ("not available for new tasks", "availability"),
     ("no suitable node", "no_node"),
+)
+
+# What else the engine says of a task, and what it means (swarmkit: agent/exec/dockerapi; moby:
+# daemon/cluster/executor/container).
+_CAUSES = (
     ("unhealthy container", "unhealthy"),
     ("No such image", "image"),
     ("pull access denied", "image"),
@@ -86,7 +96,29 @@ _CAUSES = (
 
 
 def cause_of(text: str) -> str:
-    return next((cause for words, cause in _CAUSES if words in text), "task_failed")
+    return next((cause for words, cause in (*_REFUSALS, *_CAUSES) if words in text), "task_failed")
+
+
+def _homeless(
+    text: str, service: dict[str, Any], nodes: list[dict[str, Any]]
+) -> tuple[str, str | None]:
+    """Why the scheduler finds no node, and which node is missed.
+
+    Its own words do not tell when several filters refuse nodes: every node that is down is among them, whatever
+    was asked. So the constraints, which nothing but an edit can change, are looked at first.
+    """
+    asked = parse_placement_service(service).constraints
+    meeting = [n for n in map(parse_placement_node, nodes) if satisfies(asked, n)]
+    if not meeting:
+        return "constraint", None
+    away = [n for n in meeting if n.state == "down" or n.availability in ("pause", "drain")]
+    if len(away) == len(meeting):
+        down = [n for n in away if n.state == "down"]
+        missed = (down or away)[0]
+        return "node_down" if down else "availability", missed.hostname or missed.id
+    found = [cause for words, cause in _REFUSALS if words in text]
+    others = [cause for cause in found if cause not in ("constraint", "availability", "no_node")]
+    return (others or found)[0], None
 
 
 def judge(
@@ -111,7 +143,7 @@ def judge(
     stale = [t for t in own if str(t.get("ID")) not in current_ids and _wanted(t)]
 
     if mode["Mode"].endswith("-job"):
-        counted, desired, lost = _job(service, current, mode, ready)
+        counted, desired, lost = _job(service, spec, current, mode, ready)
     else:
         counted, desired, lost = _running(spec, current, stale, mode, ready)
 
@@ -135,6 +167,8 @@ def judge(
         if trouble is not None:
             reason, node = _task_reason(trouble, ready), _node_of(trouble, names)
             cause = "node_down" if _on_lost_node(trouble, ready) else _task_cause(trouble)
+            if "no suitable node" in reason:
+                cause, node = _homeless(reason, service, nodes)
         elif update == "updating":
             reason = "the update is not finished"
         elif stale:
@@ -186,18 +220,9 @@ def _running(
 ) -> tuple[list[dict[str, Any]], int, list[dict[str, Any]]]:
     live = [t for t in current if _wanted(t)]
     good = [t for t in live if _state(t) == "running" and t.get("NodeID") in ready]
-    policy = (spec.get("TaskTemplate") or {}).get("RestartPolicy") or {}
-    lost: list[dict[str, Any]] = []
-    if policy.get("Condition") in ("none", "on-failure") or policy.get("MaxAttempts"):
-        # Such a task ends and nothing replaces it: well if it was done, for good if it was not.
-        busy = {_slot(t) for t in live}
-        for task in _newest_by_slot(current):
-            if _slot(task) in busy:
-                continue
-            if _state(task) == "complete":
-                good.append(task)
-            elif _state(task) in ("failed", "rejected"):
-                lost.append(task)
+    ended = _ended(spec, current, live)
+    good += [t for t in ended if _state(t) == "complete"]
+    lost = [t for t in ended if _state(t) in ("failed", "rejected")]
     if mode["Mode"] == "replicated":
         return good, int(mode["Replicas"]), lost
     # A global service wants one task on each node that fits, and only the engine knows which those are.
@@ -206,16 +231,34 @@ def _running(
     return good, len({_slot(t) for t in expected + finished + lost}), lost
 
 
+def _ended(
+    spec: dict[str, Any], current: list[dict[str, Any]], live: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Tasks that nothing replaces: well if they were done, for good if they were not."""
+    policy = (spec.get("TaskTemplate") or {}).get("RestartPolicy") or {}
+    if policy.get("Condition") not in ("none", "on-failure") and not policy.get("MaxAttempts"):
+        return []
+    busy = {_slot(t) for t in live}
+    return [t for t in _newest_by_slot(current) if _slot(t) not in busy]
+
+
 def _job(
-    service: dict[str, Any], current: list[dict[str, Any]], mode: dict[str, Any], ready: set[str]
+    service: dict[str, Any],
+    spec: dict[str, Any],
+    current: list[dict[str, Any]],
+    mode: dict[str, Any],
+    ready: set[str],
 ) -> tuple[list[dict[str, Any]], int, list[dict[str, Any]]]:
     iteration = _iteration((service.get("JobStatus") or {}).get("JobIteration"))
     run = [t for t in current if _iteration(t.get("JobIteration")) == iteration]
     done = [t for t in run if _state(t) == "complete"]
+    # A task of a job that was done is still wanted as complete.
+    live = [t for t in run if _wanted(t) and _state(t) not in ("failed", "rejected")]
+    lost = [t for t in _ended(spec, run, live) if _state(t) in ("failed", "rejected")]
     if mode["Mode"] == "replicated-job":
-        return done, int(mode["TotalCompletions"]), []
+        return done, int(mode["TotalCompletions"]), lost
     on_nodes = [t for t in run if _wanted(t) and (t.get("NodeID") in ready or not t.get("NodeID"))]
-    return done, len({_slot(t) for t in on_nodes + done}), []
+    return done, len({_slot(t) for t in on_nodes + done + lost}), lost
 
 
 def _iteration(value: Any) -> int:
