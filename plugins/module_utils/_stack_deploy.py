@@ -15,6 +15,7 @@ import os
 import platform
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -59,6 +60,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     Step,
     cli_failure,
     cli_notes,
+    hide_credentials,
     leftovers,
     plan_lines,
     plan_service,
@@ -81,12 +83,18 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import (
     Verdict,
     Watch,
     judge,
+    log_lines,
+    overdue,
     undeployed,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
 
 # Others write to the swarm too. When somebody was quicker, the plan is made anew.
 ATTEMPTS = 3
+
+# Seconds in which the logs of all services that failed have to be there, and those of one.
+LOGS_TIME = 10
+LOG_TIME = 3
 
 
 class Stack:
@@ -107,6 +115,7 @@ class Stack:
         # Made once, so that what is written has the names that were planned.
         self.rotated: str | None = None
         self.written: dict[str, dict[str, Any]] = {}
+        self.live_specs: dict[str, dict[str, Any]] = {}
         self.before: Live | None = None
         self.stuck: set[str] = set()
         if params["keep_revisions"] < 0:
@@ -463,6 +472,7 @@ class Stack:
         found = []
         for service in services:
             spec = service.get("Spec") or {}
+            self.live_specs[str(spec.get("Name"))] = spec
             asked = self.written.get(f"service {spec.get('Name')}")
             overruled = asked is not None and bool(service_changes(spec, asked, networks))
             found.append(judge(service, tasks, ids, nodes, overruled))
@@ -474,20 +484,53 @@ class Stack:
         clock = Clock()
         started = clock.now()
         networks = self.observe().network_names() if self.written else {}
+        limit = self.params["wait_timeout"]
+
+        def look() -> list[Verdict]:
+            passed = clock.now() - started
+            seen = self.verdicts(names, networks)
+            # A service that says that it takes long to start has that much more time.
+            return [overdue(v) if passed >= limit + v.start_period else v for v in seen]
+
+        def over(seen: list[Verdict]) -> bool:
+            return clock.now() - started >= limit + max((v.start_period for v in seen), default=0)
+
         if self.params["wait"]:
             watch = Watch(self.params["settle"], bool(self.written), time.time)
-            seen, done = poll(
-                lambda: self.verdicts(names, networks),
-                lambda verdicts: watch.final(verdicts, clock.now()),
-                timeout=self.params["wait_timeout"],
+            seen, _done = poll(
+                look,
+                lambda seen: watch.final(seen, clock.now()) or over(seen),
+                timeout=float("inf"),
                 interval=0.5,
                 clock=clock,
             )
+            if not watch.final(seen, clock.now()):
+                seen = [watch.unsettled(verdict) for verdict in seen]
         else:
-            seen, done = self.verdicts(names, networks), True
+            seen = self.verdicts(names, networks)
+        failed = self.params["wait"] and not all(v.state == CONVERGED for v in seen)
+        seconds = round(clock.now() - started)
+        if failed:
+            seen = self.with_logs(seen, clock)
         self.result["services"] = [verdict.as_dict() for verdict in seen]
-        if self.params["wait"] and not (done and all(v.state == CONVERGED for v in seen)):
-            raise undeployed(self.name, seen, round(clock.now() - started))
+        if failed:
+            raise undeployed(self.name, seen, seconds)
+
+    def with_logs(self, verdicts: list[Verdict], clock: Clock) -> list[Verdict]:
+        """The verdicts with the last lines of what failed, as far as the nodes give them in time."""
+        most, end = self.params["log_lines"], clock.now() + LOGS_TIME
+        found = []
+        for verdict in verdicts:
+            left = min(LOG_TIME, end - clock.now())
+            if verdict.witness and verdict.cause and most > 0 and left > 0:
+                template = self.live_specs[verdict.service].get("TaskTemplate") or {}
+                container = template.get("ContainerSpec") or {}
+                data = self.engine.log(verdict.witness, most, left)
+                lines = log_lines(data, not container.get("TTY"), most)
+                shown = (hide_credentials(line, container) for line in lines)
+                verdict = replace(verdict, log=tuple(shown))
+            found.append(verdict)
+        return found
 
 
 def _writes(steps: list[Step]) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -41,8 +41,13 @@ class Verdict:
     cause: str | None = None
     reason: str = ""
     node: str | None = None
+    log: tuple[str, ...] = ()
     tasks: frozenset[str] = frozenset()
     youngest: float | None = None
+    # The task that says most about what is wrong, if it has a container, and so a log.
+    witness: str | None = None
+    start_period: float = 0.0
+    overdue: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -54,6 +59,7 @@ class Verdict:
             "cause": self.cause,
             "reason": self.reason,
             "node": self.node,
+            "log": list(self.log),
         }
 
     def line(self) -> str:
@@ -61,6 +67,8 @@ class Verdict:
         if self.reason:
             where = f" on {self.node}" if self.node else ""
             text += f", {self.cause or 'waiting'}{where}: {self.reason}"
+        if self.log:
+            text += f' (its log ends with "{self.log[-1]}")'
         return text
 
 
@@ -186,7 +194,28 @@ def judge(
         node=node,
         tasks=frozenset(str(t.get("ID")) for t in counted),
         youngest=max((seen for seen in map(_timestamp, counted) if seen is not None), default=None),
+        witness=None if state == CONVERGED else _witness(trouble),
+        start_period=_start_period(spec),
     )
+
+
+def overdue(verdict: Verdict) -> Verdict:
+    """The verdict when the time of a service is over."""
+    if verdict.state != WAITING:
+        return verdict
+    return replace(verdict, state=FAILED, cause=verdict.cause or "deadline", overdue=True)
+
+
+def _start_period(spec: dict[str, Any]) -> float:
+    container = (spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}
+    return float((container.get("Healthcheck") or {}).get("StartPeriod") or 0) / 1e9
+
+
+def _witness(trouble: dict[str, Any] | None) -> str | None:
+    status = (trouble or {}).get("Status") or {}
+    if not (status.get("ContainerStatus") or {}).get("ContainerID"):
+        return None
+    return str((trouble or {}).get("ID"))
 
 
 def mode_of(mode: dict[str, Any]) -> dict[str, Any]:
@@ -374,14 +403,44 @@ class Watch:
         moments = [v.youngest for v in verdicts if v.youngest is not None]
         return not moments or self._wall_clock() - max(moments) >= self._settle
 
+    def unsettled(self, verdict: Verdict) -> Verdict:
+        """The verdict when the time is over and the tasks still come and go."""
+        age = self._wall_clock() - (verdict.youngest or 0)
+        if verdict.state != CONVERGED or age >= self._settle:
+            return verdict
+        reason = f"its newest task has been running for less than {self._settle:g} s"
+        return replace(verdict, state=FAILED, cause="deadline", reason=reason, overdue=True)
+
 
 def undeployed(stack: str, verdicts: list[Verdict], seconds: float) -> SwarmError:
     """The failure of a stack whose services are not all there, with a cause for each."""
     open_ones = [v for v in verdicts if v.state != CONVERGED]
-    failed = any(v.state == FAILED for v in open_ones)
+    failed = any(v.state == FAILED and not v.overdue for v in open_ones)
     when = "has failed" if failed else f"is not up after {seconds:g} s"
     return SwarmError(
         "not_converged",
         f"Stack {stack} {when}: {'; '.join(v.line() for v in open_ones)}",
-        services=[{**v.as_dict(), "cause": v.cause or "deadline"} for v in open_ones],
+        services=[v.as_dict() for v in open_ones],
     )
+
+
+# --- The last lines of a log -----------------------------------------------------------------------------
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[^\t -\x7e\xa0-\uffff]")
+_LONGEST_LINE = 300
+
+
+def log_lines(data: bytes, multiplexed: bool, most: int) -> list[str]:
+    """The last lines of a log as the engine sends it, fit to be shown.
+
+    Without a terminal, pieces of both streams come one after the other, each behind eight bytes: which
+    stream it is, and how long the piece is (moby: pkg/stdcopy).
+    """
+    pieces, rest = [], data
+    while multiplexed and len(rest) >= 8:
+        end = 8 + int.from_bytes(rest[4:8], "big")
+        pieces.append(rest[8:end])
+        rest = rest[end:]
+    text = (b"".join(pieces) if multiplexed else data).decode("utf-8", "replace")
+    lines = (_ESCAPES.sub("", line).rstrip()[:_LONGEST_LINE] for line in text.split("\n"))
+    return [line for line in lines if line][-most:]

@@ -156,9 +156,19 @@ options:
     type: bool
     default: true
   wait_timeout:
-    description: How many seconds to wait.
+    description:
+      - How many seconds each service has to come up, from when it is written. A service whose health check has a
+        C(start_period) has that much more.
     type: int
     default: 300
+  log_lines:
+    description:
+      - How many of the last lines of its log to return of each service that failed; V(0) for none. The last one is
+        in the message as well.
+      - An application may write anything to its log. Only the values of environment variables whose name says that
+        they hold a credential, and passwords in URLs, are taken out.
+    type: int
+    default: 5
   settle:
     description:
       - For how many seconds the tasks must have been running to count. A container that crashes at once is
@@ -335,11 +345,26 @@ services:
       type: int
       sample: 2
     state:
-      description: V(converged), V(waiting), V(failed), or V(unknown) in check mode.
+      description: >-
+        V(converged), V(failed), V(waiting) if another has failed before or nothing was waited for, or V(unknown) in check
+        mode.
       type: str
       sample: converged
     cause:
-      description: Why the service is not as asked, as a code such as V(image), V(constraint) or V(crash).
+      description:
+        - Why the service is not as asked, as a code.
+        - No node takes the task. V(constraint), no node meets the placement constraints. V(resources), those that do have
+          not enough free. V(platform), the image is made for other machines. V(port), a port of the host is taken, by
+          a task or by a process that the engine does not know of. V(plugin), a volume, network or log driver is missing.
+          V(replicas_per_node), each has as many as allowed. V(availability), those that fit are drained or paused.
+          V(node_down), those that fit are down, or the node that the task is on does not answer. V(no_node), none of these.
+        - The task does not run. V(image), its image cannot be pulled. V(start), its container cannot be started. V(crash), its
+          process has ended with the exit code that RV(services[].reason) has. V(unhealthy), its health check fails.
+          V(task_failed), anything else.
+        - The service is another. V(paused), the engine has stopped the update. V(rolled_back), the engine has taken it
+          back. V(overwritten), somebody else has written it since. V(gone), somebody has removed it.
+        - V(deadline), it was not up in time, and nothing is known to be wrong.
+        - Null if the service is as asked, or nothing is wrong yet.
       type: str
       sample: constraint
     reason:
@@ -347,9 +372,15 @@ services:
       type: str
       sample: "pending: no suitable node (scheduling constraints not satisfied on 3 nodes)"
     node:
-      description: The node of the task that the reason is about.
+      description: The node of the task that the reason is about, or the one that is missed.
       type: str
       sample: w1
+    log:
+      description:
+        - The last lines of the log of that task, as many as O(log_lines), if it failed, has a container and the node gave them within 3 seconds. It may be empty.
+      type: list
+      elements: str
+      sample: ["cannot connect to db:5432"]
 failure:
   description: The cause of a failure as C(code), with C(details).
   type: dict
@@ -421,6 +452,7 @@ def main() -> None:
             wait=dict(type="bool", default=True),
             wait_timeout=dict(type="int", default=300),
             settle=dict(type="int", default=5),
+            log_lines=dict(type="int", default=5),
         ),
         mutually_exclusive=[("compose", "definition")],
         required_if=[("state", "present", ("compose", "definition"), True)],
