@@ -377,7 +377,8 @@ services:
       sample: w1
     log:
       description:
-        - The last lines of the log of that task, as many as O(log_lines), if it failed, has a container and the node gave them within 3 seconds. It may be empty.
+        - The last lines of the log of that task, as many as O(log_lines), if the service has failed, the task has
+          a container, and its node gave them within 3 seconds. Else it is empty.
       type: list
       elements: str
       sample: ["cannot connect to db:5432"]
