@@ -19,7 +19,9 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._band import within_band
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import (
+    Decide,
     Run,
     Write,
     cli_takes,
@@ -218,7 +220,7 @@ class Stack:
 
     def plan(self) -> tuple[list[Step], Live]:
         live = self.observe()
-        run = self.cli(None)
+        run = self.cli(live, None)
         self.result["notes"] = cli_notes(run.output)
         self._check(run, "plan")
         steps = plan_stack(self.name, run.writes, live)
@@ -271,8 +273,8 @@ class Stack:
         )
         return steps
 
-    def cli(self, live: Live | None) -> Run:
-        """Run the CLI: to plan, or with `live` to write what differs from it."""
+    def cli(self, live: Live, forward: Decide | None) -> Run:
+        """Run the CLI: to plan, or to write what `forward` lets through."""
         params = self.params
         if self.detaches is None:
             self.detaches = cli_takes("stack deploy", "--detach")
@@ -306,7 +308,8 @@ class Stack:
                 stdin=texts[0] if len(texts) == 1 else "",
                 environment=environment,
                 directory=folder,
-                forward=None if live is None else (lambda write: self._differs(write, live)),
+                forward=forward,
+                adjust=lambda w: within_band(w.spec, live.spec_of("service", w.name)),
                 timeout=max(300, params["wait_timeout"]),
             )
 
@@ -335,6 +338,8 @@ class Stack:
         return overlay(self.name, swarm_id, version_of(first), data)
 
     def _check(self, run: Run, attempt: str) -> None:
+        if run.error is not None:
+            raise run.error
         if run.timed_out:
             raise SwarmError(
                 "cli_timeout", f"Could not {attempt} stack {self.name}: the CLI does not end."
@@ -347,7 +352,7 @@ class Stack:
 
     def apply(self, live: Live) -> bool:
         """Write what differs; False if somebody else wrote meanwhile and the plan is out of date."""
-        run = self.cli(live)
+        run = self.cli(live, lambda write: self._differs(write, live))
         for write in run.forwarded:
             self.result["applied"].append(f"{write.kind} {write.name}")
             self.written[f"{write.kind} {write.name}"] = write.spec
@@ -474,7 +479,10 @@ class Stack:
             spec = service.get("Spec") or {}
             self.live_specs[str(spec.get("Name"))] = spec
             asked = self.written.get(f"service {spec.get('Name')}")
-            overruled = asked is not None and bool(service_changes(spec, asked, networks))
+            # Within its band a service may be scaled by others at any time.
+            overruled = asked is not None and bool(
+                service_changes(spec, within_band(asked, spec), networks)
+            )
             found.append(judge(service, tasks, ids, nodes, overruled))
         gone = names - {verdict.service for verdict in found}
         found += [Verdict(name, "", 0, 0, FAILED, "gone", "it is not there") for name in gone]

@@ -176,6 +176,9 @@ options:
     type: int
     default: 5
 notes:
+  - A service with the label C(flotilla.swarm.replicas) among its C(deploy.labels), such as V("2-10"), is scaled by others, a
+    person or an autoscaler. A deploy leaves its number of replicas as it is if it is within this band, and else goes to the
+    nearest end of it. The C(replicas) of the Compose file count for the first deploy only, within the band as well.
   - It must run on a manager of the swarm that has the Docker CLI, through the engine's unix socket.
   - What is hidden in plans and results. Data of secrets and configs; environment variables, labels, options
     and arguments whose name says that they hold a credential; passwords in URLs.
@@ -219,6 +222,18 @@ EXAMPLES = r"""
   flotilla.swarm.swarm_stack:
     name: shop
     state: rolled_back
+
+- name: Deploy a service that an autoscaler keeps between 2 and 10 replicas
+  flotilla.swarm.swarm_stack:
+    name: shop
+    definition:
+      services:
+        web:
+          image: registry.example.com/shop:1
+          deploy:
+            replicas: 3
+            labels:
+              flotilla.swarm.replicas: "2-10"
 
 - name: Remove a stack with all that it owns
   flotilla.swarm.swarm_stack:
