@@ -88,8 +88,17 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import (
     log_lines,
     overdue,
     undeployed,
+    unended,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
+from ansible_collections.flotilla.swarm.plugins.module_utils._waves import (
+    completed_first,
+    conditions,
+    dependencies,
+    wave_lines,
+    waves,
+    without_conditions,
+)
 
 # Others write to the swarm too. When somebody was quicker, the plan is made anew.
 ATTEMPTS = 3
@@ -118,6 +127,10 @@ class Stack:
         self.rotated: str | None = None
         self.written: dict[str, dict[str, Any]] = {}
         self.live_specs: dict[str, dict[str, Any]] = {}
+        # Services by what has to run before they are written, and those that change.
+        self.waves: list[list[str]] = []
+        self.ends: set[str] = set()
+        self.changing: set[str] = set()
         self.before: Live | None = None
         self.stuck: set[str] = set()
         if params["keep_revisions"] < 0:
@@ -233,7 +246,9 @@ class Stack:
             extra = []
             staying = kept(self.name, live, history)
             steps += plan_pruning(self.name, live, steps, run.writes, staying)
-        self.result["leftovers"] = extra
+        self.changing = {s.name for s in steps if s.action in ("create", "update")}
+        self.waves = self._waves(run)
+        self.result.update(leftovers=extra, waves=self.waves)
         self._planned(self.name, [*steps, *history], live, extra)
         return [*steps, *history], live
 
@@ -255,10 +270,32 @@ class Stack:
     ) -> None:
         self.result.update(
             steps=[step.as_dict() for step in steps],
-            plan=plan_lines(title, steps, platform.node(), extra, self.result["notes"]),
+            plan=plan_lines(title, steps, platform.node(), extra, self.result["notes"])
+            + wave_lines(self.waves),
             revisions=[revision.as_dict() for revision in revisions(self.name, live)],
             changed=bool(self.written) or any(step.action != "none" for step in steps),
         )
+
+    def _waves(self, run: Run) -> list[list[str]]:
+        if not self.params["waves"]:
+            return []
+        needs = self.params["depends_on"]
+        if needs is None:
+            given = self.given["definition"]
+            documents = [_json_object(d) for d in (given if isinstance(given, list) else [given])]
+            if None in documents:
+                raise SwarmError(
+                    "bad_depends_on",
+                    f"Could not order the services of stack {self.name}: only a definition that is a dictionary can be"
+                    " read here. Give depends_on, as the lookup flotilla.swarm.stack_source returns it.",
+                )
+            needs = dependencies(documents)
+        prefix = f"{self.name}_"
+        names = {w.name[len(prefix) :] for w in run.writes if w.kind == "service"}
+        needs = {str(name): conditions(listed) for name, listed in needs.items()}
+        found = waves(self.name, names, needs)
+        self.ends = {prefix + name for name in completed_first(needs)}
+        return [[prefix + name for name in wave] for wave in found]
 
     def plan_removal(self) -> list[Step]:
         steps = plan_removal(self.name, self.observe())
@@ -352,7 +389,26 @@ class Stack:
 
     def apply(self, live: Live) -> bool:
         """Write what differs; False if somebody else wrote meanwhile and the plan is out of date."""
-        run = self.cli(live, lambda write: self._differs(write, live))
+        last = max((n for n, wave in enumerate(self.waves) if self.changing & {*wave}), default=0)
+        if not self.waves:
+            return self._write(live, None)
+        for number, wave in enumerate(self.waves[: last + 1]):
+            if number:
+                before = {name for done in self.waves[:number] for name in done}
+                self.verify(before, {name for later in self.waves[number:] for name in later})
+                live = self.observe()
+            # What is not a service goes with the first wave.
+            if (number == 0 or self.changing & {*wave}) and not self._write(live, {*wave}):
+                return False
+        return True
+
+    def _write(self, live: Live, wave: set[str] | None) -> bool:
+        def forward(write: Write) -> bool:
+            if wave is not None and write.kind == "service" and write.name not in wave:
+                return False
+            return self._differs(write, live)
+
+        run = self.cli(live, forward)
         for write in run.forwarded:
             self.result["applied"].append(f"{write.kind} {write.name}")
             self.written[f"{write.kind} {write.name}"] = write.spec
@@ -488,7 +544,9 @@ class Stack:
         found += [Verdict(name, "", 0, 0, FAILED, "gone", "it is not there") for name in gone]
         return sorted((v for v in found if v.service in names), key=lambda v: v.service)
 
-    def verify(self, names: set[str]) -> None:
+    def verify(self, names: set[str], later: set[str] | None = None) -> None:
+        """Wait until these services run as asked; `later` are those that wait for them, and so are not written yet."""
+        wait = self.params["wait"] or bool(later)
         clock = Clock()
         started = clock.now()
         networks = self.observe().network_names() if self.written else {}
@@ -497,13 +555,15 @@ class Stack:
         def look() -> list[Verdict]:
             passed = clock.now() - started
             seen = self.verdicts(names, networks)
+            if later:
+                seen = [unended(v) if v.service in self.ends else v for v in seen]
             # A service that says that it takes long to start has that much more time.
             return [overdue(v) if passed >= limit + v.start_period else v for v in seen]
 
         def over(seen: list[Verdict]) -> bool:
             return clock.now() - started >= limit + max((v.start_period for v in seen), default=0)
 
-        if self.params["wait"]:
+        if wait:
             watch = Watch(self.params["settle"], bool(self.written), time.time)
             seen, _done = poll(
                 look,
@@ -516,11 +576,18 @@ class Stack:
                 seen = [watch.unsettled(verdict) for verdict in seen]
         else:
             seen = self.verdicts(names, networks)
-        failed = self.params["wait"] and not all(v.state == CONVERGED for v in seen)
+        failed = wait and not all(v.state == CONVERGED for v in seen)
         seconds = round(clock.now() - started)
         if failed:
             seen = self.with_logs(seen, clock)
-        self.result["services"] = [verdict.as_dict() for verdict in seen]
+        waiting = [
+            Verdict(
+                name, "", 0, 0, "unknown", reason="not written: it depends on what is not up yet"
+            )
+            for name in later or ()
+        ]
+        shown = sorted([*seen, *waiting], key=lambda verdict: verdict.service)
+        self.result["services"] = [verdict.as_dict() for verdict in shown]
         if failed:
             raise undeployed(self.name, seen, seconds)
 
@@ -554,6 +621,7 @@ def compose_texts(definition: Any, version: str) -> list[str]:
     for entry in definition if isinstance(definition, list) else [definition]:
         document = _json_object(entry)
         if document is not None:
+            document = without_conditions(document)
             texts.append(json.dumps({"version": version, **document} if version else document))
         elif isinstance(entry, str):
             texts.append(entry)

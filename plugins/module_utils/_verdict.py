@@ -44,6 +44,7 @@ class Verdict:
     log: tuple[str, ...] = ()
     tasks: frozenset[str] = frozenset()
     youngest: float | None = None
+    completed: int = 0
     # The task that says most about what is wrong, if it has a container, and so a log.
     witness: str | None = None
     start_period: float = 0.0
@@ -194,6 +195,7 @@ def judge(
         node=node,
         tasks=frozenset(str(t.get("ID")) for t in counted),
         youngest=max((seen for seen in map(_timestamp, counted) if seen is not None), default=None),
+        completed=len([t for t in counted if _state(t) == "complete"]),
         witness=None if state == CONVERGED else _witness(trouble),
         start_period=_start_period(spec),
     )
@@ -204,6 +206,13 @@ def overdue(verdict: Verdict) -> Verdict:
     if verdict.state != WAITING:
         return verdict
     return replace(verdict, state=FAILED, cause=verdict.cause or "deadline", overdue=True)
+
+
+def unended(verdict: Verdict) -> Verdict:
+    """The verdict on a service whose tasks have to end before others start."""
+    if verdict.state != CONVERGED or verdict.completed == verdict.desired:
+        return verdict
+    return replace(verdict, state=WAITING, reason="its tasks have not ended yet")
 
 
 def _start_period(spec: dict[str, Any]) -> float:

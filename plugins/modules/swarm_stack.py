@@ -123,6 +123,22 @@ options:
     type: str
     choices: [stop, rollback]
     default: stop
+  waves:
+    description:
+      - Write services in waves. A service is written when those that it depends on (C(depends_on) in the Compose files) run as
+        asked and are healthy, or have ended well if the condition there is C(service_completed_successfully). If they do not
+        come up, it is not written.
+      - Each wave is waited for, with O(wait=false) all but the last. Networks, secrets and configs go with the first.
+      - Without this, all services are written at once, as C(docker stack deploy) does.
+    type: bool
+    default: false
+  depends_on:
+    description:
+      - What each service depends on, as a dictionary of services and what C(depends_on) has, by their names in the Compose
+        files.
+      - It is read from O(definition) where that is a dictionary. It is needed with O(waves=true) where that is text, or files.
+        The lookup P(flotilla.swarm.stack_source#lookup) returns it.
+    type: dict
   with_registry_auth:
     description:
       - Give the registry login of the user who runs the module (C(~/.docker/config.json)) to the nodes.
@@ -203,6 +219,19 @@ EXAMPLES = r"""
           image: registry.example.com/hello:1
           deploy:
             replicas: 2
+
+- name: Deploy a web service when its database is healthy
+  flotilla.swarm.swarm_stack:
+    name: shop
+    waves: true
+    definition:
+      services:
+        db:
+          image: registry.example.com/db:1
+          healthcheck: {test: [CMD, is-ready], interval: 5s}
+        web:
+          image: registry.example.com/shop:1
+          depends_on: {db: {condition: service_healthy}}
 
 - name: Deploy a stack whose password is rotated when the file changes
   flotilla.swarm.swarm_stack:
@@ -325,6 +354,12 @@ revisions:
       description: The services of that time, each with its image and number of replicas.
       type: dict
       sample: {hello_web: "image registry.example.com/hello:1, 2 replicas"}
+waves:
+  description: With O(waves=true), the services in the waves in which they are written, else empty.
+  type: list
+  elements: list
+  returned: always
+  sample: [[shop_db, shop_cache], [shop_web]]
 leftovers:
   description: Services that the swarm has under the stack's name and the Compose files have not, and that stay.
   type: list
@@ -454,6 +489,8 @@ def main() -> None:
             keep_revisions=dict(type="int", default=5),
             revision=dict(type="int"),
             on_failure=dict(type="str", choices=["stop", "rollback"], default="stop"),
+            waves=dict(type="bool", default=False),
+            depends_on=dict(type="dict"),
             with_registry_auth=dict(type="bool", default=False),
             registries=dict(
                 type="list",
@@ -483,6 +520,7 @@ def main() -> None:
         applied=[],
         put_back=[],
         revisions=[],
+        waves=[],
         leftovers=[],
         notes=[],
         services=[],

@@ -44,6 +44,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import (
     log_lines,
     overdue,
     undeployed,
+    unended,
 )
 
 NETWORKS = {"id-of-default": "s_default", "id-of-front": "s_front"}
@@ -695,6 +696,15 @@ def test_a_job_that_ended_badly_for_good() -> None:
     assert verdict([done, broken], mode=job, policy={"Condition": "none"}).state == FAILED
     assert verdict([done, broken, again], mode=job, policy={"MaxAttempts": 3}).state == WAITING
     assert verdict([done, broken], mode=job, policy={"Condition": "any"}).state == WAITING
+
+
+def test_a_service_that_others_wait_for_to_end() -> None:
+    once, runs, done = {"Condition": "none"}, task(1), task(2, "complete", "shutdown")
+    found = verdict([runs, done], policy=once)
+    assert (found.state, unended(found).state) == (CONVERGED, WAITING)
+    found = verdict([task(1, "complete", "shutdown"), done], policy=once)
+    assert unended(found) == found
+    assert unended(verdict([runs])).reason == verdict([runs]).reason
 
 
 def test_only_a_task_with_a_container_has_a_log() -> None:
