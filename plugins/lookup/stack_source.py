@@ -63,6 +63,11 @@ _raw:
     depends_on:
       description: What each service depends on, as the option O(flotilla.swarm.swarm_stack#module:depends_on) takes it.
       type: dict
+    ignored_keys:
+      description: Keys that Swarm ignores and of which Docker's CLI says nothing, as the option
+        O(flotilla.swarm.swarm_stack#module:ignored_keys) takes them.
+      type: list
+      elements: str
     plan:
       description: What a first deploy creates, as far as the Compose files alone tell.
       type: list
@@ -83,6 +88,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
     file_references,
     outline,
     rotatable,
+    silently_ignored,
     variable,
     variables_in,
     with_profile,
@@ -140,6 +146,7 @@ class LookupModule(LookupBase):
             },
             "rotate": rotate,
             "depends_on": dependencies(documents),
+            "ignored_keys": silently_ignored(documents),
             "plan": plan_lines(name, steps, "a manager to be"),
         }
 

@@ -32,7 +32,11 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     EngineClient,
     EngineReader,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._compose import variable
+from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
+    ignored_keys,
+    silently_ignored,
+    variable,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._revisions import (
     TURN,
@@ -234,7 +238,7 @@ class Stack:
     def plan(self) -> tuple[list[Step], Live]:
         live = self.observe()
         run = self.cli(live, None)
-        self.result["notes"] = cli_notes(run.output)
+        self._note(run)
         self._check(run, "plan")
         steps = plan_stack(self.name, run.writes, live)
         if self._logs_in():
@@ -250,6 +254,14 @@ class Stack:
         self.waves = self._waves(run)
         self.result.update(leftovers=extra, waves=self.waves)
         self._planned(self.name, [*steps, *history], live, extra)
+        if self.params["strict"] and self.result["ignored"]:
+            keys = ", ".join(self.result["ignored"])
+            raise SwarmError(
+                "ignored_keys",
+                f"Could not plan stack {self.name}: Swarm ignores these keys of its Compose files: {keys}. Take them out,"
+                " or set strict to false.",
+                keys=self.result["ignored"],
+            )
         return [*steps, *history], live
 
     def plan_history(self, live: Live, steps: list[Step], prunes: bool) -> list[Step]:
@@ -276,13 +288,30 @@ class Stack:
             changed=bool(self.written) or any(step.action != "none" for step in steps),
         )
 
+    def _note(self, run: Run) -> None:
+        """What the CLI says about the Compose files, and what it ought to say."""
+        notes = cli_notes(run.output)
+        silent = self.params["ignored_keys"]
+        if silent is None:
+            silent = silently_ignored(self._documents())
+        if self.params["waves"]:
+            silent = [key for key in silent if key != "depends_on"]
+        said = ignored_keys(notes)
+        if silent:
+            notes.append(f"Swarm ignores as well: {', '.join(silent)}")
+        self.result.update(notes=notes, ignored=sorted({*said, *silent}))
+
+    def _documents(self) -> list[dict[str, Any] | None]:
+        """The Compose files that can be read here: a host has no parser for YAML."""
+        given = self.given["definition"]
+        return [_json_object(d) for d in (given if isinstance(given, list) else [given])]
+
     def _waves(self, run: Run) -> list[list[str]]:
         if not self.params["waves"]:
             return []
         needs = self.params["depends_on"]
         if needs is None:
-            given = self.given["definition"]
-            documents = [_json_object(d) for d in (given if isinstance(given, list) else [given])]
+            documents = self._documents()
             if None in documents:
                 raise SwarmError(
                     "bad_depends_on",

@@ -139,6 +139,25 @@ options:
       - It is read from O(definition) where that is a dictionary. It is needed with O(waves=true) where that is text, or files.
         The lookup P(flotilla.swarm.stack_source#lookup) returns it.
     type: dict
+  strict:
+    description:
+      - Fail if the Compose files have keys that Swarm ignores, in check mode too. Without this, they are a warning.
+      - These are, as far as Docker's CLI says so, C(build), C(cgroup_parent), C(container_name), C(devices), C(domainname),
+        C(expose), C(external_links), C(ipc), C(links), C(mac_address), C(network_mode), C(pid), C(privileged), C(restart),
+        C(security_opt), C(shm_size), C(userns_mode) and others, by its version. Keys that it does not know, such as
+        C(profiles), and C(mem_limit) and its like, it refuses by itself.
+      - The CLI says of C(restart) that it is ignored, and yet it takes it where there is no C(deploy.restart_policy).
+      - Those that it ignores without a word are C(depends_on) (but see O(waves)), C(tmpfs), and C(ipv4_address) and C(ipv6_address)
+        of a service's networks, see O(ignored_keys).
+    type: bool
+    default: false
+  ignored_keys:
+    description:
+      - Keys of the Compose files that Docker's CLI ignores without saying so.
+      - They are read from O(definition) where that is a dictionary. The lookup P(flotilla.swarm.stack_source#lookup)
+        returns them for files and text, which cannot be read here.
+    type: list
+    elements: str
   with_registry_auth:
     description:
       - Give the registry login of the user who runs the module (C(~/.docker/config.json)) to the nodes.
@@ -366,6 +385,12 @@ leftovers:
   elements: str
   returned: always
   sample: []
+ignored:
+  description: Keys of the Compose files that Swarm ignores.
+  type: list
+  elements: str
+  returned: always
+  sample: [container_name, depends_on, restart]
 notes:
   description: What the CLI says about the Compose files, for example keys that it ignores.
   type: list
@@ -491,6 +516,8 @@ def main() -> None:
             on_failure=dict(type="str", choices=["stop", "rollback"], default="stop"),
             waves=dict(type="bool", default=False),
             depends_on=dict(type="dict"),
+            strict=dict(type="bool", default=False),
+            ignored_keys=dict(type="list", elements="str", no_log=False),
             with_registry_auth=dict(type="bool", default=False),
             registries=dict(
                 type="list",
@@ -522,6 +549,7 @@ def main() -> None:
         revisions=[],
         waves=[],
         leftovers=[],
+        ignored=[],
         notes=[],
         services=[],
         diff={},
@@ -538,6 +566,11 @@ def main() -> None:
             failure={"code": "os_error", "details": {}},
             exception=traceback.format_exc(),
             **result,
+        )
+    if result["ignored"]:
+        module.warn(
+            f"Stack {module.params['name']}: Swarm ignores these keys of its Compose files:"
+            f" {', '.join(result['ignored'])}"
         )
     module.exit_json(**result)
 

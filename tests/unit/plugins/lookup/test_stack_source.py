@@ -128,6 +128,7 @@ def test_conditions_are_taken_out_and_what_depends_on_what_is_told(look: Any) ->
         "api": {"db": "service_healthy"},
         "cache": {"db": ""},
     }
+    assert found["ignored_keys"] == ["depends_on"]
     # Nothing to take out: not a letter changes, of what an anchor holds neither.
     for text in (WITH_LISTS, "x: &d {db: {}}\nservices: {web: {depends_on: *d}}\n"):
         assert look({"name": "s", "definition": text})["definition"] == [text]

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import Write
 from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
     file_references,
+    ignored_keys,
     interpolate,
     outline,
+    silently_ignored,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     HIDDEN,
@@ -416,6 +418,38 @@ def test_notes_are_whole_sentences_without_progress() -> None:
         "Ignoring unsupported options: restart",
         "image web:2 could not be accessed on a registry to record its digest.",
     ]
+
+
+def test_keys_that_the_cli_says_to_ignore() -> None:
+    output = (
+        "Ignoring unsupported options: build, restart\n\nIgnoring deprecated options:\n\n"
+        "container_name: Setting the container name is not supported.\n\n"
+        "expose: Exposing ports is unnecessary - services on the same network can\n\n"
+        "Creating network s_default\nimage web:2 could not be accessed: refused\n"
+    )
+    assert ignored_keys(cli_notes(output)) == ["build", "container_name", "expose", "restart"]
+    assert ignored_keys(["tmpfs: x", "image: y"]) == []
+
+
+@pytest.mark.parametrize(
+    ("service", "keys"),
+    [
+        ({"image": "x"}, []),
+        ({"depends_on": ["db"], "tmpfs": "/x"}, ["depends_on", "tmpfs"]),
+        ({"depends_on": [], "tmpfs": None}, []),
+        ({"networks": ["a"]}, []),
+        ({"networks": {"a": None, "b": {"aliases": ["c"]}}}, []),
+        ({"networks": {"a": {"ipv4_address": "10.0.0.9"}}}, ["networks.ipv4_address"]),
+        (None, []),
+        ("nonsense", []),
+    ],
+)
+def test_keys_that_the_cli_ignores_without_a_word(service: Any, keys: list[str]) -> None:
+    assert (
+        silently_ignored([{"services": {"web": {"tty": True}}}, {"services": {"web": service}}])
+        == keys
+    )
+    assert silently_ignored([None, {}, {"services": []}]) == []
 
 
 def test_a_refusal_is_in_the_words_of_the_engine() -> None:
