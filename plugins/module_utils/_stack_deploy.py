@@ -581,13 +581,16 @@ class Stack:
         networks = self.observe().network_names() if self.written else {}
         limit = self.params["wait_timeout"]
 
-        def look() -> list[Verdict]:
+        def in_time(seen: list[Verdict]) -> list[Verdict]:
+            # A service that says that it takes long to start has that much more time.
             passed = clock.now() - started
+            return [overdue(v) if passed >= limit + v.start_period else v for v in seen]
+
+        def look() -> list[Verdict]:
             seen = self.verdicts(names, networks)
             if later:
                 seen = [unended(v) if v.service in self.ends else v for v in seen]
-            # A service that says that it takes long to start has that much more time.
-            return [overdue(v) if passed >= limit + v.start_period else v for v in seen]
+            return in_time(seen)
 
         def over(seen: list[Verdict]) -> bool:
             return clock.now() - started >= limit + max((v.start_period for v in seen), default=0)
@@ -601,8 +604,9 @@ class Stack:
                 interval=0.5,
                 clock=clock,
             )
-            if not watch.final(seen, clock.now()):
-                seen = [watch.unsettled(verdict) for verdict in seen]
+            settled = all(v.state == CONVERGED for v in seen) and watch.final(seen, clock.now())
+            if not settled:
+                seen = in_time([watch.unsettled(verdict) for verdict in seen])
         else:
             seen = self.verdicts(names, networks)
         failed = wait and not all(v.state == CONVERGED for v in seen)

@@ -47,6 +47,8 @@ class Verdict:
     completed: int = 0
     # The task that says most about what is wrong, if it has a container, and so a log.
     witness: str | None = None
+    # Of a service that runs: what its last task has failed of, as cause, reason, node and witness.
+    relapse: tuple[str | None, str, str | None, str | None] | None = None
     start_period: float = 0.0
     overdue: bool = False
 
@@ -197,6 +199,14 @@ def judge(
         youngest=max((seen for seen in map(_timestamp, counted) if seen is not None), default=None),
         completed=len([t for t in counted if _state(t) == "complete"]),
         witness=None if state == CONVERGED else _witness(trouble),
+        relapse=None
+        if trouble is None
+        else (
+            _task_cause(trouble),
+            _task_reason(trouble, ready),
+            _node_of(trouble, names),
+            _witness(trouble),
+        ),
         start_period=_start_period(spec),
     )
 
@@ -413,12 +423,17 @@ class Watch:
         return not moments or self._wall_clock() - max(moments) >= self._settle
 
     def unsettled(self, verdict: Verdict) -> Verdict:
-        """The verdict when the time is over and the tasks still come and go."""
+        """The verdict when there is no time left to see whether the tasks stay."""
         age = self._wall_clock() - (verdict.youngest or 0)
         if verdict.state != CONVERGED or age >= self._settle:
             return verdict
-        reason = f"its newest task has been running for less than {self._settle:g} s"
-        return replace(verdict, state=FAILED, cause="deadline", reason=reason, overdue=True)
+        if verdict.relapse is None:
+            reason = f"its newest task has been running for less than {self._settle:g} s"
+            return replace(verdict, state=WAITING, reason=reason)
+        cause, reason, node, witness = verdict.relapse
+        return replace(
+            verdict, state=WAITING, cause=cause, reason=reason, node=node, witness=witness
+        )
 
 
 def undeployed(stack: str, verdicts: list[Verdict], seconds: float) -> SwarmError:

@@ -821,9 +821,22 @@ def test_what_has_been_running_for_long_is_believed_at_once_if_nothing_was_writt
 def test_tasks_that_still_come_and_go_when_the_time_is_over() -> None:
     watch = Watch(5, True, lambda: 100)
     young, old = seen(CONVERGED, "a", youngest=98)[0], seen(CONVERGED, "a", youngest=90)[0]
-    found = watch.unsettled(young)
+    found = overdue(watch.unsettled(young))
     assert (found.state, found.cause, found.overdue) == (FAILED, "deadline", True)
     assert watch.unsettled(old) == old
+
+
+def test_a_crash_loop_is_one_also_while_its_next_task_runs() -> None:
+    broken = task(2, "failed", "shutdown", err="task: non-zero exit (3)", node="n2", slot=1)
+    broken["Status"]["ContainerStatus"] = {"ContainerID": "c"}
+    one: Any = {"Replicated": {"Replicas": 1}}
+    now = verdict([broken, task(9, slot=1)], mode=one)
+    assert now.state == CONVERGED
+    watch = Watch(5, True, lambda: (now.youngest or 0) + 1)
+    found = watch.unsettled(now)
+    assert (found.state, found.cause, found.node, found.witness) == (WAITING, "crash", "w1", "t2")
+    # It has recovered.
+    assert Watch(5, True, lambda: (now.youngest or 0) + 5).unsettled(now) == now
 
 
 def test_a_failure_is_final() -> None:
