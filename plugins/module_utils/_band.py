@@ -23,28 +23,34 @@ BAND = "flotilla.swarm.replicas"
 _FORM = re.compile(r"\s*(\d{1,6})\s*-\s*(\d{1,6})\s*", re.ASCII)
 
 
+def check_band(spec: dict[str, Any]) -> None:
+    """Refuse a label that is no band, or is on a service that has no number of replicas."""
+    text = (spec.get("Labels") or {}).get(BAND)
+    if text is None or _band(spec) is not None:
+        return
+    mode = mode_of(spec.get("Mode") or {})["Mode"]
+    why = f'is {text!r}; write the least and the most replicas, such as "2-10"'
+    if mode != "replicated":
+        why = f"is for replicated services, and its mode is {mode}; take the label out"
+    raise SwarmError(
+        "bad_band", f"Could not plan service {spec.get('Name')}: its label {BAND} {why}."
+    )
+
+
 def within_band(spec: dict[str, Any], live: dict[str, Any] | None) -> dict[str, Any]:
     """The spec of a service as it is to be written, given the one that the swarm has."""
-    text = (spec.get("Labels") or {}).get(BAND)
-    if text is None:
+    band = _band(spec)
+    if band is None:
         return spec
-    name, match = spec.get("Name"), _FORM.fullmatch(str(text))
-    low, high = (int(end) for end in match.groups()) if match else (1, 0)
-    if low > high:
-        raise SwarmError(
-            "bad_band",
-            f"Could not plan service {name}: its label {BAND} is {text!r}; write the least and the most replicas, such as"
-            ' "2-10".',
-        )
-    mode = mode_of(spec.get("Mode") or {})
-    if mode["Mode"] != "replicated":
-        raise SwarmError(
-            "bad_band",
-            f"Could not plan service {name}: it has the label {BAND}, but its mode is {mode['Mode']}; only replicated"
-            " services have a number of replicas. Take the label out.",
-        )
-    now = mode_of((live or spec).get("Mode") or {}).get("Replicas", mode["Replicas"])
-    kept = min(max(now, low), high)
-    if kept == mode["Replicas"]:
-        return spec
-    return {**spec, "Mode": {"Replicated": {"Replicas": kept}}}
+    asked = mode_of(spec.get("Mode") or {})["Replicas"]
+    now = mode_of((live or spec).get("Mode") or {}).get("Replicas", asked)
+    kept = min(max(now, band[0]), band[1])
+    return spec if kept == asked else {**spec, "Mode": {"Replicated": {"Replicas": kept}}}
+
+
+def _band(spec: dict[str, Any]) -> tuple[int, int] | None:
+    match = _FORM.fullmatch(str((spec.get("Labels") or {}).get(BAND) or ""))
+    if match is None or mode_of(spec.get("Mode") or {})["Mode"] != "replicated":
+        return None
+    low, high = (int(end) for end in match.groups())
+    return (low, high) if low <= high else None

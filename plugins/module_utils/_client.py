@@ -290,12 +290,14 @@ class EngineReader:
             channel = connection.sock
             connection.request("GET", f"/tasks/{task_id}/logs?stdout=1&stderr=1&tail={lines}")
             answer = connection.getresponse()
-            while answer.status == 200 and len(found) < _LONGEST_LOG:
+            left = seconds
+            while answer.status == 200 and len(found) < _LONGEST_LOG and left > 0:
                 piece = answer.read1(_LONGEST_LOG)
                 if not piece:
                     break
                 found += piece
-                channel.settimeout(max(0.01, deadline - time.monotonic()))
+                left = deadline - time.monotonic()
+                channel.settimeout(max(0.01, left))
         except (OSError, http.client.HTTPException):
             pass
         finally:

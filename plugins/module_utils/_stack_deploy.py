@@ -19,7 +19,10 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._band import within_band
+from ansible_collections.flotilla.swarm.plugins.module_utils._band import (
+    check_band,
+    within_band,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import (
     Decide,
     Run,
@@ -375,7 +378,7 @@ class Stack:
                 environment=environment,
                 directory=folder,
                 forward=forward,
-                adjust=lambda w: within_band(w.spec, live.spec_of("service", w.name)),
+                adjust=lambda write: _adjusted(write, live),
                 timeout=max(300, params["wait_timeout"]),
             )
 
@@ -639,6 +642,11 @@ class Stack:
                 verdict = replace(verdict, log=tuple(shown))
             found.append(verdict)
         return found
+
+
+def _adjusted(write: Write, live: Live) -> dict[str, Any]:
+    check_band(write.spec)
+    return within_band(write.spec, live.spec_of("service", write.name))
 
 
 def _writes(steps: list[Step]) -> bool:

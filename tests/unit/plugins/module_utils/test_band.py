@@ -13,8 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._band import BAND, within_band
+from ansible_collections.flotilla.swarm.plugins.module_utils._band import (
+    BAND,
+    check_band,
+    within_band,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._revisions import (
+    Snapshot,
+    differs,
+    wanted,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack import NAMESPACE, Live
 
 
 def spec(replicas: int | None, band: str | None = None) -> dict[str, Any]:
@@ -63,12 +73,34 @@ def test_a_second_deploy_changes_nothing(asked: int, low: int, more: int, live: 
 
 @pytest.mark.parametrize("band", ["", "3", "3-", "-3", "5-2", "a-b", "2-10-20", "1.5-2", "٢-٣"])
 def test_a_malformed_band_is_one_sentence(band: str) -> None:
-    with pytest.raises(SwarmError, match="s_web: its label") as error:
-        within_band(spec(1, band), None)
+    with pytest.raises(
+        SwarmError, match=r"s_web: its label .* write the least and the most"
+    ) as error:
+        check_band(spec(1, band))
     assert error.value.code == "bad_band"
+    # Where it is not this run that brings it, it is none.
+    assert within_band(spec(1, band), spec(5)) == spec(1, band)
 
 
 @pytest.mark.parametrize("mode", [{"Global": {}}, {"ReplicatedJob": {"TotalCompletions": 2}}])
 def test_only_replicated_services_have_a_band(mode: dict[str, Any]) -> None:
-    with pytest.raises(SwarmError, match="only replicated services"):
-        within_band({**spec(1, "1-2"), "Mode": mode}, None)
+    wrong = {**spec(1, "1-2"), "Mode": mode}
+    with pytest.raises(SwarmError, match="is for replicated services"):
+        check_band(wrong)
+    assert within_band(wrong, None) == wrong
+
+
+def test_bands_that_are_right() -> None:
+    for right in (spec(1), spec(1, "1-2"), {**spec(1), "Mode": {"Global": {}}}):
+        check_band(right)
+
+
+def test_a_number_that_others_set_is_no_difference_between_revisions() -> None:
+    labels = {NAMESPACE: "s", BAND: "2-10"}
+    old, now = ({**spec(count), "Labels": labels} for count in (3, 7))
+    live = Live(services=[{"ID": "1", "Spec": now}])
+    assert not differs(Snapshot({"s_web": old}, {}), "s", live, replicas=True)
+    assert wanted("s_web", Snapshot({"s_web": old}, {}), live)["Mode"] == now["Mode"]
+    plain = {**spec(3), "Labels": {NAMESPACE: "s"}}
+    live = Live(services=[{"ID": "1", "Spec": {**plain, "Mode": now["Mode"]}}])
+    assert differs(Snapshot({"s_web": plain}, {}), "s", live, replicas=True)
