@@ -44,6 +44,7 @@ class Verdict:
     log: tuple[str, ...] = ()
     tasks: frozenset[str] = frozenset()
     youngest: float | None = None
+    since: tuple[float, ...] = ()
     completed: int = 0
     # The task that says most about what is wrong, if it has a container, and so a log.
     witness: str | None = None
@@ -186,6 +187,7 @@ def judge(
             reason = f"{len(stale)} tasks of the spec before still run"
         else:
             reason = "no task yet"
+    since = tuple(seen for seen in map(_timestamp, counted) if seen is not None)
     return Verdict(
         service=str(spec.get("Name")),
         mode=mode["Mode"],
@@ -196,7 +198,8 @@ def judge(
         reason=reason,
         node=node,
         tasks=frozenset(str(t.get("ID")) for t in counted),
-        youngest=max((seen for seen in map(_timestamp, counted) if seen is not None), default=None),
+        youngest=max(since, default=None),
+        since=since,
         completed=len([t for t in counted if _state(t) == "complete"]),
         witness=None if state == CONVERGED else _witness(trouble),
         relapse=None
@@ -424,16 +427,16 @@ class Watch:
 
     def unsettled(self, verdict: Verdict) -> Verdict:
         """The verdict when there is no time left to see whether the tasks stay."""
-        age = self._wall_clock() - (verdict.youngest or 0)
-        if verdict.state != CONVERGED or age >= self._settle:
+        now = self._wall_clock()
+        young = sum(now - moment < self._settle for moment in verdict.since)
+        if verdict.state != CONVERGED or not young:
             return verdict
+        found = replace(verdict, state=WAITING, running=verdict.running - young)
         if verdict.relapse is None:
             reason = f"its newest task has been running for less than {self._settle:g} s"
-            return replace(verdict, state=WAITING, reason=reason)
+            return replace(found, reason=reason)
         cause, reason, node, witness = verdict.relapse
-        return replace(
-            verdict, state=WAITING, cause=cause, reason=reason, node=node, witness=witness
-        )
+        return replace(found, cause=cause, reason=reason, node=node, witness=witness)
 
 
 def undeployed(stack: str, verdicts: list[Verdict], seconds: float) -> SwarmError:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -820,9 +821,10 @@ def test_what_has_been_running_for_long_is_believed_at_once_if_nothing_was_writt
 
 def test_tasks_that_still_come_and_go_when_the_time_is_over() -> None:
     watch = Watch(5, True, lambda: 100)
-    young, old = seen(CONVERGED, "a", youngest=98)[0], seen(CONVERGED, "a", youngest=90)[0]
+    young, old = (replace(seen(CONVERGED, "a")[0], since=(80, moment)) for moment in (98, 90))
     found = overdue(watch.unsettled(young))
     assert (found.state, found.cause, found.overdue) == (FAILED, "deadline", True)
+    assert (young.running, found.running) == (1, 0)
     assert watch.unsettled(old) == old
 
 
@@ -835,6 +837,7 @@ def test_a_crash_loop_is_one_also_while_its_next_task_runs() -> None:
     watch = Watch(5, True, lambda: (now.youngest or 0) + 1)
     found = watch.unsettled(now)
     assert (found.state, found.cause, found.node, found.witness) == (WAITING, "crash", "w1", "t2")
+    assert found.line().startswith("s_web: 0 of 1 tasks as asked, crash on w1")
     # It has recovered.
     assert Watch(5, True, lambda: (now.youngest or 0) + 5).unsettled(now) == now
 
