@@ -46,7 +46,7 @@ _raw:
   elements: dict
   contains:
     definition:
-      description: The Compose files as text.
+      description: The Compose files as text, as they are, but for conditions in C(depends_on), which Docker's CLI does not take.
       type: list
       elements: str
     environment:
@@ -60,6 +60,14 @@ _raw:
         - If the stack has C(rotate=true), its secrets and configs and their files, as the option O(flotilla.swarm.swarm_stack#module:rotate)
           takes them. Those that are external, that have a C(name) of their own, or whose path is absolute, are not among them.
       type: dict
+    depends_on:
+      description: What each service depends on, as the option O(flotilla.swarm.swarm_stack#module:depends_on) takes it.
+      type: dict
+    ignored_keys:
+      description: Keys that Swarm ignores and of which Docker's CLI says nothing, as the option
+        O(flotilla.swarm.swarm_stack#module:ignored_keys) takes them.
+      type: list
+      elements: str
     plan:
       description: What a first deploy creates, as far as the Compose files alone tell.
       type: list
@@ -80,6 +88,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
     file_references,
     outline,
     rotatable,
+    silently_ignored,
     variable,
     variables_in,
     with_profile,
@@ -88,6 +97,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._errors import Swar
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     plan_lines,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._waves import dependencies
 
 
 class LookupModule(LookupBase):
@@ -128,13 +138,15 @@ class LookupModule(LookupBase):
         rotate = rotatable(documents, environment) if stack.get("rotate") else {}
         steps = outline(name, documents, environment, rotate)
         return {
-            "definition": [text for _path, text in sources],
+            "definition": [_listed(text) for _path, text in sources],
             "environment": environment,
             "files": {
                 path: base64.b64encode(self._read(name, os.path.join(folder, path))).decode()
                 for path in file_references(documents, environment)
             },
             "rotate": rotate,
+            "depends_on": dependencies(documents),
+            "ignored_keys": silently_ignored(documents),
             "plan": plan_lines(name, steps, "a manager to be"),
         }
 
@@ -182,3 +194,30 @@ def _parse(name: str, path: str, text: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise AnsibleLookupError(f"Stack {name}: {path} is not a Compose file.")
     return document
+
+
+def _listed(text: str) -> str:
+    """The text with `depends_on` as lists. Only these places change, for YAML can be read in more than one way."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    places = []
+    for service in _entries(_value(root, "services")):
+        needs = _value(service, "depends_on")
+        if (
+            isinstance(needs, yaml.MappingNode)
+            and needs.start_mark.index > service.start_mark.index
+        ):
+            names = json.dumps([str(key.value) for key, _condition in needs.value])
+            places.append((needs.start_mark.index, needs.end_mark.index, names))
+    for start, end, names in sorted(places, reverse=True):
+        old = text[start:end]
+        text = text[:start] + names + old[len(old.rstrip()) :] + text[end:]
+    return text
+
+
+def _value(node: Any, name: str) -> Any:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((value for key, value in pairs if key.value == name), None)
+
+
+def _entries(node: Any) -> list[Any]:
+    return [value for _key, value in node.value] if isinstance(node, yaml.MappingNode) else []

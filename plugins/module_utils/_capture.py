@@ -37,7 +37,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 from urllib.parse import parse_qs, urlsplit
 
@@ -82,9 +82,12 @@ class Run:
     forwarded: list[Write] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     timed_out: bool = False
+    error: SwarmError | None = None
 
 
 Decide = Callable[[Write], bool]
+# What is to be written instead of what the CLI writes; the same in a plan and in a run.
+Adjust = Callable[[Write], "dict[str, Any]"]
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -101,9 +104,12 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, path: str, engine_socket: str, forward: Decide | None) -> None:
+    def __init__(
+        self, path: str, engine_socket: str, forward: Decide | None, adjust: Adjust | None = None
+    ) -> None:
         self.engine_socket = engine_socket
         self.forward = forward
+        self.adjust = adjust
         self.run = Run()
         self.invented: dict[str, dict[str, dict[str, Any]]] = {}
         self.lock = threading.Lock()
@@ -214,6 +220,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             spec=spec,
         )
         run = self.server.run
+        if self.server.adjust is not None and kind == "service":
+            try:
+                spec = self.server.adjust(write)
+            except SwarmError as error:
+                # The CLI goes on, so that of several errors it is always the same one that is raised.
+                run.error = min(run.error or error, error, key=str)
+                self._pretend(write, collection)
+                return
+            if spec != write.spec:
+                write, body = replace(write, spec=spec), json.dumps(spec).encode()
         run.writes.append(write)
         if self.server.forward is None:
             refusal = self._rehearse(write, body)
@@ -286,7 +302,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> tuple[int, Any]:
-        kept = {k: v for k, v in (headers or {}).items() if k.lower() not in _HOP_BY_HOP}
+        # The body may be another than the CLI's, and so is its length.
+        passed = {k: v for k, v in (headers or {}).items() if k.lower() != "content-length"}
+        kept = {k: v for k, v in passed.items() if k.lower() not in _HOP_BY_HOP}
         connection = _UnixConnection(self.server.engine_socket)
         try:
             connection.request(method, path, body=body, headers=kept)
@@ -390,11 +408,13 @@ def private_directory() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def proxy(engine_socket: str, forward: Decide | None = None) -> Iterator[tuple[str, Run]]:
+def proxy(
+    engine_socket: str, forward: Decide | None = None, adjust: Adjust | None = None
+) -> Iterator[tuple[str, Run]]:
     """The proxy's own socket, and the record of what goes through it."""
     with private_directory() as directory:
         path = os.path.join(directory, "engine.sock")
-        server = _Server(path, engine_socket, forward)
+        server = _Server(path, engine_socket, forward, adjust)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
@@ -412,11 +432,12 @@ def run_cli(
     environment: dict[str, str] | None = None,
     directory: str | None = None,
     forward: Decide | None = None,
+    adjust: Adjust | None = None,
     timeout: float = 300.0,
     cli: str = "docker",
 ) -> Run:
     """Run `docker ARGUMENTS` in front of the proxy; without `forward` nothing is written."""
-    with proxy(engine_socket, forward) as (path, run):
+    with proxy(engine_socket, forward, adjust) as (path, run):
         command = [cli, "-H", f"unix://{path}", *arguments]
         process = subprocess.Popen(
             command,

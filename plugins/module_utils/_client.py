@@ -17,6 +17,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
@@ -40,6 +41,9 @@ _ENGINE_SAYS = (
     ("lost leader status", "timeout"),
     ("already part of a swarm", "already_in_swarm"),
 )
+
+# Some lines of a log are enough, and a line may be of any length.
+_LONGEST_LOG = 65536
 
 # What another attempt may not meet: somebody else wrote, or the managers were about to agree on a new leader.
 PASSING = ("out_of_sequence", "no_quorum", "timeout")
@@ -276,6 +280,29 @@ class EngineReader:
         if answer.status >= 400:
             raise _failed(attempt, _message_of(text), answer.status)
         return json.loads(text)
+
+    def log(self, task_id: str, lines: int, seconds: float) -> bytes:
+        """The end of a task's log as it comes, or what of it came in time: its node may not answer."""
+        connection = _UnixConnection(self.where[len("unix://") :], seconds)
+        deadline, found = time.monotonic() + seconds, b""
+        try:
+            connection.connect()
+            channel = connection.sock
+            connection.request("GET", f"/tasks/{task_id}/logs?stdout=1&stderr=1&tail={lines}")
+            answer = connection.getresponse()
+            left = seconds
+            while answer.status == 200 and len(found) < _LONGEST_LOG and left > 0:
+                piece = answer.read1(_LONGEST_LOG)
+                if not piece:
+                    break
+                found += piece
+                left = deadline - time.monotonic()
+                channel.settimeout(max(0.01, left))
+        except (OSError, http.client.HTTPException):
+            pass
+        finally:
+            connection.close()
+        return found
 
     def info(self) -> dict[str, Any]:
         return self.get("/info", "read the state of the engine")

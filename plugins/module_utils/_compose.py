@@ -174,3 +174,38 @@ def rotatable(
             if path and not named and not path.startswith(("/", "~")):
                 found.setdefault(kind, {})[key] = path
     return found
+
+
+# Keys of a service and of its networks that Docker's CLI reads and then forgets (docker/cli: cli/compose/convert).
+_SILENT_KEYS = ("depends_on", "tmpfs")
+_SILENT_NETWORK_KEYS = ("ipv4_address", "ipv6_address")
+
+
+def silently_ignored(documents: list[Any]) -> list[str]:
+    """Keys that have no effect in a swarm without the CLI saying so."""
+    found: set[str] = set()
+    for service in _section([d for d in documents if isinstance(d, dict)], "services").values():
+        found.update(key for key in _SILENT_KEYS if service.get(key))
+        networks = service.get("networks")
+        for network in networks.values() if isinstance(networks, dict) else ():
+            if isinstance(network, dict):
+                found.update(f"networks.{k}" for k in _SILENT_NETWORK_KEYS if network.get(k))
+    return sorted(found)
+
+
+_UNSUPPORTED = "Ignoring unsupported options: "
+_DEPRECATED = "Ignoring deprecated options:"
+
+
+def ignored_keys(notes: list[str]) -> list[str]:
+    """The keys that the CLI says to ignore (docker/cli: cli/command/stack/loader)."""
+    found: set[str] = set()
+    deprecated = False
+    for note in notes:
+        if note.startswith(_UNSUPPORTED):
+            found.update(note[len(_UNSUPPORTED) :].split(", "))
+        elif note.startswith(_DEPRECATED):
+            deprecated = True
+        elif deprecated and re.match(r"\w+: ", note):
+            found.add(note.partition(":")[0])
+    return sorted(found)

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._band import within_band
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import KINDS
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._rotation import LIMITS, LONGEST_NAME
@@ -254,8 +255,11 @@ def wanted(name: str, target: Snapshot, live: Live) -> Spec:
 
 
 def _as_it_is(spec: Spec, current: Spec) -> Spec:
-    """A restart in between is not taken back: the count of restarts stays (as `docker stack deploy` does it)."""
-    spec = copy.deepcopy(spec)
+    """A restart in between is not taken back: the count of restarts stays (as `docker stack deploy` does it).
+
+    Nor is the number of replicas, if others set it.
+    """
+    spec = copy.deepcopy(within_band(spec, current or None))
     template = spec.setdefault("TaskTemplate", {})
     template["ForceUpdate"] = (current.get("TaskTemplate") or {}).get("ForceUpdate") or 0
     return spec

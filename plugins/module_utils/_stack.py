@@ -410,6 +410,14 @@ def show(name: str, value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
+def hide_credentials(line: str, container: dict[str, Any]) -> str:
+    """A line of a log without the credentials that the service has in its environment."""
+    for name, value in _environment(container.get("Env") or []).items():
+        if is_credential(name) and len(value) > 3:
+            line = line.replace(value, HIDDEN)
+    return _URL_PASSWORD.sub(rf"\1{HIDDEN}\2", line)
+
+
 def _own_key(name: str) -> tuple[bool, str]:
     parts = name.split(".")
     for number, part in enumerate(parts):

@@ -15,10 +15,16 @@ import os
 import platform
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._band import (
+    check_band,
+    within_band,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import (
+    Decide,
     Run,
     Write,
     cli_takes,
@@ -29,7 +35,11 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     EngineClient,
     EngineReader,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._compose import variable
+from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
+    ignored_keys,
+    silently_ignored,
+    variable,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._revisions import (
     TURN,
@@ -59,6 +69,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     Step,
     cli_failure,
     cli_notes,
+    hide_credentials,
     leftovers,
     plan_lines,
     plan_service,
@@ -81,12 +92,27 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import (
     Verdict,
     Watch,
     judge,
+    log_lines,
+    overdue,
     undeployed,
+    unended,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
+from ansible_collections.flotilla.swarm.plugins.module_utils._waves import (
+    completed_first,
+    conditions,
+    dependencies,
+    wave_lines,
+    waves,
+    without_conditions,
+)
 
 # Others write to the swarm too. When somebody was quicker, the plan is made anew.
 ATTEMPTS = 3
+
+# Seconds in which the logs of all services that failed have to be there, and those of one.
+LOGS_TIME = 10
+LOG_TIME = 3
 
 
 class Stack:
@@ -107,6 +133,11 @@ class Stack:
         # Made once, so that what is written has the names that were planned.
         self.rotated: str | None = None
         self.written: dict[str, dict[str, Any]] = {}
+        self.live_specs: dict[str, dict[str, Any]] = {}
+        # Services by what has to run before they are written, and those that change.
+        self.waves: list[list[str]] = []
+        self.ends: set[str] = set()
+        self.changing: set[str] = set()
         self.before: Live | None = None
         self.stuck: set[str] = set()
         if params["keep_revisions"] < 0:
@@ -209,8 +240,8 @@ class Stack:
 
     def plan(self) -> tuple[list[Step], Live]:
         live = self.observe()
-        run = self.cli(None)
-        self.result["notes"] = cli_notes(run.output)
+        run = self.cli(live, None)
+        self._note(run)
         self._check(run, "plan")
         steps = plan_stack(self.name, run.writes, live)
         if self._logs_in():
@@ -222,8 +253,18 @@ class Stack:
             extra = []
             staying = kept(self.name, live, history)
             steps += plan_pruning(self.name, live, steps, run.writes, staying)
-        self.result["leftovers"] = extra
+        self.changing = {s.name for s in steps if s.action in ("create", "update")}
+        self.waves = self._waves(run)
+        self.result.update(leftovers=extra, waves=self.waves)
         self._planned(self.name, [*steps, *history], live, extra)
+        if self.params["strict"] and self.result["ignored"]:
+            keys = ", ".join(self.result["ignored"])
+            raise SwarmError(
+                "ignored_keys",
+                f"Could not plan stack {self.name}: Swarm ignores these keys of its Compose files: {keys}. Take them out,"
+                " or set strict to false.",
+                keys=self.result["ignored"],
+            )
         return [*steps, *history], live
 
     def plan_history(self, live: Live, steps: list[Step], prunes: bool) -> list[Step]:
@@ -244,10 +285,49 @@ class Stack:
     ) -> None:
         self.result.update(
             steps=[step.as_dict() for step in steps],
-            plan=plan_lines(title, steps, platform.node(), extra, self.result["notes"]),
+            plan=plan_lines(title, steps, platform.node(), extra, self.result["notes"])
+            + wave_lines(self.waves),
             revisions=[revision.as_dict() for revision in revisions(self.name, live)],
             changed=bool(self.written) or any(step.action != "none" for step in steps),
         )
+
+    def _note(self, run: Run) -> None:
+        """What the CLI says about the Compose files, and what it ought to say."""
+        notes = cli_notes(run.output)
+        silent = self.params["ignored_keys"]
+        if silent is None:
+            silent = silently_ignored(self._documents())
+        if self.params["waves"]:
+            silent = [key for key in silent if key != "depends_on"]
+        said = ignored_keys(notes)
+        if silent:
+            notes.append(f"Swarm ignores as well: {', '.join(silent)}")
+        self.result.update(notes=notes, ignored=sorted({*said, *silent}))
+
+    def _documents(self) -> list[dict[str, Any] | None]:
+        """The Compose files that can be read here: a host has no parser for YAML."""
+        given = self.given["definition"]
+        return [_json_object(d) for d in (given if isinstance(given, list) else [given])]
+
+    def _waves(self, run: Run) -> list[list[str]]:
+        if not self.params["waves"]:
+            return []
+        needs = self.params["depends_on"]
+        if needs is None:
+            documents = self._documents()
+            if None in documents:
+                raise SwarmError(
+                    "bad_depends_on",
+                    f"Could not order the services of stack {self.name}: only a definition that is a dictionary can be"
+                    " read here. Give depends_on, as the lookup flotilla.swarm.stack_source returns it.",
+                )
+            needs = dependencies(documents)
+        prefix = f"{self.name}_"
+        names = {w.name[len(prefix) :] for w in run.writes if w.kind == "service"}
+        needs = {str(name): conditions(listed) for name, listed in needs.items()}
+        found = waves(self.name, names, needs)
+        self.ends = {prefix + name for name in completed_first(needs)}
+        return [[prefix + name for name in wave] for wave in found]
 
     def plan_removal(self) -> list[Step]:
         steps = plan_removal(self.name, self.observe())
@@ -262,8 +342,8 @@ class Stack:
         )
         return steps
 
-    def cli(self, live: Live | None) -> Run:
-        """Run the CLI: to plan, or with `live` to write what differs from it."""
+    def cli(self, live: Live, forward: Decide | None) -> Run:
+        """Run the CLI: to plan, or to write what `forward` lets through."""
         params = self.params
         if self.detaches is None:
             self.detaches = cli_takes("stack deploy", "--detach")
@@ -297,7 +377,8 @@ class Stack:
                 stdin=texts[0] if len(texts) == 1 else "",
                 environment=environment,
                 directory=folder,
-                forward=None if live is None else (lambda write: self._differs(write, live)),
+                forward=forward,
+                adjust=lambda write: _adjusted(write, live),
                 timeout=max(300, params["wait_timeout"]),
             )
 
@@ -326,6 +407,8 @@ class Stack:
         return overlay(self.name, swarm_id, version_of(first), data)
 
     def _check(self, run: Run, attempt: str) -> None:
+        if run.error is not None:
+            raise run.error
         if run.timed_out:
             raise SwarmError(
                 "cli_timeout", f"Could not {attempt} stack {self.name}: the CLI does not end."
@@ -338,7 +421,26 @@ class Stack:
 
     def apply(self, live: Live) -> bool:
         """Write what differs; False if somebody else wrote meanwhile and the plan is out of date."""
-        run = self.cli(live)
+        last = max((n for n, wave in enumerate(self.waves) if self.changing & {*wave}), default=0)
+        if not self.waves:
+            return self._write(live, None)
+        for number, wave in enumerate(self.waves[: last + 1]):
+            if number:
+                before = {name for done in self.waves[:number] for name in done}
+                self.verify(before, {name for later in self.waves[number:] for name in later})
+                live = self.observe()
+            # What is not a service goes with the first wave.
+            if (number == 0 or self.changing & {*wave}) and not self._write(live, {*wave}):
+                return False
+        return True
+
+    def _write(self, live: Live, wave: set[str] | None) -> bool:
+        def forward(write: Write) -> bool:
+            if wave is not None and write.kind == "service" and write.name not in wave:
+                return False
+            return self._differs(write, live)
+
+        run = self.cli(live, forward)
         for write in run.forwarded:
             self.result["applied"].append(f"{write.kind} {write.name}")
             self.written[f"{write.kind} {write.name}"] = write.spec
@@ -463,31 +565,88 @@ class Stack:
         found = []
         for service in services:
             spec = service.get("Spec") or {}
+            self.live_specs[str(spec.get("Name"))] = spec
             asked = self.written.get(f"service {spec.get('Name')}")
-            overruled = asked is not None and bool(service_changes(spec, asked, networks))
+            # Within its band a service may be scaled by others at any time.
+            overruled = asked is not None and bool(
+                service_changes(spec, within_band(asked, spec), networks)
+            )
             found.append(judge(service, tasks, ids, nodes, overruled))
         gone = names - {verdict.service for verdict in found}
         found += [Verdict(name, "", 0, 0, FAILED, "gone", "it is not there") for name in gone]
         return sorted((v for v in found if v.service in names), key=lambda v: v.service)
 
-    def verify(self, names: set[str]) -> None:
+    def verify(self, names: set[str], later: set[str] | None = None) -> None:
+        """Wait until these services run as asked; `later` are those that wait for them, and so are not written yet."""
+        wait = self.params["wait"] or bool(later)
         clock = Clock()
         started = clock.now()
         networks = self.observe().network_names() if self.written else {}
-        if self.params["wait"]:
+        limit = self.params["wait_timeout"]
+
+        def in_time(seen: list[Verdict]) -> list[Verdict]:
+            # A service that says that it takes long to start has that much more time.
+            passed = clock.now() - started
+            return [overdue(v) if passed >= limit + v.start_period else v for v in seen]
+
+        def look() -> list[Verdict]:
+            seen = self.verdicts(names, networks)
+            if later:
+                seen = [unended(v) if v.service in self.ends else v for v in seen]
+            return in_time(seen)
+
+        def over(seen: list[Verdict]) -> bool:
+            return clock.now() - started >= limit + max((v.start_period for v in seen), default=0)
+
+        if wait:
             watch = Watch(self.params["settle"], bool(self.written), time.time)
-            seen, done = poll(
-                lambda: self.verdicts(names, networks),
-                lambda verdicts: watch.final(verdicts, clock.now()),
-                timeout=self.params["wait_timeout"],
+            seen, _done = poll(
+                look,
+                lambda seen: watch.final(seen, clock.now()) or over(seen),
+                timeout=float("inf"),
                 interval=0.5,
                 clock=clock,
             )
+            settled = all(v.state == CONVERGED for v in seen) and watch.final(seen, clock.now())
+            if not settled:
+                seen = in_time([watch.unsettled(verdict) for verdict in seen])
         else:
-            seen, done = self.verdicts(names, networks), True
-        self.result["services"] = [verdict.as_dict() for verdict in seen]
-        if self.params["wait"] and not (done and all(v.state == CONVERGED for v in seen)):
-            raise undeployed(self.name, seen, round(clock.now() - started))
+            seen = self.verdicts(names, networks)
+        failed = wait and not all(v.state == CONVERGED for v in seen)
+        seconds = round(clock.now() - started)
+        if failed:
+            seen = self.with_logs(seen, clock)
+        waiting = [
+            Verdict(
+                name, "", 0, 0, "unknown", reason="not written: it depends on what is not up yet"
+            )
+            for name in later or ()
+        ]
+        shown = sorted([*seen, *waiting], key=lambda verdict: verdict.service)
+        self.result["services"] = [verdict.as_dict() for verdict in shown]
+        if failed:
+            raise undeployed(self.name, seen, seconds)
+
+    def with_logs(self, verdicts: list[Verdict], clock: Clock) -> list[Verdict]:
+        """The verdicts with the last lines of what failed, as far as the nodes give them in time."""
+        most, end = self.params["log_lines"], clock.now() + LOGS_TIME
+        found = []
+        for verdict in verdicts:
+            left = min(LOG_TIME, end - clock.now())
+            if verdict.witness and verdict.cause and most > 0 and left > 0:
+                template = self.live_specs[verdict.service].get("TaskTemplate") or {}
+                container = template.get("ContainerSpec") or {}
+                data = self.engine.log(verdict.witness, most, left)
+                lines = log_lines(data, not container.get("TTY"), most)
+                shown = (hide_credentials(line, container) for line in lines)
+                verdict = replace(verdict, log=tuple(shown))
+            found.append(verdict)
+        return found
+
+
+def _adjusted(write: Write, live: Live) -> dict[str, Any]:
+    check_band(write.spec)
+    return within_band(write.spec, live.spec_of("service", write.name))
 
 
 def _writes(steps: list[Step]) -> bool:
@@ -503,6 +662,7 @@ def compose_texts(definition: Any, version: str) -> list[str]:
     for entry in definition if isinstance(definition, list) else [definition]:
         document = _json_object(entry)
         if document is not None:
+            document = without_conditions(document)
             texts.append(json.dumps({"version": version, **document} if version else document))
         elif isinstance(entry, str):
             texts.append(entry)

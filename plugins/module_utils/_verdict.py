@@ -13,11 +13,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
+    parse_placement_node,
+    parse_placement_service,
+    satisfies,
+)
 
 _MODES = {"Global": "global", "ReplicatedJob": "replicated-job", "GlobalJob": "global-job"}
 
@@ -36,8 +41,17 @@ class Verdict:
     cause: str | None = None
     reason: str = ""
     node: str | None = None
+    log: tuple[str, ...] = ()
     tasks: frozenset[str] = frozenset()
     youngest: float | None = None
+    since: tuple[float, ...] = ()
+    completed: int = 0
+    # The task that says most about what is wrong, if it has a container, and so a log.
+    witness: str | None = None
+    # Of a service that runs: what its last task has failed of, as cause, reason, node and witness.
+    relapse: tuple[str | None, str, str | None, str | None] | None = None
+    start_period: float = 0.0
+    overdue: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -49,6 +63,7 @@ class Verdict:
             "cause": self.cause,
             "reason": self.reason,
             "node": self.node,
+            "log": list(self.log),
         }
 
     def line(self) -> str:
@@ -56,20 +71,27 @@ class Verdict:
         if self.reason:
             where = f" on {self.node}" if self.node else ""
             text += f", {self.cause or 'waiting'}{where}: {self.reason}"
+        if self.log:
+            text += f' (its log ends with "{self.log[-1]}")'
         return text
 
 
-# What the engine says of a task, and what it means (swarmkit: manager/scheduler/filter.go and
-# agent/exec/dockerapi; moby: daemon/cluster/executor/container).
-_CAUSES = (
-    ("scheduling constraints not satisfied", "constraint"),
-    ("insufficient resources", "resources"),
-    ("unsupported platform", "platform"),
-    ("host-mode port already in use", "port"),
-    ("missing plugin", "plugin"),
+# Why the scheduler takes no node. It counts a node under the first filter that the node does not pass; here
+# the last filter comes first, for who got that far had passed the others (swarmkit: manager/scheduler/filter.go).
+_REFUSALS = (
     ("max replicas per node", "replicas_per_node"),
+    ("host-mode port already in use", "port"),
+    ("unsupported platform", "platform"),
+    ("scheduling constraints not satisfied", "constraint"),
+    ("missing plugin", "plugin"),
+    ("insufficient resources", "resources"),
     ("not available for new tasks", "availability"),
     ("no suitable node", "no_node"),
+)
+
+# What else the engine says of a task, and what it means (swarmkit: agent/exec/dockerapi; moby:
+# daemon/cluster/executor/container).
+_CAUSES = (
     ("unhealthy container", "unhealthy"),
     ("No such image", "image"),
     ("pull access denied", "image"),
@@ -86,7 +108,29 @@ _CAUSES = (
 
 
 def cause_of(text: str) -> str:
-    return next((cause for words, cause in _CAUSES if words in text), "task_failed")
+    return next((cause for words, cause in (*_REFUSALS, *_CAUSES) if words in text), "task_failed")
+
+
+def _homeless(
+    text: str, service: dict[str, Any], nodes: list[dict[str, Any]]
+) -> tuple[str, str | None]:
+    """Why the scheduler finds no node, and which node is missed.
+
+    Its own words do not tell when several filters refuse nodes: every node that is down is among them, whatever
+    was asked. So the constraints, which nothing but an edit can change, are looked at first.
+    """
+    asked = parse_placement_service(service).constraints
+    meeting = [n for n in map(parse_placement_node, nodes) if satisfies(asked, n)]
+    if not meeting:
+        return "constraint", None
+    away = [n for n in meeting if n.state == "down" or n.availability in ("pause", "drain")]
+    if len(away) == len(meeting):
+        down = [n for n in away if n.state == "down"]
+        missed = (down or away)[0]
+        return "node_down" if down else "availability", missed.hostname or missed.id
+    found = [cause for words, cause in _REFUSALS if words in text]
+    others = [cause for cause in found if cause not in ("constraint", "availability", "no_node")]
+    return (others or found)[0], None
 
 
 def judge(
@@ -111,7 +155,7 @@ def judge(
     stale = [t for t in own if str(t.get("ID")) not in current_ids and _wanted(t)]
 
     if mode["Mode"].endswith("-job"):
-        counted, desired, lost = _job(service, current, mode, ready)
+        counted, desired, lost = _job(service, spec, current, mode, ready)
     else:
         counted, desired, lost = _running(spec, current, stale, mode, ready)
 
@@ -135,12 +179,15 @@ def judge(
         if trouble is not None:
             reason, node = _task_reason(trouble, ready), _node_of(trouble, names)
             cause = "node_down" if _on_lost_node(trouble, ready) else _task_cause(trouble)
+            if "no suitable node" in reason:
+                cause, node = _homeless(reason, service, nodes)
         elif update == "updating":
             reason = "the update is not finished"
         elif stale:
             reason = f"{len(stale)} tasks of the spec before still run"
         else:
             reason = "no task yet"
+    since = tuple(seen for seen in map(_timestamp, counted) if seen is not None)
     return Verdict(
         service=str(spec.get("Name")),
         mode=mode["Mode"],
@@ -151,8 +198,46 @@ def judge(
         reason=reason,
         node=node,
         tasks=frozenset(str(t.get("ID")) for t in counted),
-        youngest=max((seen for seen in map(_timestamp, counted) if seen is not None), default=None),
+        youngest=max(since, default=None),
+        since=since,
+        completed=len([t for t in counted if _state(t) == "complete"]),
+        witness=None if state == CONVERGED else _witness(trouble),
+        relapse=None
+        if trouble is None
+        else (
+            _task_cause(trouble),
+            _task_reason(trouble, ready),
+            _node_of(trouble, names),
+            _witness(trouble),
+        ),
+        start_period=_start_period(spec),
     )
+
+
+def overdue(verdict: Verdict) -> Verdict:
+    """The verdict when the time of a service is over."""
+    if verdict.state != WAITING:
+        return verdict
+    return replace(verdict, state=FAILED, cause=verdict.cause or "deadline", overdue=True)
+
+
+def unended(verdict: Verdict) -> Verdict:
+    """The verdict on a service whose tasks have to end before others start."""
+    if verdict.state != CONVERGED or verdict.completed == verdict.desired:
+        return verdict
+    return replace(verdict, state=WAITING, reason="its tasks have not ended yet")
+
+
+def _start_period(spec: dict[str, Any]) -> float:
+    container = (spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}
+    return float((container.get("Healthcheck") or {}).get("StartPeriod") or 0) / 1e9
+
+
+def _witness(trouble: dict[str, Any] | None) -> str | None:
+    status = (trouble or {}).get("Status") or {}
+    if not (status.get("ContainerStatus") or {}).get("ContainerID"):
+        return None
+    return str((trouble or {}).get("ID"))
 
 
 def mode_of(mode: dict[str, Any]) -> dict[str, Any]:
@@ -186,18 +271,9 @@ def _running(
 ) -> tuple[list[dict[str, Any]], int, list[dict[str, Any]]]:
     live = [t for t in current if _wanted(t)]
     good = [t for t in live if _state(t) == "running" and t.get("NodeID") in ready]
-    policy = (spec.get("TaskTemplate") or {}).get("RestartPolicy") or {}
-    lost: list[dict[str, Any]] = []
-    if policy.get("Condition") in ("none", "on-failure") or policy.get("MaxAttempts"):
-        # Such a task ends and nothing replaces it: well if it was done, for good if it was not.
-        busy = {_slot(t) for t in live}
-        for task in _newest_by_slot(current):
-            if _slot(task) in busy:
-                continue
-            if _state(task) == "complete":
-                good.append(task)
-            elif _state(task) in ("failed", "rejected"):
-                lost.append(task)
+    ended = _ended(spec, current, live)
+    good += [t for t in ended if _state(t) == "complete"]
+    lost = [t for t in ended if _state(t) in ("failed", "rejected")]
     if mode["Mode"] == "replicated":
         return good, int(mode["Replicas"]), lost
     # A global service wants one task on each node that fits, and only the engine knows which those are.
@@ -206,16 +282,34 @@ def _running(
     return good, len({_slot(t) for t in expected + finished + lost}), lost
 
 
+def _ended(
+    spec: dict[str, Any], current: list[dict[str, Any]], live: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Tasks that nothing replaces: well if they were done, for good if they were not."""
+    policy = (spec.get("TaskTemplate") or {}).get("RestartPolicy") or {}
+    if policy.get("Condition") not in ("none", "on-failure") and not policy.get("MaxAttempts"):
+        return []
+    busy = {_slot(t) for t in live}
+    return [t for t in _newest_by_slot(current) if _slot(t) not in busy]
+
+
 def _job(
-    service: dict[str, Any], current: list[dict[str, Any]], mode: dict[str, Any], ready: set[str]
+    service: dict[str, Any],
+    spec: dict[str, Any],
+    current: list[dict[str, Any]],
+    mode: dict[str, Any],
+    ready: set[str],
 ) -> tuple[list[dict[str, Any]], int, list[dict[str, Any]]]:
     iteration = _iteration((service.get("JobStatus") or {}).get("JobIteration"))
     run = [t for t in current if _iteration(t.get("JobIteration")) == iteration]
     done = [t for t in run if _state(t) == "complete"]
+    # A task of a job that was done is still wanted as complete.
+    live = [t for t in run if _wanted(t) and _state(t) not in ("failed", "rejected")]
+    lost = [t for t in _ended(spec, run, live) if _state(t) in ("failed", "rejected")]
     if mode["Mode"] == "replicated-job":
-        return done, int(mode["TotalCompletions"]), []
+        return done, int(mode["TotalCompletions"]), lost
     on_nodes = [t for t in run if _wanted(t) and (t.get("NodeID") in ready or not t.get("NodeID"))]
-    return done, len({_slot(t) for t in on_nodes + done}), []
+    return done, len({_slot(t) for t in on_nodes + done + lost}), lost
 
 
 def _iteration(value: Any) -> int:
@@ -331,14 +425,49 @@ class Watch:
         moments = [v.youngest for v in verdicts if v.youngest is not None]
         return not moments or self._wall_clock() - max(moments) >= self._settle
 
+    def unsettled(self, verdict: Verdict) -> Verdict:
+        """The verdict when there is no time left to see whether the tasks stay."""
+        now = self._wall_clock()
+        young = sum(now - moment < self._settle for moment in verdict.since)
+        if verdict.state != CONVERGED or not young:
+            return verdict
+        found = replace(verdict, state=WAITING, running=verdict.running - young)
+        if verdict.relapse is None:
+            reason = f"its newest task has been running for less than {self._settle:g} s"
+            return replace(found, reason=reason)
+        cause, reason, node, witness = verdict.relapse
+        return replace(found, cause=cause, reason=reason, node=node, witness=witness)
+
 
 def undeployed(stack: str, verdicts: list[Verdict], seconds: float) -> SwarmError:
     """The failure of a stack whose services are not all there, with a cause for each."""
     open_ones = [v for v in verdicts if v.state != CONVERGED]
-    failed = any(v.state == FAILED for v in open_ones)
+    failed = any(v.state == FAILED and not v.overdue for v in open_ones)
     when = "has failed" if failed else f"is not up after {seconds:g} s"
     return SwarmError(
         "not_converged",
         f"Stack {stack} {when}: {'; '.join(v.line() for v in open_ones)}",
-        services=[{**v.as_dict(), "cause": v.cause or "deadline"} for v in open_ones],
+        services=[v.as_dict() for v in open_ones],
     )
+
+
+# --- The last lines of a log -----------------------------------------------------------------------------
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[^\t -\x7e\xa0-\uffff]")
+_LONGEST_LINE = 300
+
+
+def log_lines(data: bytes, multiplexed: bool, most: int) -> list[str]:
+    """The last lines of a log as the engine sends it, fit to be shown.
+
+    Without a terminal, pieces of both streams come one after the other, each behind eight bytes: which
+    stream it is, and how long the piece is (moby: pkg/stdcopy).
+    """
+    pieces, rest = [], data
+    while multiplexed and len(rest) >= 8:
+        end = 8 + int.from_bytes(rest[4:8], "big")
+        pieces.append(rest[8:end])
+        rest = rest[end:]
+    text = (b"".join(pieces) if multiplexed else data).decode("utf-8", "replace")
+    lines = (_ESCAPES.sub("", line).rstrip()[:_LONGEST_LINE] for line in text.split("\n"))
+    return [line for line in lines if line][-most:]

@@ -123,6 +123,41 @@ options:
     type: str
     choices: [stop, rollback]
     default: stop
+  waves:
+    description:
+      - Write services in waves. A service is written when those that it depends on (C(depends_on) in the Compose files) run as
+        asked and are healthy, or have ended well if the condition there is C(service_completed_successfully). If they do not
+        come up, it is not written.
+      - Each wave is waited for, with O(wait=false) all but the last. Networks, secrets and configs go with the first.
+      - Without this, all services are written at once, as C(docker stack deploy) does.
+    type: bool
+    default: false
+  depends_on:
+    description:
+      - What each service depends on, as a dictionary of services and what C(depends_on) has, by their names in the Compose
+        files.
+      - It is read from O(definition) where that is a dictionary. It is needed with O(waves=true) where that is text, or files.
+        The lookup P(flotilla.swarm.stack_source#lookup) returns it.
+    type: dict
+  strict:
+    description:
+      - Fail if the Compose files have keys that Swarm ignores, in check mode too. Without this, they are a warning.
+      - These are, as far as Docker's CLI says so, C(build), C(cgroup_parent), C(container_name), C(devices), C(domainname),
+        C(expose), C(external_links), C(ipc), C(links), C(mac_address), C(network_mode), C(pid), C(privileged), C(restart),
+        C(security_opt), C(shm_size), C(userns_mode) and others, by its version. Keys that it does not know, such as
+        C(profiles), and C(mem_limit) and its like, it refuses by itself.
+      - The CLI says of C(restart) that it is ignored, and yet it takes it where there is no C(deploy.restart_policy).
+      - Those that it ignores without a word are C(depends_on) (but see O(waves)), C(tmpfs), and C(ipv4_address) and C(ipv6_address)
+        of a service's networks, see O(ignored_keys).
+    type: bool
+    default: false
+  ignored_keys:
+    description:
+      - Keys of the Compose files that Docker's CLI ignores without saying so.
+      - They are read from O(definition) where that is a dictionary. The lookup P(flotilla.swarm.stack_source#lookup)
+        returns them for files and text, which cannot be read here.
+    type: list
+    elements: str
   with_registry_auth:
     description:
       - Give the registry login of the user who runs the module (C(~/.docker/config.json)) to the nodes.
@@ -156,9 +191,19 @@ options:
     type: bool
     default: true
   wait_timeout:
-    description: How many seconds to wait.
+    description:
+      - How many seconds each service has to come up, from when it is written. A service whose health check has a
+        C(start_period) has that much more.
     type: int
     default: 300
+  log_lines:
+    description:
+      - How many of the last lines of its log to return of each service that failed; V(0) for none. The last one is
+        in the message as well.
+      - An application may write anything to its log. Only the values of environment variables whose name says that
+        they hold a credential, and passwords in URLs, are taken out.
+    type: int
+    default: 5
   settle:
     description:
       - For how many seconds the tasks must have been running to count. A container that crashes at once is
@@ -166,6 +211,9 @@ options:
     type: int
     default: 5
 notes:
+  - A service with the label C(flotilla.swarm.replicas) among its C(deploy.labels), such as V("2-10"), is scaled by others, a
+    person or an autoscaler. A deploy leaves its number of replicas as it is if it is within this band, and else goes to the
+    nearest end of it. The C(replicas) of the Compose file count for the first deploy only, within the band as well.
   - It must run on a manager of the swarm that has the Docker CLI, through the engine's unix socket.
   - What is hidden in plans and results. Data of secrets and configs; environment variables, labels, options
     and arguments whose name says that they hold a credential; passwords in URLs.
@@ -191,6 +239,19 @@ EXAMPLES = r"""
           deploy:
             replicas: 2
 
+- name: Deploy a web service when its database is healthy
+  flotilla.swarm.swarm_stack:
+    name: shop
+    waves: true
+    definition:
+      services:
+        db:
+          image: registry.example.com/db:1
+          healthcheck: {test: [CMD, is-ready], interval: 5s}
+        web:
+          image: registry.example.com/shop:1
+          depends_on: {db: {condition: service_healthy}}
+
 - name: Deploy a stack whose password is rotated when the file changes
   flotilla.swarm.swarm_stack:
     name: shop
@@ -209,6 +270,18 @@ EXAMPLES = r"""
   flotilla.swarm.swarm_stack:
     name: shop
     state: rolled_back
+
+- name: Deploy a service that an autoscaler keeps between 2 and 10 replicas
+  flotilla.swarm.swarm_stack:
+    name: shop
+    definition:
+      services:
+        web:
+          image: registry.example.com/shop:1
+          deploy:
+            replicas: 3
+            labels:
+              flotilla.swarm.replicas: "2-10"
 
 - name: Remove a stack with all that it owns
   flotilla.swarm.swarm_stack:
@@ -300,12 +373,24 @@ revisions:
       description: The services of that time, each with its image and number of replicas.
       type: dict
       sample: {hello_web: "image registry.example.com/hello:1, 2 replicas"}
+waves:
+  description: With O(waves=true), the services in the waves in which they are written, else empty.
+  type: list
+  elements: list
+  returned: always
+  sample: [[shop_db, shop_cache], [shop_web]]
 leftovers:
   description: Services that the swarm has under the stack's name and the Compose files have not, and that stay.
   type: list
   elements: str
   returned: always
   sample: []
+ignored:
+  description: Keys of the Compose files that Swarm ignores.
+  type: list
+  elements: str
+  returned: always
+  sample: [container_name, depends_on, restart]
 notes:
   description: What the CLI says about the Compose files, for example keys that it ignores.
   type: list
@@ -335,11 +420,26 @@ services:
       type: int
       sample: 2
     state:
-      description: V(converged), V(waiting), V(failed), or V(unknown) in check mode.
+      description: >-
+        V(converged), V(failed), V(waiting) if another has failed before or nothing was waited for, or V(unknown) in check
+        mode.
       type: str
       sample: converged
     cause:
-      description: Why the service is not as asked, as a code such as V(image), V(constraint) or V(crash).
+      description:
+        - Why the service is not as asked, as a code.
+        - No node takes the task. V(constraint), no node meets the placement constraints. V(resources), those that do have
+          not enough free. V(platform), the image is made for other machines. V(port), a port of the host is taken, by
+          a task or by a process that the engine does not know of. V(plugin), a volume, network or log driver is missing.
+          V(replicas_per_node), each has as many as allowed. V(availability), those that fit are drained or paused.
+          V(node_down), those that fit are down, or the node that the task is on does not answer. V(no_node), none of these.
+        - The task does not run. V(image), its image cannot be pulled. V(start), its container cannot be started. V(crash), its
+          process has ended with the exit code that RV(services[].reason) has. V(unhealthy), its health check fails.
+          V(task_failed), anything else.
+        - The service is another. V(paused), the engine has stopped the update. V(rolled_back), the engine has taken it
+          back. V(overwritten), somebody else has written it since. V(gone), somebody has removed it.
+        - V(deadline), it was not up in time, and nothing is known to be wrong.
+        - Null if the service is as asked, or nothing is wrong yet.
       type: str
       sample: constraint
     reason:
@@ -347,9 +447,16 @@ services:
       type: str
       sample: "pending: no suitable node (scheduling constraints not satisfied on 3 nodes)"
     node:
-      description: The node of the task that the reason is about.
+      description: The node of the task that the reason is about, or the one that is missed.
       type: str
       sample: w1
+    log:
+      description:
+        - The last lines of the log of that task, as many as O(log_lines), if the service has failed, the task has
+          a container, and its node gave them within 3 seconds. Else it is empty.
+      type: list
+      elements: str
+      sample: ["cannot connect to db:5432"]
 failure:
   description: The cause of a failure as C(code), with C(details).
   type: dict
@@ -407,6 +514,10 @@ def main() -> None:
             keep_revisions=dict(type="int", default=5),
             revision=dict(type="int"),
             on_failure=dict(type="str", choices=["stop", "rollback"], default="stop"),
+            waves=dict(type="bool", default=False),
+            depends_on=dict(type="dict"),
+            strict=dict(type="bool", default=False),
+            ignored_keys=dict(type="list", elements="str", no_log=False),
             with_registry_auth=dict(type="bool", default=False),
             registries=dict(
                 type="list",
@@ -421,6 +532,7 @@ def main() -> None:
             wait=dict(type="bool", default=True),
             wait_timeout=dict(type="int", default=300),
             settle=dict(type="int", default=5),
+            log_lines=dict(type="int", default=5),
         ),
         mutually_exclusive=[("compose", "definition")],
         required_if=[("state", "present", ("compose", "definition"), True)],
@@ -435,7 +547,9 @@ def main() -> None:
         applied=[],
         put_back=[],
         revisions=[],
+        waves=[],
         leftovers=[],
+        ignored=[],
         notes=[],
         services=[],
         diff={},
@@ -452,6 +566,11 @@ def main() -> None:
             failure={"code": "os_error", "details": {}},
             exception=traceback.format_exc(),
             **result,
+        )
+    if result["ignored"]:
+        module.warn(
+            f"Stack {module.params['name']}: Swarm ignores these keys of its Compose files:"
+            f" {', '.join(result['ignored'])}"
         )
     module.exit_json(**result)
 

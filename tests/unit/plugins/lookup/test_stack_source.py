@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.errors import AnsibleLookupError
 from ansible.parsing.dataloader import DataLoader
 
@@ -87,6 +88,50 @@ def test_an_inline_definition(look: Any) -> None:
     found = look({"name": "s", "definition": {"services": {"web": {"image": "w"}}}})
     assert found["definition"] == ['{"services": {"web": {"image": "w"}}}']
     assert found["files"] == {}
+
+
+WITH_CONDITIONS = """
+services:
+  web:
+    depends_on:
+      db:
+        condition: service_healthy   # waits
+
+      cache: {condition: service_started}
+    # a comment
+    ports: ["22:22"]
+  api: {depends_on: {db: {condition: service_healthy}}, tty: true}
+  cache:
+    depends_on: [db]
+  db:
+"""
+WITH_LISTS = """
+services:
+  web:
+    depends_on:
+      ["db", "cache"]
+    # a comment
+    ports: ["22:22"]
+  api: {depends_on: ["db"], tty: true}
+  cache:
+    depends_on: [db]
+  db:
+"""
+
+
+def test_conditions_are_taken_out_and_what_depends_on_what_is_told(look: Any) -> None:
+    found = look({"name": "s", "definition": WITH_CONDITIONS})
+    assert yaml.safe_load(found["definition"][0]) == yaml.safe_load(WITH_LISTS)
+    assert '    ports: ["22:22"]\n' in found["definition"][0]
+    assert found["depends_on"] == {
+        "web": {"cache": "service_started", "db": "service_healthy"},
+        "api": {"db": "service_healthy"},
+        "cache": {"db": ""},
+    }
+    assert found["ignored_keys"] == ["depends_on"]
+    # Nothing to take out: not a letter changes, of what an anchor holds neither.
+    for text in (WITH_LISTS, "x: &d {db: {}}\nservices: {web: {depends_on: *d}}\n"):
+        assert look({"name": "s", "definition": text})["definition"] == [text]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from hypothesis import strategies as st
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import Write
 from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
     file_references,
+    ignored_keys,
     interpolate,
     outline,
+    silently_ignored,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     HIDDEN,
@@ -26,6 +29,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     Step,
     cli_failure,
     cli_notes,
+    hide_credentials,
     is_credential,
     leftovers,
     plan_lines,
@@ -40,7 +44,10 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import (
     Watch,
     cause_of,
     judge,
+    log_lines,
+    overdue,
     undeployed,
+    unended,
 )
 
 NETWORKS = {"id-of-default": "s_default", "id-of-front": "s_front"}
@@ -414,6 +421,38 @@ def test_notes_are_whole_sentences_without_progress() -> None:
     ]
 
 
+def test_keys_that_the_cli_says_to_ignore() -> None:
+    output = (
+        "Ignoring unsupported options: build, restart\n\nIgnoring deprecated options:\n\n"
+        "container_name: Setting the container name is not supported.\n\n"
+        "expose: Exposing ports is unnecessary - services on the same network can\n\n"
+        "Creating network s_default\nimage web:2 could not be accessed: refused\n"
+    )
+    assert ignored_keys(cli_notes(output)) == ["build", "container_name", "expose", "restart"]
+    assert ignored_keys(["tmpfs: x", "image: y"]) == []
+
+
+@pytest.mark.parametrize(
+    ("service", "keys"),
+    [
+        ({"image": "x"}, []),
+        ({"depends_on": ["db"], "tmpfs": "/x"}, ["depends_on", "tmpfs"]),
+        ({"depends_on": [], "tmpfs": None}, []),
+        ({"networks": ["a"]}, []),
+        ({"networks": {"a": None, "b": {"aliases": ["c"]}}}, []),
+        ({"networks": {"a": {"ipv4_address": "10.0.0.9"}}}, ["networks.ipv4_address"]),
+        (None, []),
+        ("nonsense", []),
+    ],
+)
+def test_keys_that_the_cli_ignores_without_a_word(service: Any, keys: list[str]) -> None:
+    assert (
+        silently_ignored([{"services": {"web": {"tty": True}}}, {"services": {"web": service}}])
+        == keys
+    )
+    assert silently_ignored([None, {}, {"services": []}]) == []
+
+
 def test_a_refusal_is_in_the_words_of_the_engine() -> None:
     error = cli_failure(
         "s", "plan", "noise", [("secret", "k", "only updates to Labels are allowed")]
@@ -643,6 +682,116 @@ def test_causes(text: str, cause: str) -> None:
     assert cause_of(text) == cause
 
 
+AT_HOME = {"Availability": "active", "Role": "worker", "Labels": {"zone": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "constraint", "worker", "cause", "node"),
+    [
+        # The scheduler counts a node that is down under all services, whatever they ask for.
+        ("1 node not available; scheduling constraints not satisfied on 1", "zone == x", {"State": "down"}, "constraint", None),
+        ("1 node not available for new tasks; scheduling constraints not", "zone == a", {"State": "down"}, "node_down", "w1"),
+        ("1 node not available for new tasks; scheduling constraints not", "zone == a", {"Availability": "drain"}, "availability", "w1"),
+        ("scheduling constraints not satisfied on 1; host-mode port already in use on 1", "zone == a", {}, "port", None),
+        ("scheduling constraints not satisfied on 1; insufficient resources on 1", "zone == a", {}, "resources", None),
+        ("scheduling constraints not satisfied on 1; insufficient resources on 1", "zone == x", {}, "constraint", None),
+        ("scheduling constraints not satisfied on 2 nodes", "zone == a", {}, "constraint", None),
+        ("no reason known", "zone == a", {}, "no_node", None),
+    ],
+)  # fmt: skip
+def test_of_several_reasons_the_one_that_counts(
+    text: str, constraint: str, worker: dict[str, str], cause: str, node: str | None
+) -> None:
+    nodes = [
+        {
+            "ID": "n1",
+            "Description": {"Hostname": "m1"},
+            "Status": {"State": "ready"},
+            "Spec": {**AT_HOME, "Labels": {}},
+        },
+        {
+            "ID": "n2",
+            "Description": {"Hostname": "w1"},
+            "Status": {"State": worker.get("State", "ready")},
+            "Spec": {**AT_HOME, "Availability": worker.get("Availability", "active")},
+        },
+    ]
+    asked = service()
+    asked["Spec"]["TaskTemplate"]["Placement"] = {"Constraints": [f"node.labels.{constraint}"]}
+    stuck = task(1, "pending", node="", err=f"no suitable node ({text})")
+    found = judge(asked, [stuck], {"t1"}, nodes)
+    assert (found.cause, found.node) == (cause, node)
+
+
+def test_a_job_that_ended_badly_for_good() -> None:
+    job: Any = {"ReplicatedJob": {"TotalCompletions": 2}}
+    done = task(1, "complete", "complete")
+    broken = task(2, "failed", "shutdown", err="task: non-zero exit (6)")
+    again = task(3, "running", "complete", slot=2)
+    assert verdict([done, broken], mode=job, policy={"Condition": "none"}).state == FAILED
+    assert verdict([done, broken, again], mode=job, policy={"MaxAttempts": 3}).state == WAITING
+    assert verdict([done, broken], mode=job, policy={"Condition": "any"}).state == WAITING
+
+
+def test_a_service_that_others_wait_for_to_end() -> None:
+    once, runs, done = {"Condition": "none"}, task(1), task(2, "complete", "shutdown")
+    found = verdict([runs, done], policy=once)
+    assert (found.state, unended(found).state) == (CONVERGED, WAITING)
+    found = verdict([task(1, "complete", "shutdown"), done], policy=once)
+    assert unended(found) == found
+    assert unended(verdict([runs])).reason == verdict([runs]).reason
+
+
+def test_only_a_task_with_a_container_has_a_log() -> None:
+    broken = task(2, "failed", "shutdown", err="x")
+    assert verdict([broken]).witness is None
+    broken["Status"]["ContainerStatus"] = {"ContainerID": "c"}
+    assert verdict([broken]).witness == "t2"
+    assert verdict([task(1), task(2), broken], old=("t2",)).witness is None
+
+
+def test_a_service_that_starts_slowly_says_so() -> None:
+    slow = service()
+    slow["Spec"]["TaskTemplate"]["ContainerSpec"] = {"Healthcheck": {"StartPeriod": 90 * 10**9}}
+    assert judge(slow, [], set(), NODES).start_period == 90
+    assert verdict([]).start_period == 0
+
+
+def piece(text: bytes, stream: int = 1) -> bytes:
+    return bytes([stream, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
+
+
+@pytest.mark.parametrize(
+    ("data", "multiplexed", "lines"),
+    [
+        (b"", True, []),
+        (piece(b"a\n") + piece(b"b\n", 2) + piece(b"c\n"), True, ["b", "c"]),
+        (piece(b"long, in ") + piece(b"pieces\r\n"), True, ["long, in pieces"]),
+        (piece(b"cut short")[:12], True, ["cut"]),
+        (piece(b"a\n") + b"\x01\x00", True, ["a"]),
+        (b"of a terminal\r\n\x1b[31mred\x1b[0m\x07\n", False, ["of a terminal", "red"]),
+        (piece(b"\xff\n\n  \n" + "gut, schön".encode()), True, ["\ufffd", "gut, schön"]),
+        (piece(b"x" * 999), True, ["x" * 300]),
+    ],
+)
+def test_the_last_lines_of_a_log(data: bytes, multiplexed: bool, lines: list[str]) -> None:
+    assert log_lines(data, multiplexed, 2) == lines
+
+
+@given(st.binary(), st.booleans())
+def test_no_log_breaks_the_verdict(data: bytes, multiplexed: bool) -> None:
+    for line in log_lines(data, multiplexed, 5):
+        assert all(letter == "\t" or letter >= " " for letter in line)
+
+
+def test_a_log_does_not_show_the_credentials_of_the_service() -> None:
+    container = {"Env": ["API_TOKEN=abcdef", "NAME=web", "DB_PASSWORD=", "PIN_SECRET=12"]}
+    line = "web: token abcdef at https://me:pw@db refused after 12 s"
+    assert hide_credentials(line, container) == (
+        f"web: token {HIDDEN} at https://me:{HIDDEN}@db refused after 12 s"
+    )
+
+
 def seen(state: str, *tasks: str, youngest: float | None = None) -> list[Verdict]:
     return [Verdict("s_web", "replicated", 1, 1, state, tasks=frozenset(tasks), youngest=youngest)]
 
@@ -670,6 +819,29 @@ def test_what_has_been_running_for_long_is_believed_at_once_if_nothing_was_writt
     assert Watch(5, False, lambda: 0).final(seen(CONVERGED), 0)
 
 
+def test_tasks_that_still_come_and_go_when_the_time_is_over() -> None:
+    watch = Watch(5, True, lambda: 100)
+    young, old = (replace(seen(CONVERGED, "a")[0], since=(80, moment)) for moment in (98, 90))
+    found = overdue(watch.unsettled(young))
+    assert (found.state, found.cause, found.overdue) == (FAILED, "deadline", True)
+    assert (young.running, found.running) == (1, 0)
+    assert watch.unsettled(old) == old
+
+
+def test_a_crash_loop_is_one_also_while_its_next_task_runs() -> None:
+    broken = task(2, "failed", "shutdown", err="task: non-zero exit (3)", node="n2", slot=1)
+    broken["Status"]["ContainerStatus"] = {"ContainerID": "c"}
+    one: Any = {"Replicated": {"Replicas": 1}}
+    now = verdict([broken, task(9, slot=1)], mode=one)
+    assert now.state == CONVERGED
+    watch = Watch(5, True, lambda: (now.youngest or 0) + 1)
+    found = watch.unsettled(now)
+    assert (found.state, found.cause, found.node, found.witness) == (WAITING, "crash", "w1", "t2")
+    assert found.line().startswith("s_web: 0 of 1 tasks as asked, crash on w1")
+    # It has recovered.
+    assert Watch(5, True, lambda: (now.youngest or 0) + 5).unsettled(now) == now
+
+
 def test_a_failure_is_final() -> None:
     assert Watch(5, True, lambda: 0).final(seen(FAILED), 0)
 
@@ -677,9 +849,9 @@ def test_a_failure_is_final() -> None:
 def test_the_failure_names_each_service_and_its_cause() -> None:
     good = Verdict("s_ok", "replicated", 1, 1, CONVERGED)
     slow = Verdict("s_slow", "replicated", 2, 0, WAITING, None, "starting: x", "m1")
-    error = undeployed("s", [good, slow], 30)
+    error = undeployed("s", [overdue(good), overdue(slow)], 30)
     assert error.message == (
-        "Stack s is not up after 30 s: s_slow: 0 of 2 tasks as asked, waiting on m1: starting: x"
+        "Stack s is not up after 30 s: s_slow: 0 of 2 tasks as asked, deadline on m1: starting: x"
     )
     assert [entry["cause"] for entry in error.details["services"]] == ["deadline"]
     bad = Verdict("s_bad", "replicated", 1, 0, FAILED, "crash", "failed: x")

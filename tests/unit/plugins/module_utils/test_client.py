@@ -1,0 +1,100 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A log of a task is read in bounded time, whatever its node does."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
+    _LONGEST_LOG,
+    EngineReader,
+)
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+PIECE = b"3\r\nabc\r\n"
+
+
+@contextlib.contextmanager
+def engine(path: Path, answer: Callable[[socket.socket], object]) -> Iterator[EngineReader]:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    listener.listen()
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            connection, _address = listener.accept()
+            with connection:
+                connection.recv(65536)
+                answer(connection)
+                time.sleep(0.5)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield EngineReader(f"unix://{path}", 60)
+    finally:
+        listener.close()
+        thread.join(5)
+
+
+def drip(connection: socket.socket) -> None:
+    connection.sendall(HEAD)
+    with contextlib.suppress(OSError):
+        for _number in range(100):
+            connection.sendall(PIECE)
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("answer", "most"),
+    [
+        (lambda connection: connection.sendall(HEAD + PIECE + b"0\r\n\r\n"), 3),
+        (lambda connection: connection.sendall(HEAD + PIECE), 3),
+        (lambda connection: connection.sendall(HEAD), 0),
+        (lambda connection: None, 0),
+        (lambda connection: connection.sendall(b"nonsense\r\n\r\n"), 0),
+        (
+            lambda connection: connection.sendall(b"HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\n{}"),
+            0,
+        ),
+        (drip, 300),
+    ],
+)
+def test_a_log_takes_no_longer_than_it_may(
+    tmp_path: Path, answer: Callable[[socket.socket], object], most: int
+) -> None:
+    with engine(tmp_path / "s", answer) as reader:
+        started = time.monotonic()
+        found = reader.log("t1", 5, 0.3)
+        assert time.monotonic() - started < 1
+    assert len(found) <= most
+    assert found == b"abc" * (len(found) // 3)
+    if most == 3:
+        assert found
+
+
+def test_a_log_is_no_longer_than_it_may(tmp_path: Path) -> None:
+    big = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+
+    def flood(connection: socket.socket) -> None:
+        connection.sendall(HEAD)
+        with contextlib.suppress(OSError):
+            for _number in range(20):
+                connection.sendall(big)
+
+    with engine(tmp_path / "s", flood) as reader:
+        assert _LONGEST_LOG <= len(reader.log("t1", 5, 5)) <= 2 * _LONGEST_LOG
+
+
+def test_no_engine_is_no_log(tmp_path: Path) -> None:
+    assert EngineReader(f"unix://{tmp_path / 'none'}", 60).log("t1", 5, 1) == b""
