@@ -19,6 +19,9 @@ decided by the caller:
 Updates are tried out on the engine even in a plan: they are sent with a version that no object has, so
 that the engine checks everything else first and then refuses (swarmkit: manager/controlapi). That is
 the only way to know whether a secret's data would change, and the refusals are in the engine's words.
+
+The CLI leaves a network alone that is there, whatever the files say of it. So that a plan knows what they say, it
+hides the stack's own networks from the CLI, which then "creates" them; that is recorded as an update.
 """
 
 from __future__ import annotations
@@ -106,6 +109,8 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.forward = forward
         self.run = Run()
         self.invented: dict[str, dict[str, dict[str, Any]]] = {}
+        # The stack's networks that are there and that a plan does not show, by name.
+        self.hidden: dict[str, str] = {}
         self.lock = threading.Lock()
         super().__init__(path, _Handler)
         os.chmod(path, 0o600)
@@ -143,14 +148,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _read(self, path: str, query: dict[str, list[str]]) -> None:
         known = _READ.match(path)
         mine = self.server.invented.get(known.group(1), {}) if known else {}
-        if not known or not mine or self.command == "HEAD":
+        wanted = _filters(query)
+        # Only what belongs to the stack is listed by a label.
+        hides = path == "/networks" and "label" in wanted and self.server.forward is None
+        if not known or not (mine or hides) or self.command == "HEAD":
             self._relay()
             return
         _kind, name = known.groups()
         if name is None:
             status, answer = self._ask("GET", self.path)
             if status == 200:
-                wanted = _filters(query)
+                if hides:
+                    self.server.hidden.update({_name_of(n): _id_of(n) for n in answer or []})
+                    answer = []
                 answer = (answer or []) + [i for i in mine.values() if _matches(i, wanted)]
             self._answer(status, answer)
             return
@@ -206,13 +216,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             spec = {}
         action = "remove" if self.command == "DELETE" else "update" if object_id else "create"
         spec.pop("Data", None)
-        write = Write(
-            kind=kind,
-            action=action,
-            name=str(spec.get("Name", object_id or "")),
-            object_id=object_id or "",
-            spec=spec,
-        )
+        name = str(spec.get("Name", object_id or ""))
+        if kind == "network" and action == "create" and name in self.server.hidden:
+            action, object_id = "update", self.server.hidden[name]
+        write = Write(kind=kind, action=action, name=name, object_id=object_id or "", spec=spec)
         run = self.server.run
         run.writes.append(write)
         if self.server.forward is None:
@@ -237,7 +244,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _rehearse(self, write: Write, body: bytes) -> Refusal | None:
         """Would the engine take it? Only an update can be asked about without doing it."""
-        if write.action != "update" or self._refers_to_invented(write.spec):
+        if write.action != "update" or write.kind == "network":
+            return None
+        if self._refers_to_invented(write.spec):
             return None
         path = f"{urlsplit(self.path).path}?version=0"
         status, answer = self._ask("POST", path, body, {"Content-Type": "application/json"})
@@ -256,6 +265,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _pretend(self, write: Write, collection: str) -> None:
         if write.action == "remove":
             self._answer(200, None)
+        elif write.action == "update" and write.kind == "network":
+            self._answer(201, {"Id": write.object_id, "Warning": ""})
         elif write.action == "update":
             self._answer(200, {"Warnings": None} if write.kind == "service" else None)
         else:

@@ -35,7 +35,9 @@ class Recorded(Stack):
         return run
 
 
-def handle(params: dict[str, Any], check_mode: bool, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def handle(
+    params: dict[str, Any], check_mode: bool, given: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
     defaults: dict[str, Any] = dict(
         compose=None,
         resolve_image="changed",
