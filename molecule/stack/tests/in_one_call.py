@@ -37,7 +37,7 @@ class Manager:
 
     def stacks(self, stacks: list[dict[str, Any]], check: bool = False) -> dict[str, Any]:
         packed = base64.b64encode(zlib.compress(json.dumps(stacks).encode())).decode()
-        command = [
+        command: list[Any] = [
             *(Path(sys.executable).with_name("ansible"), "m1", "-i", self.inventory),
             *("-M", HERE / "library", "-m", "stacks_in_one_call"),
             *("-a", f"stacks={packed}"),
