@@ -27,6 +27,7 @@ hides the stack's own networks from the CLI, which then "creates" them; that is 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import http.server
 import json
@@ -198,14 +199,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if bodyless:
             return
+        sent = 0
         while True:
             piece = answer.read1(65536)
             if not piece:
                 break
+            sent += len(piece)
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
             self.wfile.flush()
         if chunked:
             self.wfile.write(b"0\r\n\r\n")
+        elif sent != int(length or 0):
+            # An engine that died in the middle. Whoever waits for the rest must hear of it.
+            self.close_connection = True
 
     # Writing
 
@@ -385,19 +391,59 @@ def _matches(document: dict[str, Any], filters: dict[str, list[str]]) -> bool:
     return True
 
 
+_PREFIX = "flotilla-stack-"
+
+
 @contextlib.contextmanager
 def private_directory() -> Iterator[str]:
-    """A directory of our own in memory where there is one, gone afterwards."""
-    for parent in ("/run", "/dev/shm"):
-        if os.path.isdir(parent) and os.access(parent, os.W_OK):
-            path = tempfile.mkdtemp(prefix="flotilla-", dir=parent)
-            break
-    else:
-        path = tempfile.mkdtemp(prefix="flotilla-")
+    """A directory of our own in memory where there is one, gone afterwards; and with it those of runs that were killed.
+
+    As long as we live we hold a lock on it, which nothing but our end takes from us.
+    """
+    places = ("/run", "/dev/shm")
+    usable = (place for place in places if os.path.isdir(place) and os.access(place, os.W_OK))
+    parent = next(usable, tempfile.gettempdir())
+    with _locked(parent):
+        # Under this lock nobody sees a directory that has been made and is not locked yet.
+        _remove_abandoned(parent)
+        path = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+        alive = _lock(path)
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        os.close(alive)
+
+
+def _lock(path: str, how: int = fcntl.LOCK_EX) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextlib.contextmanager
+def _locked(path: str) -> Iterator[None]:
+    descriptor = _lock(path)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(parent: str) -> None:
+    """Remove directories whose run was killed: those of this user that nobody holds the lock of."""
+    for entry in os.scandir(parent):
+        if not entry.name.startswith(_PREFIX) or not entry.is_dir(follow_symlinks=False):
+            continue
+        with contextlib.suppress(OSError):
+            if entry.stat(follow_symlinks=False).st_uid == os.geteuid():
+                descriptor = _lock(entry.path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(entry.path, ignore_errors=True)
+                os.close(descriptor)
 
 
 @contextlib.contextmanager
