@@ -466,13 +466,22 @@ def _arguments(values: list[Any]) -> Iterator[str]:
             hide_next = False
             yield HIDDEN
             continue
-        text = show("", value) if isinstance(value, str) else str(value)
+        text = show("", value) if isinstance(value, str) else " ".join(_words(value))
         match = _ARGUMENT.match(text)
         if match and is_credential(match.group(1)):
             text = f"{match.group(1)}={HIDDEN}"
         elif text.startswith("-") and is_credential(text):
             hide_next = True
         yield text
+
+
+def _words(value: Any) -> Iterator[str]:
+    """A preference, a platform, a generic resource: what stands in it, without the names of the API."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _words(item)
+    else:
+        yield show("", value)
 
 
 def _quantity(name: str, value: int) -> str:

@@ -311,7 +311,7 @@ class Stack:
                 forward=None if live is None else (lambda write: self._differs(write, live)),
                 timeout=max(300, params["wait_timeout"]),
             )
-            refuse_relative_mounts(self.name, run.writes, directory)
+            refuse_relative_mounts(self.name, run.writes, directory, folder)
             return run
 
     def _logs_in(self) -> bool:
@@ -511,19 +511,23 @@ class Stack:
 
 def _writes(steps: list[Step]) -> bool:
     """Whether the CLI has something to write; what it does not do comes after the services run."""
-    return any(step.action in ("create", "update", "replace") and step.kind != "revision" for step in steps)
+    return any(
+        step.action in ("create", "update", "replace") and step.kind != "revision" for step in steps
+    )
 
 
-def refuse_relative_mounts(stack: str, writes: Iterable[Write], directory: str) -> None:
+def refuse_relative_mounts(
+    stack: str, writes: Iterable[Write], directory: str, folder: str
+) -> None:
     """The folder that an inline definition is in is of this run alone: nothing on a node can be mounted from it."""
     wrong = sorted(
-        f"service {write.name} mounts {os.path.relpath(mount['Source'], directory)} at {mount.get('Target')}"
+        f"service {write.name} mounts {os.path.relpath(mount['Source'], folder)} at {mount.get('Target')}"
         for write in writes
         for mount in ((write.spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}).get(
             "Mounts"
         )
         or []
-        if str(mount.get("Source") or "").startswith(directory)
+        if str(mount.get("Source") or "").startswith(directory + os.sep)
     )
     if wrong:
         raise SwarmError(

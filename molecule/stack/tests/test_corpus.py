@@ -288,7 +288,14 @@ EDITS: list[tuple[str, tuple[str, str], list[tuple[str, str, str, str]]]] = [
     (
         "placement",
         ("node.labels.rack", "node.labels.row"),
-        [("placement_all", "placement.preferences", "", "")],
+        [
+            (
+                "placement_all",
+                "placement.preferences",
+                "node.labels.zone, node.labels.rack",
+                "node.labels.zone, node.labels.row",
+            )
+        ],
     ),
     (
         "resources",
@@ -370,7 +377,7 @@ EDITS: list[tuple[str, tuple[str, str], list[tuple[str, str, str, str]]]] = [
     (
         "names",
         ("[example.com, example.org]", "[example.com]"),
-        [("names_lists", "dns_config.search", "", "")],
+        [("names_lists", "dns_config.search", "example.com, example.org", "example.com")],
     ),
     ("many", ("s8: *s}", "s8: *s, s9: *s}"), [("many_s9", "", "", "")]),
 ]

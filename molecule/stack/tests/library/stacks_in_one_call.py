@@ -39,7 +39,11 @@ def handle(
     params: dict[str, Any], check_mode: bool, given: dict[str, Any]
 ) -> tuple[str, dict[str, Any]]:
     defaults: dict[str, Any] = dict(
+        state="present",
         compose=None,
+        keep_revisions=0,
+        revision=None,
+        on_failure="stop",
         resolve_image="changed",
         rotate=None,
         prune=False,
@@ -50,7 +54,7 @@ def handle(
         settle=0,
     )
     options = {**defaults, **params, **given.pop("options", {}), "name": given.pop("name")}
-    inputs = {"definition": None, "files": None, "environment": None, **given}
+    inputs = {"definition": None, "files": None, "environment": None, "registries": None, **given}
     result: dict[str, Any] = dict(changed=False, applied=[])
     stack = Recorded(options, inputs, result)
     try:

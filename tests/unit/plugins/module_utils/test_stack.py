@@ -247,6 +247,19 @@ def test_platforms_that_the_cli_does_not_repeat_are_no_change() -> None:
     assert "placement.platforms" in fields(current, sent(Image="web:2"))
 
 
+def test_what_is_a_list_of_things_is_shown_in_words() -> None:
+    wanted = sent()
+    wanted["TaskTemplate"]["Placement"] = {
+        "Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.zone"}}]
+    }
+    reserved = {"GenericResources": [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}}]}
+    wanted["TaskTemplate"]["Resources"] = {"Reservations": reserved}
+    assert fields(stored(sent()), wanted) == {
+        "placement.preferences": ("(none)", "node.labels.zone"),
+        "resources.reservations.generic_resources": ("(none)", "gpu 2"),
+    }
+
+
 def test_a_mount_has_no_consistency_in_a_swarm() -> None:
     mount = {"Type": "bind", "Source": "/a", "Target": "/a"}
     wanted = sent(Mounts=[{**mount, "Consistency": "cached"}])

@@ -240,6 +240,10 @@ def test_a_mount_from_the_folder_of_a_run() -> None:
         spec = {"TaskTemplate": {"ContainerSpec": {"Mounts": mounts}}}
         return Write("service", "create", "s_web", "", spec)
 
-    refuse_relative_mounts("s", [write("/srv"), Write("network", "create", "n", "", {})], "/run/x")
+    refuse_relative_mounts(
+        "s", [write("/srv"), Write("network", "create", "n", "", {})], "/run/x", "/run/x/files"
+    )
     with pytest.raises(SwarmError, match="s_web mounts d/conf at /x, a path relative to"):
-        refuse_relative_mounts("s", [write("/run/x/d/conf")], "/run/x")
+        refuse_relative_mounts("s", [write("/run/x/files/d/conf")], "/run/x", "/run/x/files")
+    with pytest.raises(SwarmError, match="s_web mounts ../conf at /x, a path relative to"):
+        refuse_relative_mounts("s", [write("/run/x/conf")], "/run/x", "/run/x/files")
