@@ -245,5 +245,5 @@ def test_a_mount_from_the_folder_of_a_run() -> None:
     )
     with pytest.raises(SwarmError, match="s_web mounts d/conf at /x, a path relative to"):
         refuse_relative_mounts("s", [write("/run/x/files/d/conf")], "/run/x", "/run/x/files")
-    with pytest.raises(SwarmError, match="s_web mounts ../conf at /x, a path relative to"):
+    with pytest.raises(SwarmError, match=r"s_web mounts \.\./conf at /x, a path relative to"):
         refuse_relative_mounts("s", [write("/run/x/conf")], "/run/x", "/run/x/files")
