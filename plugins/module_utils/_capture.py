@@ -452,7 +452,7 @@ def proxy(engine_socket: str, forward: Decide | None = None) -> Iterator[tuple[s
     with private_directory() as directory:
         path = os.path.join(directory, "engine.sock")
         server = _Server(path, engine_socket, forward)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
             yield path, server.run
