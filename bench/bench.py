@@ -4,7 +4,8 @@
 
 """Measures speed as ratios, so that a slow machine and a quick one give the same figures.
 
-    bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts cold_5_hosts edit_25_hosts; without names, all
+    bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts cold_5_hosts edit_25_hosts stack_plan_50;
+                            without names, all
 
 Prints one line a figure, `bench: NAME ratio=R limit=L`, and fails if one is over its limit. What is compared
 runs in turn, and a figure is the median of the ratios. BENCH_ROUNDS and BENCH_COLD_ROUNDS say how often.
@@ -232,8 +233,56 @@ def cold(figures: Figures, limit: float) -> None:
     figures.add("cold_5_hosts", statistics.median(a / b for a, b in zip(ours, theirs)), limit)
 
 
+def stack_plan(figures: Figures, services: int, limit: float) -> None:
+    """Planning a stack that is as it should be, over `docker stack deploy` of it: each is one task of Ansible on a manager.
+
+    Both ask the registry for each image, as the CLI does unless told otherwise. By its own default the module does not,
+    which takes less time, but would be compared with something else. The services have no tasks, so that nothing else
+    keeps the machine busy.
+    """
+    one = {"image": "registry.lab:5000/hello:1", "networks": ["n"], "deploy": {"replicas": 0}}
+    stack = {
+        "version": "3.8",
+        "services": {
+            f"s{number}": {**one, "environment": {"NUMBER": str(number)}}
+            for number in range(services)
+        },
+        "networks": {"n": {}},
+    }
+    with tempfile.TemporaryDirectory() as directory, Lab(1, 1, "engine") as lab:
+        lab.site()
+        path = Path(directory, "stack.json")
+        path.write_text(json.dumps(stack), encoding="utf-8")
+        lab.run("the copy", "docker", "cp", path, f"{PREFIX}-m1:/root/stack.json")
+        task: tuple[object, ...] = (BIN / "ansible", "-i", lab.inventory, "m1", "-m")
+        deploy = (
+            *(*task, "ansible.builtin.command", "-a"),
+            "docker stack deploy -c /root/stack.json bench",
+        )
+        plan = (
+            *(*task, "flotilla.swarm.swarm_stack", "--check", "-a"),
+            "name=bench compose=/root/stack.json resolve_image=always",
+        )
+        lab.run("the first deploy", *deploy)
+        text = lab.run("the first plan", *plan)
+        if text.count("action: none") != services + 1:
+            raise BenchError(
+                f"the plan of what has just been deployed is not empty:\n{text[-3000:]}"
+            )
+        plans, deploys = [], []
+        for _round in range(ROUNDS):
+            deploys.append(lab.timed("the deploy", *deploy))
+            plans.append(lab.timed("the plan", *plan))
+    say(f"       docker stack deploy {seconds(deploys)} s, its plan {seconds(plans)} s")
+    name = f"stack_plan_{services}"
+    figures.add(name, statistics.median(p / d for p, d in zip(plans, deploys)), limit)
+
+
 def main(names: Sequence[str]) -> int:
-    known = ("no_change_5_hosts", "no_change_15_hosts", "cold_5_hosts", "edit_25_hosts")
+    known = (
+        *("no_change_5_hosts", "no_change_15_hosts", "cold_5_hosts", "edit_25_hosts"),
+        "stack_plan_50",
+    )
     unknown = [name for name in names if name not in known]
     if unknown:
         say(f"bench: there is no figure {', '.join(unknown)}; there are {', '.join(known)}")
@@ -252,6 +301,8 @@ def main(names: Sequence[str]) -> int:
             cold(figures, 1.5)
         if "edit_25_hosts" in wanted:
             edit(figures)
+        if "stack_plan_50" in wanted:
+            stack_plan(figures, 50, 1.3)
     except BenchError as error:
         say(f"bench: {error}")
         return 1

@@ -19,11 +19,15 @@ decided by the caller:
 Updates are tried out on the engine even in a plan: they are sent with a version that no object has, so
 that the engine checks everything else first and then refuses (swarmkit: manager/controlapi). That is
 the only way to know whether a secret's data would change, and the refusals are in the engine's words.
+
+The CLI leaves a network alone that is there, whatever the files say of it. So that a plan knows what they say, it
+hides the stack's own networks from the CLI, which then "creates" them; that is recorded as an update.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import http.server
 import json
@@ -112,6 +116,8 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.adjust = adjust
         self.run = Run()
         self.invented: dict[str, dict[str, dict[str, Any]]] = {}
+        # The stack's networks that are there and that a plan does not show, by name.
+        self.hidden: dict[str, str] = {}
         self.lock = threading.Lock()
         super().__init__(path, _Handler)
         os.chmod(path, 0o600)
@@ -149,14 +155,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _read(self, path: str, query: dict[str, list[str]]) -> None:
         known = _READ.match(path)
         mine = self.server.invented.get(known.group(1), {}) if known else {}
-        if not known or not mine or self.command == "HEAD":
+        wanted = _filters(query)
+        # Only what belongs to the stack is listed by a label.
+        hides = path == "/networks" and "label" in wanted and self.server.forward is None
+        if not known or not (mine or hides) or self.command == "HEAD":
             self._relay()
             return
         _kind, name = known.groups()
         if name is None:
             status, answer = self._ask("GET", self.path)
             if status == 200:
-                wanted = _filters(query)
+                if hides:
+                    self.server.hidden.update({_name_of(n): _id_of(n) for n in answer or []})
+                    answer = []
                 answer = (answer or []) + [i for i in mine.values() if _matches(i, wanted)]
             self._answer(status, answer)
             return
@@ -194,14 +205,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if bodyless:
             return
+        sent = 0
         while True:
             piece = answer.read1(65536)
             if not piece:
                 break
+            sent += len(piece)
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
             self.wfile.flush()
         if chunked:
             self.wfile.write(b"0\r\n\r\n")
+        elif sent != int(length or 0):
+            # An engine that died in the middle. Whoever waits for the rest must hear of it.
+            self.close_connection = True
 
     # Writing
 
@@ -212,13 +228,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             spec = {}
         action = "remove" if self.command == "DELETE" else "update" if object_id else "create"
         spec.pop("Data", None)
-        write = Write(
-            kind=kind,
-            action=action,
-            name=str(spec.get("Name", object_id or "")),
-            object_id=object_id or "",
-            spec=spec,
-        )
+        name = str(spec.get("Name", object_id or ""))
+        if kind == "network" and action == "create" and name in self.server.hidden:
+            action, object_id = "update", self.server.hidden[name]
+        write = Write(kind=kind, action=action, name=name, object_id=object_id or "", spec=spec)
         run = self.server.run
         if self.server.adjust is not None and kind == "service":
             try:
@@ -253,7 +266,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _rehearse(self, write: Write, body: bytes) -> Refusal | None:
         """Would the engine take it? Only an update can be asked about without doing it."""
-        if write.action != "update" or self._refers_to_invented(write.spec):
+        if write.action != "update" or write.kind == "network":
+            return None
+        if self._refers_to_invented(write.spec):
             return None
         path = f"{urlsplit(self.path).path}?version=0"
         status, answer = self._ask("POST", path, body, {"Content-Type": "application/json"})
@@ -272,6 +287,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _pretend(self, write: Write, collection: str) -> None:
         if write.action == "remove":
             self._answer(200, None)
+        elif write.action == "update" and write.kind == "network":
+            self._answer(201, {"Id": write.object_id, "Warning": ""})
         elif write.action == "update":
             self._answer(200, {"Warnings": None} if write.kind == "service" else None)
         else:
@@ -392,19 +409,59 @@ def _matches(document: dict[str, Any], filters: dict[str, list[str]]) -> bool:
     return True
 
 
+_PREFIX = "flotilla-stack-"
+
+
 @contextlib.contextmanager
 def private_directory() -> Iterator[str]:
-    """A directory of our own in memory where there is one, gone afterwards."""
-    for parent in ("/run", "/dev/shm"):
-        if os.path.isdir(parent) and os.access(parent, os.W_OK):
-            path = tempfile.mkdtemp(prefix="flotilla-", dir=parent)
-            break
-    else:
-        path = tempfile.mkdtemp(prefix="flotilla-")
+    """A directory of our own in memory where there is one, gone afterwards; and with it those of runs that were killed.
+
+    As long as we live we hold a lock on it, which nothing but our end takes from us.
+    """
+    places = ("/run", "/dev/shm")
+    usable = (place for place in places if os.path.isdir(place) and os.access(place, os.W_OK))
+    parent = next(usable, tempfile.gettempdir())
+    with _locked(parent):
+        # Under this lock nobody sees a directory that has been made and is not locked yet.
+        _remove_abandoned(parent)
+        path = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+        alive = _lock(path)
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        os.close(alive)
+
+
+def _lock(path: str, how: int = fcntl.LOCK_EX) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextlib.contextmanager
+def _locked(path: str) -> Iterator[None]:
+    descriptor = _lock(path)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(parent: str) -> None:
+    """Remove directories whose run was killed: those of this user that nobody holds the lock of."""
+    for entry in os.scandir(parent):
+        if not entry.name.startswith(_PREFIX) or not entry.is_dir(follow_symlinks=False):
+            continue
+        with contextlib.suppress(OSError):
+            if entry.stat(follow_symlinks=False).st_uid == os.geteuid():
+                descriptor = _lock(entry.path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(entry.path, ignore_errors=True)
+                os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -415,7 +472,7 @@ def proxy(
     with private_directory() as directory:
         path = os.path.join(directory, "engine.sock")
         server = _Server(path, engine_socket, forward, adjust)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
             yield path, server.run

@@ -48,7 +48,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Step:
-    """What happens to one object of the stack, or to its history: create, update, remove, or none."""
+    """What happens to one object of the stack, or to its history: create, update, replace, remove, or none."""
 
     action: str
     kind: str
@@ -114,12 +114,23 @@ def spec_in(kind: str, document: dict[str, Any]) -> dict[str, Any]:
 
 def plan_stack(stack: str, writes: Iterable[Write], live: Live) -> list[Step]:
     """The steps of a deploy, in an order that does not depend on the CLI's."""
-    steps = {(w.kind, w.name): plan_write(w, live) for w in writes if w.action != "remove"}
-    for name in sorted(_networks_in_use(steps, writes)):
-        labels = (live.spec_of("network", name) or {}).get("Labels") or {}
-        if ("network", name) not in steps and labels.get(NAMESPACE) == stack:
-            steps[("network", name)] = Step("none", "network", name)
+    writes = [write for write in writes if write.action != "remove"]
+    taken = sorted(f"{w.kind} {w.name}" for w in writes if _is_taken(w, live))
+    if taken:
+        raise SwarmError(
+            "name_taken",
+            f"Could not plan stack {stack}: {', '.join(taken)} is there already and not of this stack."
+            " Remove it, give the stack another name, or declare it external.",
+            taken=taken,
+        )
+    steps = {(write.kind, write.name): plan_write(write, live) for write in writes}
     return sorted(steps.values(), key=lambda step: (KINDS.index(step.kind), step.name))
+
+
+def _is_taken(write: Write, live: Live) -> bool:
+    """Would the engine refuse to create it? The CLI looks for the stack's own only."""
+    there = live.spec_of(write.kind, write.name)
+    return write.action == "create" and there is not None
 
 
 def plan_write(write: Write, live: Live) -> Step:
@@ -127,6 +138,9 @@ def plan_write(write: Write, live: Live) -> Step:
     current = live.spec_of(write.kind, write.name)
     if write.action == "create" or current is None:
         return Step("create", write.kind, write.name, summary(write.kind, write.spec))
+    if write.kind == "network":
+        changes = network_changes(current, write.spec)
+        return Step("replace" if changes else "none", "network", write.name, "", tuple(changes))
     if write.kind == "service":
         return plan_service(write.name, write.spec, live)
     # The engine takes nothing but new labels here; other differences it has refused already.
@@ -162,15 +176,6 @@ def leftovers(stack: str, writes: Iterable[Write], live: Live) -> list[str]:
     return sorted(found - wanted)
 
 
-def _networks_in_use(steps: Any, writes: Iterable[Write]) -> set[str]:
-    return {
-        str(network.get("Target"))
-        for write in writes
-        if write.kind == "service"
-        for network in (write.spec.get("TaskTemplate") or {}).get("Networks") or []
-    }
-
-
 def service_changes(
     current: dict[str, Any], wanted: dict[str, Any], network_names: dict[str, str]
 ) -> list[Change]:
@@ -178,10 +183,10 @@ def service_changes(
     changes = [*_come_and_go(old, new), *_changes(_flat(old), _flat(new))]
     changes.sort(key=lambda change: _field_order(change.name))
     names = {change.name for change in changes}
-    if names and all(name.startswith("placement.platforms") for name in names):
+    if "image" not in names:
         # With a resolved digest the engine is told the image's platforms. A CLI that keeps the digest
         # does not repeat them (docker/cli: deploy_composefile.go); taking them away changes nothing.
-        return []
+        changes = [c for c in changes if c.name != _PLATFORMS or c.after != ABSENT]
     # Said already: another secret has another ID, and another image another label.
     said = {f"{c.name[: -len('.name')]}.id" for c in changes if _REFERENCE_NAME.match(c.name)}
     if "image" in names:
@@ -189,6 +194,37 @@ def service_changes(
     return [change for change in changes if change.name not in said]
 
 
+# What the engine adds to the options of a network.
+_VXLAN_IDS = "com.docker.network.driver.overlay.vxlanid_list"
+
+
+def network_changes(current: dict[str, Any], wanted: dict[str, Any]) -> list[Change]:
+    """Where a network is not what is asked for. None of this can be changed on the network that is there."""
+    old, new = (_flat(_comparable_network(document)) for document in (current, wanted))
+    if "subnets" not in new:
+        # Nobody asked for one, so the engine has chosen.
+        old.pop("subnets", None)
+    return _changes(old, new)
+
+
+def _comparable_network(document: dict[str, Any]) -> dict[str, Any]:
+    ipam = document.get("IPAM") or {}
+    options = document.get("Options") or {}
+    return {
+        # The engine has its own idea of the driver where none is named.
+        "Driver": document.get("Driver") or "overlay",
+        "Internal": document.get("Internal"),
+        "Attachable": document.get("Attachable"),
+        "Ipv6": document.get("EnableIPv6"),
+        "Options": {key: value for key, value in options.items() if key != _VXLAN_IDS},
+        "Labels": document.get("Labels") or {},
+        "IpamDriver": ipam.get("Driver") or "default",
+        "IpamOptions": ipam.get("Options") or {},
+        "Subnets": sorted(str(entry.get("Subnet")) for entry in ipam.get("Config") or []),
+    }
+
+
+_PLATFORMS = "placement.platforms"
 _REFERENCE_NAME = re.compile(r"(secrets|configs)\..*\.name$")
 
 
@@ -244,11 +280,13 @@ _DEFAULTS = {
     "rollback_config.order": "stop-first",
     "restart_policy.condition": "any",
 }
-_MOUNT_DEFAULTS = {"consistency": "default", "bind_options.propagation": "rprivate"}
+_MOUNT_DEFAULTS = {"bind_options.propagation": "rprivate"}
 # A zero that is not the same as nothing.
 _ZERO_COUNTS = {"replicas", "delay", "window", "stop_grace_period", "init", "swappiness"}
 # Maps whose keys are the user's own: an empty value is a value.
-_USER_MAPS = {"labels", "container_labels", "env", "options", "driver_opts", "sysctls"}
+_USER_MAPS = {
+    *("labels", "container_labels", "env", "options", "driver_opts", "sysctls", "ipam_options"),
+}
 # Lists whose order says nothing.
 _SETS = {"ports", "networks"}
 _RENAMED = {"Args": "Command", "Command": "Entrypoint", "Groups": "GroupAdd"}
@@ -275,7 +313,10 @@ def _comparable(spec: dict[str, Any], network_names: dict[str, str]) -> dict[str
     result["ContainerLabels"] = container.pop("Labels", None) or {}
     result["Env"] = _environment(container.pop("Env", None) or [])
     result["Mounts"] = {
-        str(mount.get("Target")): {k: v for k, v in mount.items() if k != "Target"}
+        # The swarm keeps no consistency (swarmkit: api/types.proto, Mount).
+        str(mount.get("Target")): {
+            k: v for k, v in mount.items() if k not in ("Target", "Consistency")
+        }
         for mount in container.pop("Mounts", None) or []
     }
     for kind in ("Secret", "Config"):
@@ -433,13 +474,22 @@ def _arguments(values: list[Any]) -> Iterator[str]:
             hide_next = False
             yield HIDDEN
             continue
-        text = show("", value) if isinstance(value, str) else str(value)
+        text = show("", value) if isinstance(value, str) else " ".join(_words(value))
         match = _ARGUMENT.match(text)
         if match and is_credential(match.group(1)):
             text = f"{match.group(1)}={HIDDEN}"
         elif text.startswith("-") and is_credential(text):
             hide_next = True
         yield text
+
+
+def _words(value: Any) -> Iterator[str]:
+    """A preference, a platform, a generic resource: what stands in it, without the names of the API."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _words(item)
+    else:
+        yield show("", value)
 
 
 def _quantity(name: str, value: int) -> str:
@@ -491,7 +541,7 @@ def short_image(image: str) -> str:
     return re.sub(r"(@sha256:[0-9a-f]{12})[0-9a-f]+", r"\1", image)
 
 
-_SIGNS = {"create": "+", "update": "~", "remove": "-"}
+_SIGNS = {"create": "+", "update": "~", "replace": "~", "remove": "-"}
 
 
 def plan_lines(
@@ -504,7 +554,7 @@ def plan_lines(
     kind_width = max((len(step.kind) for step in shown), default=0)
     for step in shown:
         line = f"  {_SIGNS[step.action]} {step.kind:<{kind_width}}  {step.name:<{width}}"
-        if step.action != "update":
+        if step.action in ("create", "remove"):
             lines.append(f"{line}  {step.summary}".rstrip())
             continue
         field_width = max(len(change.name) for change in step.changes)
@@ -513,6 +563,8 @@ def plan_lines(
             before, after = short_image(change.before), short_image(change.after)
             lines.append(f"{first}{change.name:<{field_width}}  {before} -> {after}")
             first = indent
+        if step.summary:
+            lines.append(f"{indent}{step.summary}")
     lines += [
         f"  ! service  {name}  not in the Compose files: left alone (prune removes it)"
         for name in extra

@@ -78,6 +78,10 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     service_changes,
     with_login,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_networks import (
+    Detour,
+    plan_networks,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_removal import (
     Owned,
     Removal,
@@ -138,6 +142,7 @@ class Stack:
         self.waves: list[list[str]] = []
         self.ends: set[str] = set()
         self.changing: set[str] = set()
+        self.wanted: list[Write] = []
         self.before: Live | None = None
         self.stuck: set[str] = set()
         if params["keep_revisions"] < 0:
@@ -162,11 +167,15 @@ class Stack:
 
     def deploy(self, check_mode: bool) -> None:
         """Make the stack what the Compose files say."""
+        behind: list[Step] = []
         for attempt in range(ATTEMPTS):
             steps, live = self.plan()
             self._begin(attempt, live)
+            if not check_mode and any(step.action == "replace" for step in steps):
+                behind += self.replace_networks(steps, live)
+                live = self.observe()
             if check_mode or not _writes(steps) or self.apply(live):
-                self.finish(steps, check_mode)
+                self.finish([*steps, *behind], check_mode)
                 return
         raise self._raced("deploy stack", "")
 
@@ -247,6 +256,8 @@ class Stack:
         if self._logs_in():
             self.stuck = self.without_image({s.name for s in steps if s.kind == "service"})
             steps = [with_login(s) if s.name in self.stuck else s for s in steps]
+        self.wanted = run.writes
+        steps = plan_networks(self.name, steps, live, self.params["replace_networks"])
         extra = leftovers(self.name, run.writes, live)
         history = self.plan_history(live, steps, bool(extra and self.params["prune"]))
         if self.params["prune"]:
@@ -371,7 +382,7 @@ class Stack:
                     _write_private(paths[-1], text.encode())
             for path in paths:
                 arguments += ["-c", path]
-            return run_cli(
+            run = run_cli(
                 self.socket,
                 [*arguments, self.name],
                 stdin=texts[0] if len(texts) == 1 else "",
@@ -381,6 +392,8 @@ class Stack:
                 adjust=lambda write: _adjusted(write, live),
                 timeout=max(300, params["wait_timeout"]),
             )
+            refuse_relative_mounts(self.name, run.writes, directory, folder)
+            return run
 
     def _logs_in(self) -> bool:
         return bool(self.params["with_registry_auth"] or self.given["registries"])
@@ -540,6 +553,12 @@ class Stack:
         finally:
             self.result["applied"] = mine
 
+    def replace_networks(self, steps: list[Step], live: Live) -> list[Step]:
+        names = {step.name for step in steps if step.action == "replace"}
+        writes = [w for w in self.wanted if w.kind == "network" and w.name in names]
+        detour = Detour(self.name, EngineClient(self.params), self.params["wait_timeout"])
+        return detour.run(writes, live, self.result["applied"])
+
     def apply_removal(self, steps: list[Step]) -> None:
         if not steps:
             return
@@ -651,7 +670,31 @@ def _adjusted(write: Write, live: Live) -> dict[str, Any]:
 
 def _writes(steps: list[Step]) -> bool:
     """Whether the CLI has something to write; what it does not do comes after the services run."""
-    return any(step.action in ("create", "update") and step.kind != "revision" for step in steps)
+    return any(
+        step.action in ("create", "update", "replace") and step.kind != "revision" for step in steps
+    )
+
+
+def refuse_relative_mounts(
+    stack: str, writes: Iterable[Write], directory: str, folder: str
+) -> None:
+    """The folder that an inline definition is in is of this run alone: nothing on a node can be mounted from it."""
+    wrong = sorted(
+        f"service {write.name} mounts {os.path.relpath(mount['Source'], folder)} at {mount.get('Target')}"
+        for write in writes
+        for mount in ((write.spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}).get(
+            "Mounts"
+        )
+        or []
+        if str(mount.get("Source") or "").startswith(directory + os.sep)
+    )
+    if wrong:
+        raise SwarmError(
+            "relative_mount",
+            f"Could not plan stack {stack}: {'; '.join(wrong)}, a path relative to a Compose file that is on no node."
+            " Give the path on the nodes, or use a config or a volume.",
+            mounts=wrong,
+        )
 
 
 def compose_texts(definition: Any, version: str) -> list[str]:

@@ -158,6 +158,17 @@ options:
         returns them for files and text, which cannot be read here.
     type: list
     elements: str
+  replace_networks:
+    description:
+      - Replace a network of the stack whose settings in the Compose files are not those that it has, such as its driver,
+        options, labels, subnet, C(internal) or C(attachable). The engine cannot change them on a network that is there.
+        Without this, such a difference is refused.
+      - The services on it move to a network of another name first, by their own C(update_config), and back when it
+        has been made anew. So their tasks are replaced twice, and a service with C(order=start-first) stays up. While they
+        move, services that have and those that have not cannot reach each other.
+      - It is refused while a job or a service that is not of this stack is on the network.
+    type: bool
+    default: false
   with_registry_auth:
     description:
       - Give the registry login of the user who runs the module (C(~/.docker/config.json)) to the nodes.
@@ -311,7 +322,7 @@ steps:
   returned: always
   contains:
     action:
-      description: What happens to the object, V(create), V(update), V(remove) or V(none).
+      description: What happens to the object, V(create), V(update), V(replace), V(remove) or V(none).
       type: str
       sample: update
     kind:
@@ -518,6 +529,7 @@ def main() -> None:
             depends_on=dict(type="dict"),
             strict=dict(type="bool", default=False),
             ignored_keys=dict(type="list", elements="str", no_log=False),
+            replace_networks=dict(type="bool", default=False),
             with_registry_auth=dict(type="bool", default=False),
             registries=dict(
                 type="list",

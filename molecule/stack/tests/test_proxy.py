@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import http.client
+import io
 import json
 import os
 import shlex
@@ -14,6 +17,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -24,6 +28,7 @@ from urllib.parse import quote
 
 import pytest
 import testinfra
+from in_one_call import Manager
 
 sys.path.insert(0, str(Path(os.environ["LAB_TOP"]) / ".cache" / "collections"))
 
@@ -66,18 +71,19 @@ def manager(request: pytest.FixtureRequest) -> Any:
     return testinfra.get_host("ansible://m1", ansible_inventory=inventory)
 
 
-@pytest.fixture(scope="module")
-def engine(manager: Any) -> Iterator[str]:
-    variables = manager.ansible.get_variables()
+@contextlib.contextmanager
+def tunnel(host: Any, there: str) -> Iterator[str]:
+    """A socket of that host, here."""
+    variables = host.ansible.get_variables()
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "engine.sock")
         command = [
-            *("ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{path}:/var/run/docker.sock"),
+            *("ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{path}:{there}"),
             *("-i", variables["ansible_ssh_private_key_file"]),
             *shlex.split(variables["ansible_ssh_common_args"]),
             *("-o", "ControlPath=none", f"root@{variables['ansible_host']}"),
         ]
-        with subprocess.Popen(command) as tunnel:
+        with subprocess.Popen(command) as process:
             try:
                 for _attempt in range(100):
                     if os.path.exists(path):
@@ -85,7 +91,13 @@ def engine(manager: Any) -> Iterator[str]:
                     time.sleep(0.1)
                 yield path
             finally:
-                tunnel.terminate()
+                process.terminate()
+
+
+@pytest.fixture(scope="module")
+def engine(manager: Any) -> Iterator[str]:
+    with tunnel(manager, "/var/run/docker.sock") as path:
+        yield path
 
 
 def ordered(answer: Any) -> Any:
@@ -192,3 +204,146 @@ def test_an_engine_that_is_not_there() -> None:
     run = run_cli("/nonexistent/docker.sock", ["node", "ls"])
     assert run.returncode != 0
     assert "the engine does not answer" in run.output
+
+
+# Engines that are slow, and that die. Not the host's own: a spare one beside it.
+
+SPARE = (
+    "dockerd --host unix:///run/spare.sock --data-root /var/lib/spare --exec-root /run/spare"
+    " --pidfile /run/spare.pid --bridge none --iptables=false --containerd /run/containerd/containerd.sock"
+)
+
+
+@pytest.fixture
+def spare(request: pytest.FixtureRequest) -> Iterator[tuple[str, Any]]:
+    inventory = request.config.getoption("--ansible-inventory")
+    host = testinfra.get_host("ansible://w1", ansible_inventory=inventory)
+    host.check_output(f"setsid nohup {SPARE} > /tmp/spare.log 2>&1 < /dev/null & echo started")
+    try:
+        ready = "curl -sf --unix-socket /run/spare.sock http://docker/_ping"
+        host.check_output(f"for n in $(seq 100); do {ready} && exit; sleep 0.1; done; exit 1")
+        with tunnel(host, "/run/spare.sock") as path:
+            yield path, lambda name: host.check_output(f"kill -{name} $(cat /run/spare.pid)")
+    finally:
+        host.run("kill -CONT $(cat /run/spare.pid); kill -KILL $(cat /run/spare.pid)")
+        host.run(
+            "sleep 0.5; rm -rf /run/spare /run/spare.pid /run/spare.sock /var/lib/spare /tmp/spare.log"
+        )
+
+
+def test_a_slow_engine_is_waited_for(spare: tuple[str, Any]) -> None:
+    path, signal = spare
+    with proxy(path) as (proxied, _run):
+        signal("STOP")
+        threading.Timer(2, signal, ["CONT"]).start()
+        started = time.monotonic()
+        status, body = ask(proxied, "GET", "/info")
+        assert (status, json.loads(body)["Driver"]) == (
+            200,
+            json.loads(ask(path, "GET", "/info")[1])["Driver"],
+        )
+        assert time.monotonic() - started > 1
+
+
+def test_a_cli_that_an_engine_keeps_waiting_is_ended(spare: tuple[str, Any]) -> None:
+    path, signal = spare
+    signal("STOP")
+    run = run_cli(path, ["info"], timeout=2)
+    signal("CONT")
+    assert run.timed_out
+
+
+def test_an_engine_that_dies_ends_what_waits_for_it(spare: tuple[str, Any]) -> None:
+    path, signal = spare
+    with proxy(path) as (proxied, _run):
+        connection = Connection(proxied)
+        connection.request("GET", "/events")
+        stream = connection.getresponse()
+        threading.Timer(1, signal, ["KILL"]).start()
+        started = time.monotonic()
+        with pytest.raises(http.client.IncompleteRead):
+            stream.read()
+        assert time.monotonic() - started < 10
+        connection.close()
+        status, body = ask(proxied, "GET", "/info")
+        assert (status, "the engine does not answer" in body.decode()) == (502, True)
+    run = run_cli(path, ["info"], timeout=30)
+    assert "the engine does not answer" in run.output
+
+
+# Megabytes
+
+
+def test_an_answer_of_megabytes_comes_as_it_is(engine: str, manager: Any) -> None:
+    """An image as the engine streams it, in pieces and without a length."""
+    manager.check_output("docker pull -q registry.lab:5000/hello:1")
+    url = "/images/" + quote("registry.lab:5000/hello:1", safe="") + "/get"
+    with proxy(engine) as (path, _run):
+        status, body = ask(path, "GET", url)
+    assert status == 200
+    assert len(body) > 1 << 20
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        assert "manifest.json" in tar.getnames()
+        assert sum(member.size for member in tar) > 1 << 20
+
+
+@pytest.mark.parametrize("pieces", [False, True])
+def test_a_body_of_megabytes_reaches_the_engine(engine: str, manager: Any, pieces: bool) -> None:
+    """The engine refuses it for its size, which it can only do when it has all of it."""
+    before = objects(manager)
+    data = "A" * 3_600_000
+    body = json.dumps({"Name": "huge", "Labels": {}, "Data": data}).encode()
+    sent: Any = iter([body[i : i + 500_000] for i in range(0, len(body), 500_000)])
+    options = {"body": sent, "encode_chunked": True} if pieces else {"body": body}
+    with proxy(engine, forward=lambda _write: True) as (path, run):
+        status, answer = ask(path, "POST", "/v1.41/configs/create", **options)
+    assert status == 400
+    assert "config data must be larger than 0 and less than" in json.loads(answer)["message"]
+    assert [(r.write.name, r.status) for r in run.refusals] == [("huge", 400)]
+    assert run.forwarded == []
+    assert objects(manager) == before
+
+
+def test_a_write_is_forwarded_whole_or_not_at_all(engine: str, manager: Any) -> None:
+    body = {"Name": "half", "Labels": {}, "Data": base64.b64encode(b"x" * 400_000).decode()}
+    text = json.dumps(body).encode()
+    with proxy(engine, forward=lambda write: write.name == "half") as (path, run):
+        assert ask(path, "POST", "/v1.41/configs/create", body=text)[0] == 201
+        other = text.replace(b"half", b"none")
+        assert ask(path, "POST", "/v1.41/configs/create", body=other)[0] == 201
+    found = json.loads(manager.check_output("docker config inspect half"))
+    manager.check_output("docker config rm half")
+    assert base64.b64decode(found[0]["Spec"]["Data"]) == b"x" * 400_000
+    assert [write.name for write in run.forwarded] == ["half"]
+    assert manager.run("docker config inspect none").rc != 0
+
+
+# What a killed run leaves
+
+
+def test_what_a_run_leaves_that_is_killed_is_gone_after_the_next(
+    request: pytest.FixtureRequest,
+) -> None:
+    manager = Manager(request.config.getoption("--ansible-inventory"))
+    definition = {"services": {"web": {"image": "registry.lab:5000/hello:1"}}}
+    stacks = [{"name": f"proxied{n}", "definition": definition} for n in range(200)]
+    left = "ls -d /run/flotilla-stack-* 2> /dev/null"
+
+    # The run is what has such a directory open.
+    command = r"""
+end=$(($(date +%s) + 60))
+while [ $(date +%s) -lt $end ]; do
+    pid=$(ls -l /proc/[0-9]*/fd/* 2> /dev/null | grep flotilla-stack- | grep -o -m 1 "/proc/[0-9]*" | cut -d/ -f3)
+    [ -n "$pid" ] && kill -STOP "$pid" || continue
+    ls -d /run/flotilla-stack-* && kill -KILL "$pid" && exit
+    kill -CONT "$pid"
+done
+"""
+    killer = threading.Thread(target=manager.host.run, args=[command])
+    killer.start()
+    with pytest.raises(AssertionError):
+        manager.stacks(stacks, check=True)
+    killer.join()
+    assert manager.sh(left)
+    assert "error" not in manager.stacks(stacks[:1], check=True)["proxied0"]
+    assert manager.host.run(left).stdout == ""

@@ -6,8 +6,14 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import socket
 import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +75,68 @@ def test_a_private_directory_is_private_and_goes_away() -> None:
     assert not os.path.exists(directory)
 
 
+ANOTHER_RUN = """
+import sys, time
+from ansible_collections.flotilla.swarm.plugins.module_utils._capture import private_directory
+with private_directory() as path:
+    print(path, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def another_run() -> Iterator[Any]:
+    runs = []
+
+    def start() -> tuple[Any, str]:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        run = subprocess.Popen(
+            [sys.executable, "-c", ANOTHER_RUN], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        runs.append(run)
+        assert run.stdout
+        path = run.stdout.readline().strip()
+        assert os.path.isdir(path)
+        return run, path
+
+    yield start
+    for run in runs:
+        run.kill()
+        run.communicate()
+
+
+def test_what_a_killed_run_left_is_removed_and_nothing_of_one_that_lives(another_run: Any) -> None:
+    (killed, left), (_alive, kept) = another_run(), another_run()
+    Path(left, "secret").write_text("x")
+    killed.kill()
+    killed.wait()
+    assert os.path.isdir(left)
+    with capture.private_directory() as mine:
+        assert not os.path.exists(left)
+        assert os.path.isdir(kept)
+        with capture.private_directory() as second:
+            assert os.path.isdir(mine)
+            assert second != mine
+    assert os.path.isdir(kept)
+
+
+def test_what_only_looks_like_it_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "flotilla-stack-file").write_text("x")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "flotilla-stack-link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "flotilla-stack-dead").mkdir()
+    capture._remove_abandoned(str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "elsewhere",
+        "flotilla-stack-file",
+        "flotilla-stack-link",
+    ]
+    (tmp_path / "flotilla-stack-of-another").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    capture._remove_abandoned(str(tmp_path))
+    assert (tmp_path / "flotilla-stack-of-another").exists()
+
+
 def test_a_host_without_a_cli(tmp_path: Path) -> None:
     with pytest.raises(SwarmError) as error:
         capture.cli_takes("stack deploy", "--detach", cli=str(tmp_path / "docker"))
@@ -105,3 +173,35 @@ def test_the_cli_gets_its_socket_its_input_and_its_folder(cli: Any, tmp_path: Pa
     assert first.endswith("/engine.sock x")
     assert rest == ["text", str(tmp_path)]
     assert (run.returncode, run.writes, run.timed_out) == (0, [], False)
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[1,",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,",
+    ],
+    ids=["length", "chunked"],
+)
+def test_an_engine_that_dies_in_the_middle_of_an_answer(tmp_path: Path, beginning: bytes) -> None:
+    path = str(tmp_path / "engine.sock")
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(path)
+        engine.listen()
+
+        def answer() -> None:
+            connection, _address = engine.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(beginning)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with capture.proxy(path) as (proxied, _run):
+            client = capture._UnixConnection(proxied)
+            client.request("GET", "/services")
+            client.sock.settimeout(10)
+            with pytest.raises(http.client.IncompleteRead):
+                client.getresponse().read()
+            client.close()
+        thread.join()

@@ -249,7 +249,28 @@ def test_platforms_that_the_cli_does_not_repeat_are_no_change() -> None:
     current["TaskTemplate"]["Placement"]["Platforms"] = [{"Architecture": "amd64", "OS": "linux"}]
     assert fields(current, sent()) == {}
     current["TaskTemplate"]["Placement"]["Constraints"] = ["node.role == worker"]
-    assert "placement.constraints" in fields(current, sent())
+    assert fields(current, sent()) == {"placement.constraints": ("node.role == worker", "(none)")}
+    # Those of another image are its own.
+    assert "placement.platforms" in fields(current, sent(Image="web:2"))
+
+
+def test_what_is_a_list_of_things_is_shown_in_words() -> None:
+    wanted = sent()
+    wanted["TaskTemplate"]["Placement"] = {
+        "Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.zone"}}]
+    }
+    reserved = {"GenericResources": [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}}]}
+    wanted["TaskTemplate"]["Resources"] = {"Reservations": reserved}
+    assert fields(stored(sent()), wanted) == {
+        "placement.preferences": ("(none)", "node.labels.zone"),
+        "resources.reservations.generic_resources": ("(none)", "gpu 2"),
+    }
+
+
+def test_a_mount_has_no_consistency_in_a_swarm() -> None:
+    mount = {"Type": "bind", "Source": "/a", "Target": "/a"}
+    wanted = sent(Mounts=[{**mount, "Consistency": "cached"}])
+    assert fields(stored(sent(Mounts=[mount])), wanted) == {}
 
 
 @pytest.mark.parametrize(
@@ -312,7 +333,8 @@ def test_a_plan_as_a_person_reads_it() -> None:
     writes = [
         write(changed),
         write(new, action="create"),
-        write({"Name": "s_front", "Driver": "overlay"}, "network", "create"),
+        write({"Name": "s_default", "Labels": {NAMESPACE: "s"}}, "network"),
+        write({"Name": "s_apart", "Driver": "overlay"}, "network", "create"),
         write({"Name": "s_conf", "Labels": {"a": "2"}}, "config"),
         write({"Name": "s_key", "Labels": {}}, "secret"),
     ]
@@ -324,7 +346,7 @@ def test_a_plan_as_a_person_reads_it() -> None:
     steps = plan_stack("s", writes, state)
     assert plan_lines("s", steps, "m1", ["s_old"], ["Ignoring unsupported options: restart"]) == [
         "PLAN  stack s, acting on m1",
-        "  + network  s_front  overlay",
+        "  + network  s_apart  overlay",
         "  ~ config   s_conf   labels.a  1 -> 2",
         "  + service  s_new    image web:1, global",
         "  ~ service  s_web    image     web:1 -> web:2",

@@ -1,0 +1,249 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Networks that are not as the files say: what is seen of it, what is refused, and what a replacement does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._capture import Write
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
+    NAMESPACE,
+    Live,
+    Step,
+    network_changes,
+    plan_lines,
+    plan_stack,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_deploy import (
+    refuse_relative_mounts,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_networks import (
+    DETOUR,
+    Detour,
+    plan_networks,
+)
+
+# As CLI 20.10 sends a network, and as an engine of that age shows it.
+SENT: dict[str, Any] = {
+    "CheckDuplicate": True,
+    "Driver": "overlay",
+    "Scope": "",
+    "EnableIPv6": False,
+    "IPAM": None,
+    "Internal": False,
+    "Attachable": False,
+    "Ingress": False,
+    "ConfigOnly": False,
+    "Options": None,
+    "Labels": {NAMESPACE: "s"},
+    "Name": "s_front",
+}
+THERE: dict[str, Any] = {
+    "Name": "s_front",
+    "Id": "old",
+    "Scope": "swarm",
+    "Driver": "overlay",
+    "EnableIPv6": False,
+    "IPAM": {
+        "Driver": "default",
+        "Options": None,
+        "Config": [{"Subnet": "10.0.1.0/24", "Gateway": "10.0.1.1"}],
+    },
+    "Internal": False,
+    "Attachable": False,
+    "Options": {"com.docker.network.driver.overlay.vxlanid_list": "4097"},
+    "Labels": {NAMESPACE: "s"},
+}
+
+
+def changes(**wanted: Any) -> dict[str, tuple[str, str]]:
+    found = network_changes(THERE, {**SENT, **wanted})
+    return {change.name: (change.before, change.after) for change in found}
+
+
+def test_what_the_engine_chose_is_no_change() -> None:
+    assert changes() == {}
+    assert changes(Driver="", IPAM={"Driver": "", "Config": []}, Options={}) == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field", "after"),
+    [
+        ({"Internal": True}, "internal", "yes"),
+        ({"Attachable": True}, "attachable", "yes"),
+        ({"EnableIPv6": True}, "ipv6", "yes"),
+        ({"Driver": "weave"}, "driver", "weave"),
+        ({"Options": {"encrypted": ""}}, "options.encrypted", "''"),
+        ({"Labels": {NAMESPACE: "s", "a": "1"}}, "labels.a", "1"),
+        ({"IPAM": {"Config": [{"Subnet": "10.9.0.0/16"}]}}, "subnets", "10.9.0.0/16"),
+        ({"IPAM": {"Driver": "other"}}, "ipam_driver", "other"),
+    ],
+)
+def test_what_no_engine_changes_is_seen(wanted: dict[str, Any], field: str, after: str) -> None:
+    assert changes(**wanted)[field][1] == after
+    assert list(changes(**wanted)) == [field]
+
+
+def service(name: str, *networks: str, stack: str = "s", **mode: Any) -> dict[str, Any]:
+    spec = {
+        "Name": name,
+        "Labels": {NAMESPACE: stack},
+        "TaskTemplate": {"Networks": [{"Target": n, "Aliases": [name]} for n in networks]},
+        "Mode": mode or {"Replicated": {"Replicas": 1}},
+    }
+    return {"ID": f"id-of-{name}", "Version": {"Index": 7}, "Spec": spec}
+
+
+def drift(*services: dict[str, Any]) -> tuple[list[Write], Live]:
+    writes = [Write("network", "update", "s_front", "old", {**SENT, "Internal": True})]
+    for one in services:
+        networks = [
+            {**network, "Target": "s_front" if network["Target"] == "old" else network["Target"]}
+            for network in one["Spec"]["TaskTemplate"]["Networks"]
+        ]
+        spec = {**one["Spec"], "TaskTemplate": {"Networks": networks}}
+        writes.append(Write("service", "update", one["Spec"]["Name"], one["ID"], spec))
+    return writes, Live(networks=[THERE], services=list(services))
+
+
+def planned(writes: list[Write], live: Live, allowed: bool) -> list[Step]:
+    return plan_networks("s", plan_stack("s", writes, live), live, allowed)
+
+
+def test_a_difference_is_refused_in_one_sentence() -> None:
+    writes, live = drift(service("s_web", "old"))
+    with pytest.raises(SwarmError) as error:
+        planned(writes, live, False)
+    assert error.value.code == "network_drift"
+    assert "network s_front (internal (none) -> yes)" in error.value.message
+    assert "replace_networks=true" in error.value.message
+
+
+def test_a_replacement_names_all_that_it_writes() -> None:
+    writes, live = drift(service("s_web", "old"), service("s_other", "x"))
+    steps = planned(writes, live, True)
+    assert plan_lines("s", steps, "m1") == [
+        "PLAN  stack s, acting on m1",
+        "  ~ network  s_front  internal  (none) -> yes",
+        "                      is replaced; its services move: s_web",
+        "  ~ service  s_web    networks  s_front -> s_front, replaced",
+        "  = 1 object as they should be",
+    ]
+
+
+@pytest.mark.parametrize(
+    "user", [service("t_web", "old", stack="t"), service("s_once", "old", ReplicatedJob={})]
+)
+def test_a_replacement_that_would_touch_others_is_refused(user: dict[str, Any]) -> None:
+    writes, live = drift(service("s_web", "old"))
+    live.services.append(user)
+    with pytest.raises(SwarmError) as error:
+        planned(writes, live, True)
+    assert error.value.code == "network_in_use"
+    assert user["Spec"]["Name"] in error.value.message
+
+
+def test_what_a_killed_run_left_is_removed() -> None:
+    left = {"Name": "s_front-detour", "Id": "d", "Labels": {NAMESPACE: "s", DETOUR: "s_front"}}
+    other = {"Name": "t_x-detour", "Id": "e", "Labels": {NAMESPACE: "t", DETOUR: "t_x"}}
+    live = Live(networks=[THERE, left, other])
+    write = Write("network", "update", "s_front", "old", SENT)
+    steps = planned([write], live, False)
+    assert [(step.action, step.name) for step in steps] == [
+        ("none", "s_front"),
+        ("remove", "s_front-detour"),
+    ]
+
+
+class Engine:
+    """Lets go of a network when it has been asked twice, as after the last task on it, and lists it once more."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.busy = 3
+
+    def networks(self) -> list[dict[str, Any]]:
+        return [THERE] if self.busy > 0 else []
+
+    def call(self, method: str, path: str, _attempt: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.calls.append((method, path, body["Name"], body["Internal"], body["Labels"][DETOUR]))
+        return {"Id": "new"}
+
+    def update_service(self, service_id: str, version: int, spec: dict[str, Any]) -> None:
+        self.calls.append((service_id, version, spec["TaskTemplate"]["Networks"]))
+
+    def remove(self, kind: str, object_id: str, _name: str) -> None:
+        self.busy -= 1
+        if self.busy > 1:
+            raise SwarmError("engine_error", "network s_front is in use by task 1.")
+        if self.busy < 1:
+            raise SwarmError("not_found", "no such network")
+        self.calls.append(("remove", kind, object_id))
+
+
+class Clock:
+    time = 0.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+def test_services_leave_before_the_network_goes() -> None:
+    writes, live = drift(service("s_web", "old", "x"), service("s_other", "x"))
+    applied: list[str] = []
+    engine = Engine()
+    left = Detour("s", engine, 60, Clock()).run(writes[:1], live, applied)  # type: ignore[arg-type]
+    assert engine.calls == [
+        ("POST", "/networks/create", "s_front-detour", True, "s_front"),
+        (
+            "id-of-s_web",
+            7,
+            [{"Target": "new", "Aliases": ["s_web"]}, {"Target": "x", "Aliases": ["s_web"]}],
+        ),
+        ("remove", "network", "old"),
+    ]
+    assert applied == ["service s_web"]
+    assert [(step.action, step.kind, step.name) for step in left] == [
+        ("remove", "network", "s_front-detour")
+    ]
+
+
+def test_a_service_that_does_not_leave_has_a_deadline() -> None:
+    writes, live = drift(service("s_web", "old"))
+    engine = Engine()
+    engine.busy = 10**6
+    with pytest.raises(SwarmError) as error:
+        Detour("s", engine, 60, Clock()).run(writes[:1], live, [])  # type: ignore[arg-type]
+    assert error.value.code == "timeout"
+    assert "in use by task 1" in error.value.message
+
+
+def test_a_name_that_somebody_else_has() -> None:
+    live = Live(networks=[{**THERE, "Labels": {}}])
+    with pytest.raises(SwarmError) as error:
+        plan_stack("s", [Write("network", "create", "s_front", "", SENT)], live)
+    assert error.value.code == "name_taken"
+
+
+def test_a_mount_from_the_folder_of_a_run() -> None:
+    def write(source: str) -> Write:
+        mounts = [{"Type": "bind", "Source": source, "Target": "/x"}, {"Type": "tmpfs"}]
+        spec = {"TaskTemplate": {"ContainerSpec": {"Mounts": mounts}}}
+        return Write("service", "create", "s_web", "", spec)
+
+    refuse_relative_mounts(
+        "s", [write("/srv"), Write("network", "create", "n", "", {})], "/run/x", "/run/x/files"
+    )
+    with pytest.raises(SwarmError, match="s_web mounts d/conf at /x, a path relative to"):
+        refuse_relative_mounts("s", [write("/run/x/files/d/conf")], "/run/x", "/run/x/files")
+    with pytest.raises(SwarmError, match=r"s_web mounts \.\./conf at /x, a path relative to"):
+        refuse_relative_mounts("s", [write("/run/x/conf")], "/run/x", "/run/x/files")
