@@ -445,7 +445,7 @@ def _networks(case: _Case) -> Check:
                 taken[network] += 1
                 there[network].add(task["NodeID"])
     for service in case.picture.services:
-        for address in service["Endpoint"].get("VirtualIPs") or []:
+        for address in service["Endpoint"]["VirtualIPs"]:
             taken[str(dig(address, "NetworkID"))] += 1
     use: dict[str, dict[str, int]] = {}
     for network in case.picture.networks:
@@ -661,10 +661,10 @@ def mesh_users(
     published, virtual = [], []
     for service in services:
         name = service["Spec"]["Name"]
-        ports = service["Endpoint"].get("Ports") or service["Spec"]["EndpointSpec"].get("Ports")
-        if any((dig(port, "PublishMode") or "ingress") == "ingress" for port in ports or []):
+        ports = service["Endpoint"]["Ports"] or service["Spec"]["EndpointSpec"]["Ports"]
+        if any((dig(port, "PublishMode") or "ingress") == "ingress" for port in ports):
             published.append(name)
-        addresses = service["Endpoint"].get("VirtualIPs") or []
+        addresses = service["Endpoint"]["VirtualIPs"]
         if any(str(dig(address, "NetworkID")) not in ingress for address in addresses):
             virtual.append(name)
     return sorted(published), sorted(virtual)

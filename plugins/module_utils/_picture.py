@@ -120,9 +120,11 @@ def parse_service(document: dict[str, Any]) -> dict[str, Any]:
                 "ContainerSpec": {"Image": dig(template, "ContainerSpec", "Image")},
                 "RestartPolicy": _dict(template.get("RestartPolicy")),
             },
-            "EndpointSpec": _dict(spec.get("EndpointSpec")),
+            "EndpointSpec": {"Ports": _list(dig(spec, "EndpointSpec", "Ports"))},
         },
-        "Endpoint": _dict(document.get("Endpoint")),
+        "Endpoint": {
+            name: _list(dig(document, "Endpoint", name)) for name in ("Ports", "VirtualIPs")
+        },
         "UpdateStatus": _dict(document.get("UpdateStatus")),
         "JobStatus": _dict(document.get("JobStatus")),
     }
