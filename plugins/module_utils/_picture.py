@@ -125,7 +125,9 @@ def parse_service(document: dict[str, Any]) -> dict[str, Any]:
         "Endpoint": {
             name: _list(dig(document, "Endpoint", name)) for name in ("Ports", "VirtualIPs")
         },
-        "UpdateStatus": _dict(document.get("UpdateStatus")),
+        "UpdateStatus": {
+            name: _known(dig(document, "UpdateStatus", name)) for name in ("State", "Message")
+        },
         "JobStatus": _dict(document.get("JobStatus")),
     }
 
@@ -203,7 +205,7 @@ def service_rows(picture: Picture) -> list[dict[str, Any]]:
                 "image": str(
                     dig(service, "Spec", "TaskTemplate", "ContainerSpec", "Image") or ""
                 ).partition("@")[0],
-                "update": dig(service, "UpdateStatus", "State"),
+                "update": service["UpdateStatus"]["State"] or None,
                 "cause": None if job or verdict.state == CONVERGED else verdict.cause,
                 "trouble": None if job or verdict.state == CONVERGED else (verdict.reason or None),
             }
