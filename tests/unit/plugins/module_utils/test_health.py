@@ -406,7 +406,7 @@ def test_clocks_are_compared_with_each_other_and_not_with_the_controller() -> No
 
 
 def test_a_full_disk() -> None:
-    hosts = {
+    hosts: dict[str, dict[str, Any]] = {
         "m1": {"host": {"disk": {"free_bytes": 5, "total_bytes": 100}}},
         "w1": {"host": {"disk": {"free_bytes": 50, "total_bytes": 100}}},
         "w2": {"host": {"disk": None}},
