@@ -103,7 +103,7 @@ def leader_on(on: str) -> str:
     return next(line.split()[0] for line in names if line.endswith("Leader"))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _whole() -> None:
     healed()
 
@@ -231,7 +231,7 @@ def test_a_service_that_fits_nowhere_and_one_that_crashes() -> None:
 
 def test_the_clocks_of_hosts_and_json_for_a_pipeline() -> None:
     done = subprocess.run(
-        command(HEALTH, swarm_health_format="json"),
+        command(HEALTH, swarm_health_format="json", swarm_health_thresholds=LATELY),
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
