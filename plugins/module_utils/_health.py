@@ -481,7 +481,8 @@ def _networks(case: _Case) -> Check:
 def _size(network: dict[str, Any]) -> int:
     """Addresses that can be given away: not the first, not the last, not the gateway."""
     size = 0
-    for config in dig(network, "IPAM", "Config") or []:
+    configs = dig(network, "IPAM", "Config")
+    for config in configs if isinstance(configs, list) else []:
         try:
             size += ipaddress.ip_network(str(dig(config, "Subnet"))).num_addresses - 3
         except ValueError:

@@ -149,7 +149,8 @@ def test_a_dead_leader_and_then_no_quorum_and_the_playbook_answers_by_its_exit_c
     first = leader_on("m1")
     other, third = (name for name in ("m1", "m2", "m3") if name != first)
     with killed(first):
-        result = seen(other, lambda it: checks(it)["quorum"]["data"].get("unreachable") == [first])
+        result = seen(other, lambda it: missing(it) == [first])
+        assert checks(result)["quorum"]["data"]["unreachable"] == [first]
         quorum = checks(result)["quorum"]["data"]
         assert (quorum["reachable"], quorum["may_lose"]) == (2, 0)
         assert quorum["leader"] == leader_on(other) != first
