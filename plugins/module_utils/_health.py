@@ -217,7 +217,10 @@ def _quorum(case: _Case) -> Check:
     message = f"{len(reachable)} of {len(managers)} managers reachable, {spare} may be lost"
     if not lost:
         return Check("quorum", "ok", message, None, data)
-    status = "degraded" if len(reachable) >= quorum_of(len(managers)) else "failed"
+    status = "degraded"
+    if len(reachable) < quorum_of(len(managers)):
+        # The leader that tells us so is about to find out what that means.
+        status, data["code"] = "failed", "no_quorum"
     return Check("quorum", status, f"{message}; lost: {some(lost)}", "bring them back", data)
 
 

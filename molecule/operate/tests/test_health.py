@@ -170,8 +170,8 @@ def test_a_dead_leader_and_then_no_quorum_and_the_playbook_answers_by_its_exit_c
         assert (strict.code, strict.verdict) == (2, "degraded"), strict.text
 
         with killed(third):
-            result = seen(other, lambda it: it["verdict"] == "failed", accept=["healthy"])
-            assert bad(result) == {"quorum"}
+            result = seen(other, lambda it: bad(it) == {"quorum"}, accept=["healthy"])
+            assert result["verdict"] == "failed"
             assert result["failure"]["code"] == "no_quorum"
     healed(other)
 

@@ -168,6 +168,7 @@ def test_a_lost_manager_degrades_and_no_leader_fails() -> None:
     assert found(leaderless, "leader").status == "failed"
     gone = [first, *(node(name, "manager", state="down") for name in ("m2", "m3"))]
     assert found(picture(nodes=gone), "quorum").status == "failed"
+    assert finish(judged(picture(nodes=gone)), [], "brief", 1)["failure"]["code"] == "no_quorum"
 
 
 def test_a_new_leader_that_has_not_heard_of_the_nodes_yet_makes_nothing_of_it() -> None:
