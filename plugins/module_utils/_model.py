@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import calendar
+import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,6 +24,14 @@ def dig(document: Any, *path: str) -> Any:
             return None
         document = document.get(key)
     return document
+
+
+def moment(text: Any) -> float | None:
+    """One of the engine's times, such as 2026-11-23T20:14:18.514031902Z, in seconds since 1970."""
+    try:
+        return float(calendar.timegm(time.strptime(str(text)[:19], "%Y-%m-%dT%H:%M:%S")))
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,14 @@ DOCUMENTATION = r"""
 module: swarm_health
 short_description: A verdict on a swarm, with reasons, and a gate
 description:
-  - Looks at the managers, the nodes and the tasks of all services, and returns a verdict with the checks behind it.
+  - Looks at the managers, the nodes, the networks and the tasks of all services, and returns a verdict with the checks
+    behind it.
   - Fails when the verdict is not one of O(accept), so that it can stand as a gate between two steps.
-  - Counts only tasks that run on nodes that are ready. The engine's own counters include tasks of dead nodes.
-  - This version checks the quorum, the spread of managers over zones, that nodes are ready, that every service has
-    the tasks it
-    asks for, that no update is paused, and that published ports have the IPVS they need on this host. It does not
-    yet look at
-    clocks, certificates, disks, address use or version skew, nor does it send traffic.
-  - Runs on a manager. On anything else the verdict is V(unknown) or V(failed), with the reason.
+  - Counts only tasks of the spec that a service has now, and only those that run on nodes that are ready. The engine's
+    own counters include tasks of dead nodes.
+  - Asks the engine seven times, however large the swarm is.
+  - Runs on a manager. On anything else the verdict is V(unknown) or V(failed), with the reason in RV(failure.code).
+  - It does not send any traffic to services.
 extends_documentation_fragment:
   - flotilla.swarm._docker
   - flotilla.swarm._attributes
@@ -47,11 +46,101 @@ options:
     description: Seconds between two looks.
     type: int
     default: 2
+  checks:
+    description:
+      - The checks to make; empty for all.
+      - What keeps the module from looking is always among them, so that a verdict is never made of nothing.
+      - V(engine), whether the engine answers. V(swarm), whether it is an active manager. V(leader). V(quorum), how many
+        managers there are, answer, and may still be lost. V(zones), which zone's loss would break the quorum, or leave a
+        service without a task. V(nodes), which are ready, drained and paused. V(hosts), those of O(unreachable).
+      - V(services), whether each has the tasks it asks for. V(pending), why a task has no node. V(restarts), tasks that
+        keep failing. V(updates), paused and rolled back ones. V(orphans), tasks that are on record on dead nodes.
+      - V(networks), addresses that are left in each overlay network. V(mesh), published ports and virtual addresses
+        where a kernel has no IPVS. V(certificates), how long the CA and this manager's own certificate are valid.
+      - V(clock), of hosts that O(observed) tells about. V(disk), on this host and on those. V(versions) of the engines.
+        V(autolock), its state, which is never a fault.
+    type: list
+    elements: str
+    choices:
+      - engine
+      - swarm
+      - leader
+      - quorum
+      - zones
+      - nodes
+      - hosts
+      - services
+      - pending
+      - restarts
+      - updates
+      - orphans
+      - networks
+      - mesh
+      - certificates
+      - clock
+      - disk
+      - versions
+      - autolock
+    default: []
+  thresholds:
+    description: From where on something is V(degraded).
+    type: dict
+    suboptions:
+      ca_days:
+        description: Fewer days than these until the CA expires.
+        type: int
+        default: 30
+      certificate_days:
+        description:
+          - Fewer days than these until this manager's certificate expires.
+          - The engine renews it itself, so it counts only where four fifths of its time are over as well.
+        type: int
+        default: 7
+      clock_skew:
+        description: More seconds than these between a host's clock and most others'.
+        type: float
+        default: 5.0
+      disk_free_percent:
+        description: Less of the disk than this is free where an engine keeps its data.
+        type: int
+        default: 10
+      network_percent:
+        description: So much of a network's addresses are taken.
+        type: int
+        default: 80
+      pending_seconds:
+        description: A task has been waiting for a node for longer than this. One that the scheduler has refused counts at
+          once.
+        type: int
+        default: 30
+      restarts:
+        description:
+          - So many tasks of one replica have failed within O(thresholds.restart_window).
+          - The engine remembers five tasks of each replica, unless its task history says otherwise.
+        type: int
+        default: 3
+      restart_window:
+        description: Seconds.
+        type: int
+        default: 600
+  observed:
+    description:
+      - What M(flotilla.swarm.swarm_host_info) returned on each host, by name. Clocks, disks and kernels of other hosts
+        are known from there alone.
+    type: dict
+    default: {}
   unreachable:
     description: Hosts that the caller could not reach, to be named in the verdict.
     type: list
     elements: str
     default: []
+  format:
+    description:
+      - What is printed while a playbook runs. V(brief) has nodes, services, the main checks and whatever is not well, V(table)
+        every check, V(json) the result in one line, and nothing else in it.
+    type: str
+    choices: [brief, table, json]
+    default: brief
 author:
   - The Flotilla authors (@flotilla-swarm)
 """
@@ -61,6 +150,13 @@ EXAMPLES = r"""
   flotilla.swarm.swarm_health:
     accept: [healthy]
     wait_timeout: 120
+
+- name: Ask only whether another manager may be stopped
+  flotilla.swarm.swarm_health:
+    accept: [healthy]
+    checks: [quorum, nodes, certificates]
+    thresholds:
+      certificate_days: 14
 
 - name: Look, and never fail
   flotilla.swarm.swarm_health:
@@ -81,10 +177,11 @@ checks:
   returned: always
   contains:
     name:
-      description: One of V(engine), V(swarm), V(quorum), V(zones), V(nodes), V(services), V(mesh) and V(hosts).
+      description: One of O(checks).
       type: str
     status:
-      description: V(ok), V(degraded), V(unknown) or V(failed).
+      description: V(ok), V(degraded), V(unknown) or V(failed); V(skipped) where it could not be made, which has no say in
+        the verdict.
       type: str
     message:
       description: What was found.
@@ -112,14 +209,22 @@ nodes:
   elements: dict
   returned: always
 services:
-  description: All services, with the tasks they want and those that run on ready nodes.
+  description: All services, with the tasks they want and those of their current spec that run on ready nodes.
   type: list
   elements: dict
   returned: always
   sample:
-    - {name: hello_web, mode: replicated, wanted: 2, running: 2, image: "registry.lab:5000/hello:1", trouble: null}
+    - name: hello_web
+      mode: replicated
+      wanted: 2
+      running: 2
+      outdated: 0
+      zones: [a, b]
+      image: registry.lab:5000/hello:1
+      cause: null
+      trouble: null
 report:
-  description: Nodes, services and verdict as a text to print.
+  description: What is printed.
   type: str
   returned: always
 attempts:
@@ -132,13 +237,17 @@ failure:
   returned: on failure
   contains:
     code:
-      description: V(not_accepted), or V(no_sdk).
+      description: >-
+        V(not_accepted), or what kept the module from looking: V(no_quorum), V(locked), V(not_manager) (a worker),
+        V(not_in_swarm), V(joining), V(swarm_error), V(engine_unreachable), V(host_unreachable), V(no_sdk), or V(timeout).
       type: str
     details:
       description: Data that goes with the code.
       type: dict
 """
 
+import os
+from dataclasses import fields
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -147,14 +256,45 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import doc
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._health import (
-    Picture,
-    evaluate,
-    look,
-    render,
-    result_of,
+    CHECKS,
+    Around,
+    Thresholds,
+    finish,
+    judged,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._host import observe_host
+from ansible_collections.flotilla.swarm.plugins.module_utils._picture import Picture, look
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import poll
+
+
+def own_certificate(root: str | None) -> str:
+    try:
+        with open(
+            os.path.join(root or "/var/lib/docker", "swarm", "certificates", "swarm-node.crt"),
+            encoding="ascii",
+        ) as file:
+            return file.read()
+    except (OSError, ValueError):
+        return ""
+
+
+def around(params: dict[str, Any], picture: Picture) -> Around:
+    """What the caller knows of other hosts, and what this host is now."""
+    if not params["docker_host"].startswith("unix://"):
+        return Around(params["observed"], "", params["unreachable"])
+    host = observe_host()
+    others = {
+        name: seen
+        for name, seen in params["observed"].items()
+        if ((seen or {}).get("host") or {}).get("hostname") != host["hostname"]
+    }
+    mine = next((name for name in params["observed"] if name not in others), host["hostname"])
+    clock = (params["observed"].get(mine) or {}).get("clock")
+    return Around(
+        {**others, mine: {"host": host, "clock": clock}},
+        own_certificate(picture.root),
+        params["unreachable"],
+    )
 
 
 def main() -> None:
@@ -168,41 +308,47 @@ def main() -> None:
             ),
             wait_timeout=dict(type="int", default=0),
             wait_sleep=dict(type="int", default=2),
+            checks=dict(type="list", elements="str", choices=list(CHECKS), default=[]),
+            thresholds=dict(
+                type="dict",
+                apply_defaults=True,
+                options={
+                    each.name: dict(
+                        type="float" if isinstance(each.default, float) else "int",
+                        default=each.default,
+                    )
+                    for each in fields(Thresholds)
+                },
+            ),
+            observed=dict(type="dict", default={}),
             unreachable=dict(type="list", elements="str", default=[]),
+            format=dict(type="str", choices=["brief", "table", "json"], default="brief"),
         ),
         supports_check_mode=True,
     )
-    mesh = observe_host()["kernel_features"]["ip_vs"]
+    params = module.params
+    limits = Thresholds(**params["thresholds"])
     attempts = 0
 
     def judge() -> dict[str, Any]:
         nonlocal attempts
         attempts += 1
         try:
-            picture = look(EngineClient(module.params))
+            picture = look(EngineClient(params))
         except SwarmError as error:
             picture = Picture(trouble=error)
-        return result_of(picture, evaluate(picture, module.params["unreachable"], mesh))
+        return judged(picture, around(params, picture), limits, params["checks"])
 
-    result, accepted = poll(
+    seen, _accepted = poll(
         judge,
-        lambda seen: seen["verdict"] in module.params["accept"],
-        module.params["wait_timeout"],
-        module.params["wait_sleep"],
+        lambda result: result["verdict"] in params["accept"],
+        params["wait_timeout"],
+        params["wait_sleep"],
     )
-    result.update(report=render(result), attempts=attempts, changed=False)
-    if accepted:
-        module.exit_json(**result)
-    worst = "; ".join(
-        f"{check['name']}: {check['message']}"
-        for check in result["checks"]
-        if check["status"] != "ok"
-    )
-    module.fail_json(
-        msg=f"The swarm is {result['verdict']}, accepted is {' or '.join(module.params['accept'])}. {worst}.",
-        failure={"code": "not_accepted", "details": {"verdict": result["verdict"]}},
-        **result,
-    )
+    result = finish(seen, params["accept"], params["format"], attempts)
+    if "failure" in result:
+        module.fail_json(**result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,246 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Hosts die, freeze and fill up; the verdict says so, in its own words and as data, and it heals.
+
+An engine takes its time to see that a node is gone (three heartbeats of five seconds, an election of up to twenty), so
+what is waited for is the right verdict, not the first one.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from drive import ENVIRONMENT, HEALTH, PREFIX, command, module, nodes, play, ssh
+
+ANY = ["healthy", "degraded", "unknown", "failed"]
+# Seconds. Power cuts are failures of tasks too, and there are many here.
+LATELY = {"restart_window": 20}
+ZONES = {"m1": "a", "m2": "b", "m3": "c", "w1": "a", "w2": "b"}
+
+
+def docker(*words: str) -> None:
+    subprocess.run(["docker", *words], check=True, capture_output=True)
+
+
+@contextmanager
+def killed(*hosts: str) -> Iterator[None]:
+    """The hosts without power while the block runs."""
+    names = [f"{PREFIX}-{host}" for host in hosts]
+    docker("kill", *names)
+    try:
+        yield
+    finally:
+        docker("start", *names)
+
+
+@contextmanager
+def frozen(*hosts: str) -> Iterator[None]:
+    """Their engines stand still, and the hosts answer: what a hung disk makes of an engine."""
+    for host in hosts:
+        ssh(host, "kill -STOP $(cat /run/docker.pid)")
+    try:
+        yield
+    finally:
+        for host in hosts:
+            ssh(host, "kill -CONT $(cat /run/docker.pid)")
+
+
+def look(on: str, **args: Any) -> dict[str, Any]:
+    return module(
+        on, "swarm_health", **{"accept": ANY, "timeout": 15, "thresholds": LATELY, **args}
+    )
+
+
+def checks(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {check["name"]: check for check in result["checks"]}
+
+
+def bad(result: dict[str, Any]) -> set[str]:
+    return {check["name"] for check in result["checks"] if check["status"] not in ("ok", "skipped")}
+
+
+def missing(result: dict[str, Any]) -> list[str]:
+    found: list[str] = checks(result)["nodes"]["data"].get("not_ready", [])
+    return found
+
+
+def seen(
+    on: str, right: Callable[[dict[str, Any]], bool], seconds: float = 90, **args: Any
+) -> dict[str, Any]:
+    """The first result that is right; what came instead, if none is."""
+    deadline = time.monotonic() + seconds
+    while not right(result := look(on, **args)):
+        assert time.monotonic() < deadline, result["report"]
+        time.sleep(1)
+    return result
+
+
+def healed(on: str = "m1", seconds: int = 120) -> None:
+    """The module itself waits until all is well; and so it looks from outside."""
+    result = look(on, accept=["healthy"], wait_timeout=seconds)
+    assert result["verdict"] == "healthy", result["report"]
+    found = nodes(on)
+    assert sorted(found) == sorted(ZONES)
+    assert {node["Status"]["State"] for node in found.values()} == {"ready"}
+
+
+def leader_on(on: str) -> str:
+    names = ssh(on, "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}'").splitlines()
+    return next(line.split()[0] for line in names if line.endswith("Leader"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _whole() -> None:
+    healed()
+
+
+def test_every_check_is_made_on_a_swarm_that_is_well() -> None:
+    result = look("m2")
+    assert result["verdict"] == "healthy", result["report"]
+    found = checks(result)
+    assert {name for name, check in found.items() if check["status"] == "skipped"} <= {"clock"}
+    assert found["certificates"]["data"]["certificate_days"] == pytest.approx(90, abs=1)
+    used = found["networks"]["data"]["networks"]["shop_default"]
+    assert used["size"] == 253
+    # Five tasks of agent, three of web, and the five nodes.
+    assert used["used"] == 13
+    assert {row["name"]: row["running"] for row in result["services"]} == {
+        "shop_agent": 5,
+        "shop_web": 3,
+    }
+
+
+def test_a_dead_worker_and_then_its_whole_zone() -> None:
+    with killed("w2"):
+        result = seen("m1", lambda it: missing(it) == ["w2"])
+        assert result["verdict"] == "degraded"
+        assert checks(result)["quorum"]["status"] == "ok"
+        # The engine's own counters go on counting the tasks of that node.
+        assert checks(result)["orphans"]["data"]["nodes"]["w2"] >= 1
+        with killed("m2"):
+            result = seen(
+                "m1",
+                lambda it: (
+                    sorted(missing(it)) == ["m2", "w2"] and checks(it)["services"]["status"] == "ok"
+                ),
+            )
+            assert result["verdict"] == "degraded"
+            assert checks(result)["quorum"]["data"]["may_lose"] == 0
+            # Of three managers one is gone: each other zone is needed now.
+            assert checks(result)["zones"]["data"]["fatal"] == ["a", "c"]
+    healed()
+
+
+def test_a_dead_leader_and_then_no_quorum_and_the_playbook_answers_by_its_exit_code() -> None:
+    first = leader_on("m1")
+    other, third = (name for name in ("m1", "m2", "m3") if name != first)
+    with killed(first):
+        result = seen(other, lambda it: missing(it) == [first])
+        assert checks(result)["quorum"]["data"]["unreachable"] == [first]
+        quorum = checks(result)["quorum"]["data"]
+        assert (quorum["reachable"], quorum["may_lose"]) == (2, 0)
+        assert quorum["leader"] == leader_on(other) != first
+        fatal = checks(result)["zones"]["data"]["fatal"]
+        assert fatal == sorted({ZONES[other], ZONES[third]})
+
+        with ThreadPoolExecutor() as at_once:
+            runs = [
+                at_once.submit(
+                    play, playbook=HEALTH, swarm_health_accept=accept, swarm_health_timeout=timeout
+                )
+                for accept, timeout in ((["healthy", "degraded"], 30), (["healthy"], 0))
+            ]
+            good, strict = (run.result() for run in runs)
+        assert (good.code, good.verdict) == (0, "degraded"), good.text
+        assert f"no answer from {first}" in good.text
+        assert (strict.code, strict.verdict) == (2, "degraded"), strict.text
+
+        with killed(third):
+            result = seen(other, lambda it: bad(it) == {"quorum"}, accept=["healthy"])
+            assert result["verdict"] == "failed"
+            assert result["failure"]["code"] == "no_quorum"
+    healed(other)
+
+
+def test_a_frozen_engine_of_another_and_its_own() -> None:
+    with frozen("w1"):
+        result = seen("m1", lambda it: missing(it) == ["w1"])
+        assert result["verdict"] == "degraded"
+        own = look("w1", timeout=3)
+        assert (own["verdict"], bad(own)) == ("unknown", {"engine"})
+        assert checks(own)["engine"]["data"]["code"] == "engine_unreachable"
+    healed()
+
+
+def test_a_full_disk() -> None:
+    """For real, by some percent: the lab's hosts have the disk of this machine, and that has to go on working."""
+    free = checks(look("m1"))["disk"]["data"]["free_percent"]["m1"]
+    limit = {**LATELY, "disk_free_percent": int(free) - 1}
+    assert look("m1", thresholds=limit)["verdict"] == "healthy"
+    size = int(ssh("m1", "df --output=size -B1 /var/lib/docker | tail -1")) * 3 // 100
+    ssh("m1", f"fallocate -l {size} /var/lib/docker/filling")
+    try:
+        result = look("m1", thresholds=limit)
+        assert (result["verdict"], bad(result)) == ("degraded", {"disk"})
+    finally:
+        ssh("m1", "rm /var/lib/docker/filling")
+    assert look("m1", thresholds=limit)["verdict"] == "healthy"
+
+
+def test_worker_and_host_in_no_swarm_are_told_apart() -> None:
+    codes = {}
+    for host, code in (("w1", "not_manager"), ("m1", "engine_unreachable")):
+        args = {"docker_host": "unix:///run/nothing.sock"} if host == "m1" else {}
+        codes[code] = look(host, accept=["healthy"], **args)["failure"]["code"]
+    assert codes == {code: code for code in codes}
+
+
+def test_a_service_that_fits_nowhere_and_one_that_crashes() -> None:
+    image = "registry.lab:5000/hello:1"
+    ssh("m1", f"docker service create -d --name nowhere --constraint node.labels.zone==z {image}")
+    ssh(
+        "m1",
+        f"docker service create -d --name crash --restart-delay 1s --entrypoint /bin/false {image}",
+    )
+    try:
+        result = seen(
+            "m1", lambda it: {"pending", "restarts"} <= bad(it), thresholds={"restart_window": 60}
+        )
+        assert result["verdict"] == "failed"
+        (pending,) = checks(result)["pending"]["data"]["pending"]
+        assert (pending["service"], pending["cause"]) == ("nowhere", "constraint")
+        assert checks(result)["restarts"]["data"]["services"]["crash"]["worst_slot"] >= 3
+        assert checks(result)["services"]["data"]["without_tasks"] == ["crash", "nowhere"]
+    finally:
+        ssh("m1", "docker service rm nowhere crash")
+    healed()
+
+
+def test_the_clocks_of_hosts_and_json_for_a_pipeline() -> None:
+    done = subprocess.run(
+        command(HEALTH, swarm_health_format="json", swarm_health_thresholds=LATELY),
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    result = json.loads(line)
+    assert result["verdict"] == "healthy"
+    assert set(checks(result)["clock"]["data"]["skews"]) == {"m1", "m2", "m3"}
+    assert "SWMTKN" not in done.stdout
