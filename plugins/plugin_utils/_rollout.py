@@ -37,7 +37,7 @@ class RolloutAction(ActionBase):
             state = found.pop("_rollout", None) or {"over": True}
             progress = state.get("progress", "")
             if progress != said and found.get("changed"):
-                Display().display(f"  {progress}" + ("" if state["over"] else " ..."))
+                Display().display(progress + ("" if state["over"] else " ..."))
             said = progress
             if state["over"]:
                 result.update(found)
