@@ -4,7 +4,8 @@
 
 """Measures speed as ratios, so that a slow machine and a quick one give the same figures.
 
-    bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts cold_5_hosts edit_25_hosts; without names, all
+    bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts cold_5_hosts edit_25_hosts scale_2_30;
+                        without names, all
 
 Prints one line a figure, `bench: NAME ratio=R limit=L`, and fails if one is over its limit. What is compared
 runs in turn, and a figure is the median of the ratios. BENCH_ROUNDS and BENCH_COLD_ROUNDS say how often.
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ import yaml
 TOP = Path(__file__).resolve().parent.parent
 LAB = TOP / "lab" / "lab.py"
 SITE = TOP / "playbooks" / "site.yml"
+SCALE = TOP / "playbooks" / "scale_services.yml"
 STACK = TOP / "lab" / "stacks" / "hello.yml"
 BY_HAND = TOP / "bench" / "by_hand.sh"
 BIN = Path(sys.executable).parent
@@ -232,8 +234,52 @@ def cold(figures: Figures, limit: float) -> None:
     figures.add("cold_5_hosts", statistics.median(a / b for a, b in zip(ours, theirs)), limit)
 
 
+def scale(figures: Figures, limit: float) -> None:
+    """A service from 2 to 30 tasks and back, by us and by Docker's own command, each in one batch."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    with Lab(3, 2, "engine") as lab:
+        lab.site()
+        on_manager = ("docker", "exec", f"{PREFIX}-m1")
+        image = "registry.lab:5000/hello:1"
+        lab.run(
+            "the service",
+            *(*on_manager, "docker", "service", "create", "--quiet", "--name", "bench"),
+            *("--replicas", "2", "--stop-grace-period", "1s", image),
+        )
+
+        def by_us(replicas: int) -> float:
+            asked = json.dumps({"swarm_scale_services": {"bench": replicas}})
+            command = (BIN / "ansible-playbook", "-i", lab.inventory, SCALE, "-e", asked)
+            return lab.timed("scale_services.yml", *command)
+
+        def by_docker(replicas: int) -> float:
+            command = (*on_manager, "docker", "service", "scale", f"bench={replicas}")
+            return lab.timed("docker service scale", *command)
+
+        def there_and_back(go: Callable[[int], float]) -> float:
+            taken = go(30) + go(2)
+            # What stops must not be in the way of what is measured next.
+            time.sleep(10)
+            return taken
+
+        there_and_back(by_docker)
+        for round_number in range(ROUNDS):
+            turns = [(ours, by_us), (theirs, by_docker)]
+            for times, go in turns if round_number % 2 == 0 else reversed(turns):
+                times.append(there_and_back(go))
+    say(f"       scale_services.yml {seconds(ours)} s, docker service scale {seconds(theirs)} s")
+    figures.add("scale_2_30", statistics.median(a / b for a, b in zip(ours, theirs)), limit)
+
+
 def main(names: Sequence[str]) -> int:
-    known = ("no_change_5_hosts", "no_change_15_hosts", "cold_5_hosts", "edit_25_hosts")
+    known = (
+        "no_change_5_hosts",
+        "no_change_15_hosts",
+        "cold_5_hosts",
+        "edit_25_hosts",
+        "scale_2_30",
+    )
     unknown = [name for name in names if name not in known]
     if unknown:
         say(f"bench: there is no figure {', '.join(unknown)}; there are {', '.join(known)}")
@@ -252,6 +298,8 @@ def main(names: Sequence[str]) -> int:
             cold(figures, 1.5)
         if "edit_25_hosts" in wanted:
             edit(figures)
+        if "scale_2_30" in wanted:
+            scale(figures, 1.15)
     except BenchError as error:
         say(f"bench: {error}")
         return 1
