@@ -12,8 +12,10 @@ has begun it, at the latest after the part that is under way.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -25,6 +27,7 @@ class RolloutAction(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         state: dict[str, Any] = {}
         said = ""
+        run = os.getppid()
         while True:
             found = self._execute_module(
                 module_args={**self._task.args, "_rollout": state}, task_vars=task_vars
@@ -42,3 +45,6 @@ class RolloutAction(ActionBase):
             if state["over"]:
                 result.update(found)
                 return result
+            # Ansible's workers are in sessions of their own, and outlive a run that is killed.
+            if os.getppid() != run:
+                raise AnsibleActionFail("The run has ended, so no other step is begun.")
