@@ -283,7 +283,7 @@ def test_a_registry_that_is_gone_stops_the_roll_and_takes_it_back() -> None:
 
 def test_a_killed_run_stops_and_the_next_one_finishes_it() -> None:
     with service("sc_kill", count=1) as name:
-        options = {"swarm_scale_batch_size": 2, "swarm_scale_settle": 2}
+        options: dict[str, Any] = {"swarm_scale_batch_size": 2, "swarm_scale_settle": 2}
         with tempfile.TemporaryFile("w+") as output:
             process = subprocess.Popen(
                 drive.command(SCALE, swarm_scale_services={name: 15}, **options),

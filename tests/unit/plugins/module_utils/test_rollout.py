@@ -208,7 +208,7 @@ class Swarm(Clock):
         self.start = start
         self.services_: dict[str, dict[str, Any]] = {}
         self.tasks_: list[dict[str, Any]] = []
-        self.writes: list[tuple[str, int]] = []
+        self.writes: list[tuple[str, int | None]] = []
         self.sick: set[str] = set()  # services whose new tasks are rejected
         self.meddle: list[Any] = []  # what somebody else does before each of the next writes
         self.memory = 10**12
