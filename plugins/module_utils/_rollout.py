@@ -424,7 +424,8 @@ def carry_out(module: Any, kind: type[Rollout]) -> None:
     try:
         _check_numbers(module.params)
         rollout = kind(EngineClient(module.params), module.params, result)
-        part = None if state is None else max(5, module.params["settle"] + 2)
+        # Longer than tasks have to run, so that the clocks of other hosts do not matter in the end.
+        part = None if state is None else module.params["settle"] + 5
         state = rollout.run(module.check_mode, state, part)
     except SwarmError as error:
         module.fail_json(msg=error.message, failure=error.as_failure(), **result)
