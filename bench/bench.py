@@ -4,8 +4,8 @@
 
 """Measures speed as ratios, so that a slow machine and a quick one give the same figures.
 
-    bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts cold_5_hosts edit_25_hosts stack_plan_50;
-                            without names, all
+    bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts cold_5_hosts edit_25_hosts stack_plan_50
+                            scale_2_30; without names, all
 
 Prints one line a figure, `bench: NAME ratio=R limit=L`, and fails if one is over its limit. What is compared
 runs in turn, and a figure is the median of the ratios. BENCH_ROUNDS and BENCH_COLD_ROUNDS say how often.
@@ -278,10 +278,49 @@ def stack_plan(figures: Figures, services: int, limit: float) -> None:
     figures.add(name, statistics.median(p / d for p, d in zip(plans, deploys)), limit)
 
 
+def scale(figures: Figures, limit: float) -> None:
+    """A service from 2 to 30 tasks and back, by us and by Docker's own command, each in one batch."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    with Lab(3, 2, "engine") as lab:
+        lab.site()
+        on_manager = ("docker", "exec", f"{PREFIX}-m1")
+        image = "registry.lab:5000/hello:1"
+        lab.run(
+            "the service",
+            *(*on_manager, "docker", "service", "create", "--quiet", "--name", "bench"),
+            *("--replicas", "2", "--stop-grace-period", "1s", image),
+        )
+
+        def by_us() -> float:
+            with tempfile.NamedTemporaryFile("w", suffix=".yml") as playbook:
+                tasks = [
+                    {"flotilla.swarm.swarm_scale": {"services": {"bench": n}}} for n in (30, 2)
+                ]
+                yaml.safe_dump([{"hosts": "m1", "gather_facts": False, "tasks": tasks}], playbook)
+                playbook.flush()
+                command = (BIN / "ansible-playbook", "-i", lab.inventory, playbook.name)
+                return lab.timed("swarm_scale", *command)
+
+        def by_docker() -> float:
+            script = "docker service scale bench=30 && docker service scale bench=2"
+            return lab.timed("docker service scale", *on_manager, "sh", "-c", script)
+
+        by_docker()
+        for round_number in range(ROUNDS):
+            turns = [(ours, by_us), (theirs, by_docker)]
+            for times, go in turns if round_number % 2 == 0 else reversed(turns):
+                # What stops must not be in the way of what is measured next.
+                time.sleep(10)
+                times.append(go())
+    say(f"       swarm_scale {seconds(ours)} s, docker service scale {seconds(theirs)} s")
+    figures.add("scale_2_30", statistics.median(a / b for a, b in zip(ours, theirs)), limit)
+
+
 def main(names: Sequence[str]) -> int:
     known = (
         *("no_change_5_hosts", "no_change_15_hosts", "cold_5_hosts", "edit_25_hosts"),
-        "stack_plan_50",
+        *("stack_plan_50", "scale_2_30"),
     )
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -303,6 +342,8 @@ def main(names: Sequence[str]) -> int:
             edit(figures)
         if "stack_plan_50" in wanted:
             stack_plan(figures, 50, 1.3)
+        if "scale_2_30" in wanted:
+            scale(figures, 1.15)
     except BenchError as error:
         say(f"bench: {error}")
         return 1

@@ -210,12 +210,19 @@ class EngineClient:
         # By force: a node whose host has left is seen as ready for some heartbeats more.
         self.call("DELETE", f"/nodes/{node_id}", f"remove node {node_id}", query={"force": "true"})
 
-    def services(self) -> list[dict[str, Any]]:
+    def services(self, **filters: Any) -> list[dict[str, Any]]:
+        if filters:
+            return self.get("/services", "list the services", filters=filters)
         return self.get("/services", "list the services")
 
-    def update_service(self, service_id: str, version: int, spec: dict[str, Any]) -> None:
+    def update_service(
+        self, service_id: str, version: int, spec: dict[str, Any], rollback: bool = False
+    ) -> None:
+        """Write a spec; with `rollback` the engine takes its own previous one instead of this."""
         # Credentials of a registry are not in a spec as it is read; this keeps those that are there.
-        query = {"version": version, "registryAuthFrom": "spec"}
+        query: dict[str, Any] = {"version": version, "registryAuthFrom": "spec"}
+        if rollback:
+            query["rollback"] = "previous"
         attempt = f"change service {spec.get('Name') or service_id}"
         # Under an older version of the API the engine shows a spec whole, but takes it without what that version did not
         # know, such as sysctls (moby: api/server/router/swarm, adjustForAPIVersion).

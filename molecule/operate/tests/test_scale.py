@@ -1,0 +1,370 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Scaling, restarting and rolling back on a real swarm, seen from outside by Docker's own command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import drive
+
+SCALE = drive.TOP / "playbooks" / "scale_services.yml"
+IMAGE = "registry.lab:5000/hello:1"
+OTHER = "registry.lab:5000/hello:2"
+
+
+def docker(command: str, check: bool = True) -> str:
+    return drive.ssh("m1", f"docker {command}", check)
+
+
+def spec(name: str) -> dict[str, Any]:
+    return dict(json.loads(docker(f"service inspect {name}"))[0]["Spec"])
+
+
+def version(name: str) -> int:
+    return int(json.loads(docker(f"service inspect {name}"))[0]["Version"]["Index"])
+
+
+def replicas(name: str) -> int:
+    return int(spec(name)["Mode"]["Replicated"]["Replicas"])
+
+
+def running(name: str) -> set[str]:
+    """The IDs of the tasks that run."""
+    lines = docker(
+        f"service ps --no-trunc -f desired-state=running --format '{{{{.ID}}}} {{{{.CurrentState}}}}' {name}"
+    ).splitlines()
+    return {line.split()[0] for line in lines if line.split()[1] == "Running"}
+
+
+def scale(services: dict[str, Any], *flags: str, **options: Any) -> drive.Run:
+    options = {f"swarm_scale_{key}": value for key, value in options.items()}
+    return drive.play(*flags, playbook=SCALE, swarm_scale_services=services, **options)
+
+
+def refused(name: str, code: str, **args: Any) -> dict[str, Any]:
+    """The details of a call that must be refused."""
+    result = drive.module("m1", name, **args)
+    assert result.get("failure", {}).get("code") == code, result
+    assert not result["changed"]
+    return dict(result["failure"]["details"])
+
+
+@contextmanager
+def service(name: str, options: str = "", count: int = 2, image: str = IMAGE) -> Iterator[str]:
+    """A service that is not of our making, and runs."""
+    docker(f"service rm {name} 2>/dev/null", check=False)
+    docker(f"service create -q -d --name {name} --replicas {count} {options} {image}")
+    until(lambda: len(running(name)) == count)
+    try:
+        yield name
+    finally:
+        docker(f"service rm {name}")
+
+
+def until(there: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline, "it does not get there"
+        time.sleep(0.5)
+
+
+@contextmanager
+def observed(name: str) -> Iterator[list[tuple[int, int]]]:
+    """How many replicas it should have and how many run, several times a second."""
+    stop = f"/tmp/{name}.stop"
+    look = (
+        f"rm -f {stop}; while [ ! -e {stop} ]; do"
+        f" echo $(docker service inspect -f '{{{{.Spec.Mode.Replicated.Replicas}}}}' {name})"
+        f" $(docker service ps -f desired-state=running --format '{{{{.CurrentState}}}}' {name} | grep -c ^Running);"
+        " sleep 0.1; done"
+    )
+    seen: list[tuple[int, int]] = []
+
+    def read(lines: Any) -> None:
+        for line in lines:
+            wanted, runs = line.split()
+            seen.append((int(wanted), int(runs)))
+
+    command = ["docker", "exec", f"{drive.PREFIX}-m1", "timeout", "300", "sh", "-c", look]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        thread = threading.Thread(target=read, args=(process.stdout,))
+        thread.start()
+        try:
+            yield seen
+        finally:
+            drive.ssh("m1", f"touch {stop}")
+            process.wait()
+            thread.join()
+
+
+def distinct(values: list[int]) -> list[int]:
+    return [value for i, value in enumerate(values) if i == 0 or values[i - 1] != value]
+
+
+def test_steps_up_and_down_each_of_which_runs_before_the_next() -> None:
+    with service("sc_steps") as name:
+        before, old = spec(name), running(name)
+        with observed(name) as seen:
+            run = scale({name: 8}, batch_size=2, settle=2)
+        assert run.code == 0, run.text
+        assert "~ scale  sc_steps  2 -> 8 in 3 steps of 2" in run.plan
+        assert "sc_steps 4/8 ..." in run.text
+        assert run.changed == 1
+        assert distinct([wanted for wanted, _runs in seen]) == [2, 4, 6, 8]
+        for (wanted, runs), (later, _runs) in zip(seen, seen[1:]):
+            assert later == wanted or runs == wanted
+        # Nothing but the number: no task was restarted, nor anything else of the spec written.
+        assert old < running(name)
+        assert len(running(name)) == 8
+        before["Mode"]["Replicated"]["Replicas"] = 8
+        assert spec(name) == before
+
+        at, up = version(name), running(name)
+        assert scale({name: 8}).changed == 0
+        assert version(name) == at
+        assert scale({name: 8, "sc_none": 1}).code != 0
+
+        with observed(name) as seen:
+            run = scale({name: "-5"}, batch_size=3)
+        assert run.code == 0, run.text
+        assert distinct([wanted for wanted, _runs in seen]) == [8, 5, 3]
+        assert min(runs for _wanted, runs in seen) >= 3
+        assert running(name) < up
+
+
+def test_check_mode_promises_what_the_run_does_and_writes_nothing() -> None:
+    with service("sc_a") as a, service("sc_b") as b:
+        at = version(a), version(b)
+        checked = scale({a: "150%", b: 0}, "--check", "--diff", batch_size=1, order="parallel")
+        assert checked.code == 0, checked.text
+        assert (version(a), version(b)) == at
+        real = scale({a: "150%", b: 0}, batch_size=1, order="parallel", settle=1)
+        assert (
+            real.plan
+            == checked.plan
+            == [
+                "~ scale  sc_a  2 -> 3",
+                "~ scale  sc_b  2 -> 0 in 2 steps of 1",
+            ]
+        )
+        assert (len(running(a)), replicas(b)) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--reserve-memory {half}",
+        "--replicas-max-per-node 1 --constraint node.role==worker",
+        "--publish mode=host,target=8080,published=18080 --constraint node.labels.zone==b",
+        "--constraint node.labels.zone==c --replicas-max-per-node 2",
+    ],
+)
+def test_what_fits_runs_and_one_more_stays_pending(options: str) -> None:
+    memory = json.loads(docker("node inspect self"))[0]["Description"]["Resources"]["MemoryBytes"]
+    with service("sc_fit", options.format(half=f"{memory * 2 // 5}b"), count=1) as name:
+        at = version(name)
+        details = refused("swarm_scale", "no_room", services={name: 40})
+        assert version(name) == at
+        fits = details["problems"][0]["fits"]
+        assert details["problems"][0]["missing"]
+        assert scale({name: fits}, settle=1).code == 0
+        assert len(running(name)) == fits
+        refused("swarm_scale", "no_room", services={name: fits + 1})
+        # The scheduler sees it the same way.
+        docker(f"service scale -d {name}={fits + 1}")
+        time.sleep(6)
+        states = docker(f"service ps --format '{{{{.CurrentState}}}}' {name}")
+        assert states.count("Pending") == 1
+        assert len(running(name)) == fits
+
+
+def test_nobody_is_raced() -> None:
+    with service("sc_raced") as name:
+        details = refused("swarm_scale", "raced", services={name: 5}, expected_replicas={name: 3})
+        assert (details["problems"][0]["expected"], details["problems"][0]["found"]) == (3, 2)
+        assert replicas(name) == 2
+        assert scale({name: 3}, expected_replicas=2, settle=1).code == 0
+        # There already: nothing to race for.
+        assert scale({name: 3}, expected_replicas=2).changed == 0
+
+
+def test_what_cannot_be_scaled_is_told_all_at_once() -> None:
+    with service("sc_fine") as name:
+        docker(f"service create -q -d --name sc_global --mode global {IMAGE}")
+        docker(f"service create -q -d --name sc_job --mode replicated-job {IMAGE} true")
+        try:
+            asked = {name: 3, "sc_global": 2, "sc_job": 2, "sc_none": 2}
+            details = refused("swarm_scale", "refused", services=asked)
+            codes = {item["service"]: item["code"] for item in details["problems"]}
+            assert codes == {
+                "sc_global": "global_service",
+                "sc_job": "job",
+                "sc_none": "unknown_service",
+            }
+            refused("swarm_restart", "job", services=["sc_job"])
+            refused("swarm_rollback", "no_previous_spec", services=[name])
+            for wrong in ("two", -1, "+50%", 1.5, None, True, "-3", ""):
+                refused("swarm_scale", "bad_replicas", services={name: wrong})
+            for option in ("batch_size", "wait_timeout"):
+                refused("swarm_scale", "bad_option", services={name: 3}, **{option: 0})
+            for expected in ({"sc_other": 1}, "many", [2]):
+                refused(
+                    "swarm_scale", "bad_expected", services={name: 3}, expected_replicas=expected
+                )
+            assert replicas(name) == 2
+        finally:
+            docker("service rm sc_global sc_job")
+
+
+@contextmanager
+def no_registry() -> Iterator[None]:
+    name = f"{drive.PREFIX}-registry"
+    subprocess.run(["docker", "stop", name], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["docker", "start", name], check=True, capture_output=True)
+
+
+def test_a_registry_that_is_gone_stops_the_roll_and_takes_it_back() -> None:
+    # Two hosts; the image is on the first alone, which has no room for a second task.
+    label = "docker node update --label-add sc={} {} > /dev/null"
+    drive.ssh("m1", label.format("yes", "w1") + "; " + label.format("no", "w2"))
+    options = "--constraint node.labels.sc==yes --replicas-max-per-node 1 --restart-delay 1s"
+    try:
+        with service("sc_image", options, count=1, image=OTHER) as name:
+            old = running(name)
+            drive.ssh("m1", label.format("yes", "w2"))
+            drive.ssh(
+                "w2",
+                f"docker image rm -f $(docker image ls -q {OTHER.split(':2')[0]})",
+                check=False,
+            )
+            with no_registry():
+                run = scale({name: 2}, on_failure="revert", wait_timeout=15)
+                assert run.code == 2
+                assert "image on w2" in run.text
+                assert "Back at sc_image 1" in run.text
+                assert replicas(name) == 1
+                assert running(name) == old
+                result = drive.module("m1", "swarm_scale", services={name: 2}, wait_timeout=15)
+                assert result["failure"]["code"] == "not_converged"
+                assert result["failure"]["details"]["services"][0]["cause"] == "image"
+                assert (result["changed"], result["reverted"]) == (True, [])
+                assert replicas(name) == 2
+            # What was left undone is finished when the registry is back, without a write.
+            at = version(name)
+            run = scale({name: 2}, wait_timeout=60)
+            assert (run.code, run.changed) == (0, 0), run.text
+            assert version(name) == at
+            assert old < running(name)
+            assert len(running(name)) == 2
+    finally:
+        drive.ssh("m1", "for n in w1 w2; do docker node update --label-rm sc $n; done")
+
+
+def test_a_killed_run_stops_and_the_next_one_finishes_it() -> None:
+    with service("sc_kill", count=1) as name:
+        options: dict[str, Any] = {"swarm_scale_batch_size": 2, "swarm_scale_settle": 2}
+        with tempfile.TemporaryFile("w+") as output:
+            process = subprocess.Popen(
+                drive.command(SCALE, swarm_scale_services={name: 15}, **options),
+                env=drive.ENVIRONMENT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            until(lambda: replicas(name) >= 5)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        # No step is begun without the controller, so that it can be stopped.
+        time.sleep(8)
+        left = replicas(name)
+        assert 5 <= left < 15
+        time.sleep(4)
+        assert replicas(name) == left
+        run = scale({name: 15}, batch_size=2, settle=2)
+        assert run.code == 0, run.text
+        assert f"~ scale  {name}  {left} -> 15" in run.plan[0]
+        assert len(running(name)) == 15
+        assert scale({name: 15}).changed == 0
+
+
+def test_a_restart_replaces_every_task_and_loses_none() -> None:
+    first = "--update-order start-first --update-monitor 1s --update-delay 0s"
+    with service("sc_one", first, count=3) as one, service("sc_two", first, count=2) as two:
+        old, specs = running(one) | running(two), (spec(one), spec(two))
+        with observed(one) as seen_one, observed(two) as seen_two:
+            checked = drive.module(
+                "m1", "swarm_restart", "--check", services=[one, two], canary=two
+            )
+            assert [step["service"] for step in checked["steps"]] == [two, one]
+            assert (spec(one), spec(two)) == specs
+            result = drive.module("m1", "swarm_restart", services=[one, two], canary=two, settle=1)
+        assert result["changed"]
+        assert result["steps"] == result["done"] == checked["steps"]
+        assert not old & (running(one) | running(two))
+        assert min(runs for _wanted, runs in seen_one) >= 3
+        assert min(runs for _wanted, runs in seen_two) >= 2
+        after = spec(one)
+        assert after["TaskTemplate"].pop("ForceUpdate") == 1
+        specs[0]["TaskTemplate"].pop("ForceUpdate", None)
+        assert after == specs[0]
+
+
+def test_a_canary_that_does_not_come_up_keeps_the_others_as_they_are() -> None:
+    managers = "--constraint node.role==manager"
+    with service("sc_rest", managers) as rest, service("sc_canary", count=1) as canary:
+        old = running(rest)
+        # Its tasks run on, and a new one would have no node: as after a change of labels.
+        docker("node update --label-add sc_gone=yes w1")
+        docker(f"service update -q -d --constraint-add node.labels.sc_gone==yes {canary}")
+        until(lambda: spec(canary) and len(running(canary)) == 1)
+        docker("node update --availability drain w1")
+        try:
+            result = drive.module(
+                "m1", "swarm_restart", services=[rest, canary], canary=canary, wait_timeout=10
+            )
+        finally:
+            docker("node update --availability active w1")
+            docker("node update --label-rm sc_gone w1")
+        assert result["failure"]["code"] == "not_converged"
+        assert result["failure"]["details"]["services"][0]["name"] == canary
+        assert result["done"] == []
+        assert running(rest) == old
+
+
+def test_a_rollback_goes_to_the_spec_before_and_is_refused_where_there_is_none() -> None:
+    with service("sc_back", "--update-monitor 1s --rollback-monitor 1s") as name:
+        before = spec(name)
+        docker(f"service update -q -d --image {OTHER} --env-add SC=1 {name}")
+        until(lambda: len(running(name)) == 2 and "completed" in docker(f"service inspect {name}"))
+        at = version(name)
+        checked = drive.module("m1", "swarm_rollback", "--check", services=[name])
+        assert version(name) == at
+        assert [change["field"] for change in checked["steps"][0]["changes"]] == ["image", "env.SC"]
+        result = drive.module("m1", "swarm_rollback", services=[name], settle=1)
+        assert result["changed"], result
+        assert result["plan"] == checked["plan"]
+        assert spec(name) == before
+        assert len(running(name)) == 2
+        images = docker(f"service ps -f desired-state=running --format '{{{{.Image}}}}' {name}")
+        assert set(images.split()) == {IMAGE}
