@@ -11,12 +11,14 @@ import base64
 import json
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import docker_argument_spec
+from ansible_collections.flotilla.swarm.plugins.module_utils._capture import Run, Write
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack import Live
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_deploy import Stack
 
 
@@ -25,9 +27,9 @@ class Recorded(Stack):
 
     writes: list[dict[str, Any]]
 
-    def cli(self, live: Any) -> Any:
-        run = super().cli(live)
-        if live is None:
+    def cli(self, live: Live, forward: Callable[[Write], bool] | None) -> Run:
+        run = super().cli(live, forward)
+        if forward is None:
             self.writes = [
                 {"kind": w.kind, "action": w.action, "name": w.name, "spec": w.spec}
                 for w in run.writes
@@ -52,6 +54,11 @@ def handle(
         wait=False,
         wait_timeout=120,
         settle=0,
+        waves=False,
+        depends_on=None,
+        strict=False,
+        ignored_keys=[],
+        log_lines=0,
     )
     options = {**defaults, **params, **given.pop("options", {}), "name": given.pop("name")}
     inputs = {"definition": None, "files": None, "environment": None, "registries": None, **given}
