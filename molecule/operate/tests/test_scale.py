@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,34 +23,21 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import drive
+from services import (
+    IMAGE,
+    distinct,
+    docker,
+    observed,
+    replicas,
+    running,
+    service,
+    spec,
+    until,
+    version,
+)
 
 SCALE = drive.TOP / "playbooks" / "scale_services.yml"
-IMAGE = "registry.lab:5000/hello:1"
 OTHER = "registry.lab:5000/hello:2"
-
-
-def docker(command: str, check: bool = True) -> str:
-    return drive.ssh("m1", f"docker {command}", check)
-
-
-def spec(name: str) -> dict[str, Any]:
-    return dict(json.loads(docker(f"service inspect {name}"))[0]["Spec"])
-
-
-def version(name: str) -> int:
-    return int(json.loads(docker(f"service inspect {name}"))[0]["Version"]["Index"])
-
-
-def replicas(name: str) -> int:
-    return int(spec(name)["Mode"]["Replicated"]["Replicas"])
-
-
-def running(name: str) -> set[str]:
-    """The IDs of the tasks that run."""
-    lines = docker(
-        f"service ps --no-trunc -f desired-state=running --format '{{{{.ID}}}} {{{{.CurrentState}}}}' {name}"
-    ).splitlines()
-    return {line.split()[0] for line in lines if line.split()[1] == "Running"}
 
 
 def scale(services: dict[str, Any], *flags: str, **options: Any) -> drive.Run:
@@ -65,58 +51,6 @@ def refused(name: str, code: str, **args: Any) -> dict[str, Any]:
     assert result.get("failure", {}).get("code") == code, result
     assert not result["changed"]
     return dict(result["failure"]["details"])
-
-
-@contextmanager
-def service(name: str, options: str = "", count: int = 2, image: str = IMAGE) -> Iterator[str]:
-    """A service that is not of our making, and runs."""
-    docker(f"service rm {name} 2>/dev/null", check=False)
-    docker(f"service create -q -d --name {name} --replicas {count} {options} {image}")
-    until(lambda: len(running(name)) == count)
-    try:
-        yield name
-    finally:
-        docker(f"service rm {name}")
-
-
-def until(there: Any, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < deadline, "it does not get there"
-        time.sleep(0.5)
-
-
-@contextmanager
-def observed(name: str) -> Iterator[list[tuple[int, int]]]:
-    """How many replicas it should have and how many run, several times a second."""
-    stop = f"/tmp/{name}.stop"
-    look = (
-        f"rm -f {stop}; while [ ! -e {stop} ]; do"
-        f" echo $(docker service inspect -f '{{{{.Spec.Mode.Replicated.Replicas}}}}' {name})"
-        f" $(docker service ps -f desired-state=running --format '{{{{.CurrentState}}}}' {name} | grep -c ^Running);"
-        " sleep 0.1; done"
-    )
-    seen: list[tuple[int, int]] = []
-
-    def read(lines: Any) -> None:
-        for line in lines:
-            wanted, runs = line.split()
-            seen.append((int(wanted), int(runs)))
-
-    command = ["docker", "exec", f"{drive.PREFIX}-m1", "timeout", "300", "sh", "-c", look]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        thread = threading.Thread(target=read, args=(process.stdout,))
-        thread.start()
-        try:
-            yield seen
-        finally:
-            drive.ssh("m1", f"touch {stop}")
-            process.wait()
-            thread.join()
-
-
-def distinct(values: list[int]) -> list[int]:
-    return [value for i, value in enumerate(values) if i == 0 or values[i - 1] != value]
 
 
 def test_steps_up_and_down_each_of_which_runs_before_the_next() -> None:
