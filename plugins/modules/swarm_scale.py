@@ -59,9 +59,9 @@ options:
     description:
       - What to do when a step does not run as asked.
       - V(stop) leaves everything as it is then.
-      - V(revert) gives every service that this run has changed the number that it had before the run.
+      - V(rollback) gives every service that this run has changed the number that it had before the run.
     type: str
-    choices: [stop, revert]
+    choices: [stop, rollback]
     default: stop
   pause:
     description: How many seconds to wait between two steps, once what was changed runs as asked.
@@ -107,7 +107,7 @@ EXAMPLES = r"""
     services:
       shop_web: 10
     wait_timeout: 60
-    on_failure: revert
+    on_failure: rollback
 """
 
 RETURN = r"""
@@ -217,7 +217,7 @@ def main() -> None:
             batch_size=dict(type="int"),
             order=dict(type="str", choices=["sequential", "parallel"], default="sequential"),
             expected_replicas=dict(type="raw"),
-            on_failure=dict(type="str", choices=["stop", "revert"], default="stop"),
+            on_failure=dict(type="str", choices=["stop", "rollback"], default="stop"),
             pause=dict(type="int", default=0),
             wait_timeout=dict(type="int", default=300),
             settle=dict(type="int", default=5),

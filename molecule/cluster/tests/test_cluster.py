@@ -159,7 +159,7 @@ def test_health_is_a_gate() -> None:
     good = module("m2", "swarm_health", accept=["healthy"])
     assert good["verdict"] == "healthy"
     worker = module("w1", "swarm_health")
-    assert worker["failure"]["code"] == "not_accepted"
+    assert worker["failure"]["code"] == "not_manager"
     assert worker["verdict"] == "unknown"
     assert worker.keys() - {"failure", "msg", "failed"} == good.keys() - {"failed"}
 

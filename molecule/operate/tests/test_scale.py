@@ -193,7 +193,7 @@ def test_a_registry_that_is_gone_stops_the_roll_and_takes_it_back() -> None:
                 check=False,
             )
             with no_registry():
-                run = scale({name: 2}, on_failure="revert", wait_timeout=15)
+                run = scale({name: 2}, on_failure="rollback", wait_timeout=15)
                 assert run.code == 2
                 assert "image on w2" in run.text
                 assert "Back at sc_image 1" in run.text

@@ -470,7 +470,7 @@ def test_a_step_that_fails_stops(swarm: Swarm) -> None:
 
 def test_a_step_that_fails_is_taken_back_with_all_before_it(swarm: Swarm) -> None:
     swarm.sick.add("web")
-    result = run(swarm, Scale, {"api": 4, "web": 6}, batch_size=2, on_failure="revert")
+    result = run(swarm, Scale, {"api": 4, "web": 6}, batch_size=2, on_failure="rollback")
     assert "Back at api 3, web 2." in result["msg"]
     assert (swarm.replicas("api"), swarm.replicas("web")) == (3, 2)
     assert result["reverted"] == ["api", "web"]
@@ -481,7 +481,7 @@ def test_a_step_that_fails_is_taken_back_with_all_before_it(swarm: Swarm) -> Non
 def test_what_somebody_else_scaled_meanwhile_is_not_taken_back(swarm: Swarm) -> None:
     swarm.sick.add("web")
     swarm.meddle = [lambda: None, lambda: swarm.set("api", 9)]
-    result = run(swarm, Scale, {"api": 4, "web": 6}, on_failure="revert")
+    result = run(swarm, Scale, {"api": 4, "web": 6}, on_failure="rollback")
     assert "Not put back, because somebody else has changed it: api" in result["msg"]
     assert (swarm.replicas("api"), swarm.replicas("web")) == (9, 2)
     assert result["reverted"] == ["web"]
