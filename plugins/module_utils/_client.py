@@ -17,6 +17,7 @@ from __future__ import annotations
 import codecs
 import http.client
 import json
+import re
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -44,6 +45,8 @@ _ENGINE_SAYS = (
     ("already part of a swarm", "already_in_swarm"),
 )
 
+_NOT_FOUND = re.compile(r"(network|service|secret|config|node) \S+ not found$")
+
 # Some lines of a log are enough, and a line may be of any length.
 _LONGEST_LOG = 65536
 
@@ -66,6 +69,9 @@ def code_of(text: str, status: int | None = None) -> str:
     for words, code in _ENGINE_SAYS:
         if words in text:
             return code
+    # One that goes while it is being removed is not found with another status (seen with 20.10).
+    if _NOT_FOUND.match(text.strip()):
+        return "not_found"
     return {404: "not_found", 409: "conflict"}.get(status or 0, "engine_error")
 
 
