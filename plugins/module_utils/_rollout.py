@@ -178,7 +178,7 @@ class Rollout:
     ) -> dict[str, Any]:
         """All steps; or as far as `part` seconds of waiting go, but not beyond a step, and what the next call needs."""
         state = dict(state) if state else self._begin(check_mode)
-        self.ids, self.kept = state["ids"], state["kept"]
+        self.ids, self.kept, self.names = state["ids"], state["kept"], list(state["ids"])
         self.result.update(state["result"])
         if check_mode:
             self._look([])

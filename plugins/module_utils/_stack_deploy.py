@@ -518,13 +518,12 @@ class Stack:
 
     def put_back(self, error: SwarmError) -> SwarmError:
         """After a failure: make services, secrets and configs what they were before this run."""
-        assert self.before is not None
         verdicts, written = self.result["services"], set(self.written)
         self.written = {}
         applied: list[str] = []
         self.result["put_back"] = applied
         try:
-            self._put_back(self.before, written, applied)
+            self._put_back(self.before or Live(), written, applied)
         except SwarmError as trouble:
             details = {**error.details, "put_back": trouble.message}
             message = f"{error.message}. It could not be put back: {trouble.message}"

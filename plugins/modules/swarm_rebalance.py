@@ -20,6 +20,7 @@ author:
   - The Flotilla authors (@flotilla-swarm)
 extends_documentation_fragment:
   - flotilla.swarm._docker
+  - flotilla.swarm._rollout
   - flotilla.swarm._attributes
   - flotilla.swarm._attributes.actiongroup_swarm
 attributes:

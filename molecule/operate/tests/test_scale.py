@@ -189,7 +189,7 @@ def test_a_registry_that_is_gone_stops_the_roll_and_takes_it_back() -> None:
             drive.ssh("m1", label.format("yes", "w2"))
             drive.ssh(
                 "w2",
-                f"docker image rm -f $(docker image ls -q {OTHER.split(':2')[0]})",
+                "docker image rm -f $(docker image ls -q registry.lab:5000/hello)",
                 check=False,
             )
             with no_registry():
