@@ -17,8 +17,8 @@ options:
   _terms:
     description:
       - Stacks as in the variable C(swarm_stack_stacks) of the role P(flotilla.swarm.swarm_stack#role), dictionaries
-        with C(name), C(compose) or C(definition), and perhaps C(environment), C(env_files), C(template), C(rotate) and
-        C(profiles).
+        with C(name), C(compose) or C(definition), and perhaps C(environment), C(env_files), C(template), C(files),
+        C(rotate) and C(profiles).
       - Paths are looked for as with M(ansible.builtin.copy), then beside the inventory and in the current folder.
         Paths in a Compose file start at the folder of the first file, those in an inline definition at that of
         the inventory, or of the playbook where there is none.
@@ -115,7 +115,9 @@ class LookupModule(LookupBase):
             raise AnsibleLookupError(
                 "A stack is a dictionary with a name and compose or definition."
             )
+        _check_types(stack)
         stack = with_profile(stack, self.get_option("profile"))
+        _check_types(stack)
         name, given = str(stack["name"]), stack.get("definition")
         if bool(given) == bool(stack.get("compose")):
             raise AnsibleLookupError(f"Stack {name} needs either compose or definition.")
@@ -135,13 +137,21 @@ class LookupModule(LookupBase):
             environment.update(variables_in(str(path), text))
         given = stack.get("environment") or {}
         environment.update({key: variable(value) for key, value in given.items()})
+        inline = {
+            os.path.normpath(str(path)): variable(content).encode()
+            for path, content in (stack.get("files") or {}).items()
+        }
         rotate = rotatable(documents, environment) if stack.get("rotate") else {}
         steps = outline(name, documents, environment, rotate)
         return {
             "definition": [_listed(text) for _path, text in sources],
             "environment": environment,
             "files": {
-                path: base64.b64encode(self._read(name, os.path.join(folder, path))).decode()
+                path: base64.b64encode(
+                    inline[os.path.normpath(path)]
+                    if os.path.normpath(path) in inline
+                    else self._read(name, os.path.join(folder, path))
+                ).decode()
                 for path in file_references(documents, environment)
             },
             "rotate": rotate,
@@ -184,6 +194,28 @@ class LookupModule(LookupBase):
                 return file.read()
         except Exception as error:
             raise AnsibleLookupError(f"Stack {name}: could not read {path}: {error}") from error
+
+
+_TYPES = {
+    "compose": (list, "a list"),
+    "env_files": (list, "a list"),
+    "environment": (dict, "a dictionary"),
+    "files": (dict, "a dictionary"),
+    "profiles": (dict, "a dictionary"),
+}
+
+
+def _check_types(stack: dict[str, Any]) -> None:
+    """Argument specs of the role say the same, but not of what stands in a profile."""
+    for key, (kind, words) in _TYPES.items():
+        value = stack.get(key)
+        if value is not None and not isinstance(value, kind):
+            raise AnsibleLookupError(f"Stack {stack['name']}: {key} must be {words}.")
+    for name, profile in (stack.get("profiles") or {}).items():
+        if profile is not None and not isinstance(profile, dict):
+            raise AnsibleLookupError(
+                f"Stack {stack['name']}: the profile {name} must be a dictionary."
+            )
 
 
 def _parse(name: str, path: str, text: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ hides the stack's own networks from the CLI, which then "creates" them; that is 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import http.client
@@ -46,6 +47,7 @@ from typing import Any, Callable
 from urllib.parse import parse_qs, urlsplit
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._rotation import LIMITS
 
 KINDS = ("network", "secret", "config", "service")
 
@@ -265,7 +267,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(status, answer)
 
     def _rehearse(self, write: Write, body: bytes) -> Refusal | None:
-        """Would the engine take it? Only an update can be asked about without doing it."""
+        """Would the engine take it? Only an update can be asked about without doing it; of data, the size is known."""
+        if write.action == "create" and write.kind in ("secret", "config"):
+            return _unfit(write, body)
         if write.action != "update" or write.kind == "network":
             return None
         if self._refers_to_invented(write.spec):
@@ -339,6 +343,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _unfit(write: Write, body: bytes) -> Refusal | None:
+    """Data of a size that the engine refuses, in its words (swarmkit: manager/controlapi/secret.go and config.go)."""
+    document = _json(body)
+    data = document.get("Data") if isinstance(document, dict) else None
+    if (document or {}).get("Driver"):
+        return None
+    size, limit = len(base64.b64decode(data or "")), LIMITS[f"{write.kind}s"]
+    if 0 < size < limit:
+        return None
+    words = f"{write.kind} data must be larger than 0 and less than {limit} bytes"
+    return Refusal(write, 400, words)
 
 
 def _json(body: bytes) -> Any:

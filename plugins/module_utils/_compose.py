@@ -112,7 +112,11 @@ def outline(
     used: set[str] = set()
     steps = []
     for name, service in services.items():
-        used.update(map(str, service.get("networks") or ["default"]))
+        listed = service.get("networks")
+        # Of what is no Compose file the CLI says so.
+        used.update(
+            map(str, listed if isinstance(listed, (list, dict)) and listed else ["default"])
+        )
         steps.append(
             Step("create", "service", f"{stack}_{name}", _outline_summary(service, environment))
         )

@@ -411,7 +411,7 @@ class Stack:
         first = texts[0] if texts else _read(paths[0]).decode("utf-8", "replace")
         data = {
             kind: {
-                key: (path, _read(os.path.join(folder, path)))
+                key: (str(path), _read(os.path.join(folder, str(path))))
                 for key, path in (self.params["rotate"][kind] or {}).items()
             }
             for kind in LIMITS
@@ -728,17 +728,17 @@ def _json_object(entry: Any) -> dict[str, Any] | None:
 
 def write_files(directory: str, files: dict[str, str]) -> str:
     """Lay out the files, and return the folder that their relative paths start from."""
-    paths = {os.path.normpath(path): content for path, content in files.items()}
+    paths = {os.path.normpath(str(path)): content for path, content in files.items()}
     up = max((path.split("/").count("..") for path in paths), default=0)
     folder = os.path.join(directory, *["d"] * up)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     for path, content in paths.items():
         target = os.path.normpath(os.path.join(folder, path))
-        if not target.startswith(directory + os.sep):
+        if "\0" in path or not target.startswith(directory + os.sep):
             raise SwarmError("bad_files", f"files: {path} must be a relative path.")
         try:
             data = base64.b64decode(content, validate=True)
-        except (binascii.Error, ValueError) as error:
+        except (binascii.Error, TypeError, ValueError) as error:
             raise SwarmError("bad_files", f"files: the content of {path} is not Base64.") from error
         os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
         _write_private(target, data)

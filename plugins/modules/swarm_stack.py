@@ -571,7 +571,8 @@ def main() -> None:
     except SwarmError as error:
         result["changed"] = bool(result["applied"])
         module.fail_json(msg=error.message, failure=error.as_failure(), **result)
-    except OSError as error:
+    # Of what is given, a character that no path or variable can have.
+    except (OSError, ValueError) as error:
         result["changed"] = bool(result["applied"])
         module.fail_json(
             msg=f"Could not {ATTEMPT[module.params['state']]} stack {module.params['name']}: {error}.",

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ import pytest
 import yaml
 from ansible.errors import AnsibleLookupError
 from ansible.parsing.dataloader import DataLoader
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.lookup.stack_source import LookupModule
+
+OPTIONS = ("environment", "env_files", "rotate", "files", "profiles", "compose")
 
 
 @pytest.fixture
@@ -184,3 +189,68 @@ def test_an_env_file_that_is_none_is_not_shown(tmp_path: Path, look: Any) -> Non
     with pytest.raises(AnsibleLookupError, match=r"a\.env, line 2, is not NAME=value") as error:
         look({"name": "s", "compose": ["a.yml"], "env_files": ["a.env"]})
     assert "hunter2" not in str(error.value)
+
+
+def test_content_may_come_from_elsewhere_than_a_file(tmp_path: Path, look: Any) -> None:
+    folder = tmp_path / "inventory"
+    folder.mkdir()
+    folder.joinpath("a.yml").write_text(
+        "services: {web: {image: w}}\nsecrets: {k: {file: ./keys/k}, l: {file: l}}\n"
+    )
+    folder.joinpath("l").write_text("from the file")
+    found = look({"name": "s", "compose": ["a.yml"], "files": {"keys/k": "from a lookup"}})
+    assert {path: base64.b64decode(text) for path, text in found["files"].items()} == {
+        "./keys/k": b"from a lookup",
+        "l": b"from the file",
+    }
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.text("ab.$/{", max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    *(
+                        "services",
+                        "web",
+                        "image",
+                        "deploy",
+                        "replicas",
+                        "mode",
+                        "depends_on",
+                        "condition",
+                    ),
+                    *(
+                        "secrets",
+                        "configs",
+                        "networks",
+                        "file",
+                        "name",
+                        "external",
+                        "env_file",
+                        "build",
+                    ),
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+SECTION = st.dictionaries(st.sampled_from(["web", "k"]), ANYTHING, max_size=2) | ANYTHING
+DOCUMENTS = ANYTHING | st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("services", "secrets", "configs", "networks"), SECTION)
+)
+
+
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(document=DOCUMENTS, stack=st.dictionaries(st.sampled_from(OPTIONS), ANYTHING, max_size=3))
+def test_whatever_is_given_it_is_read_or_refused(document: Any, stack: Any, look: Any) -> None:
+    """No input gives a traceback: what cannot be read is refused in a sentence."""
+    for definition in (document, yaml.safe_dump(document)):
+        with contextlib.suppress(AnsibleLookupError):
+            look({"name": "s", "definition": definition, **stack})

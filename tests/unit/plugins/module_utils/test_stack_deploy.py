@@ -7,21 +7,30 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._compose import variable
+from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
+    silently_ignored,
+    variable,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_deploy import (
     _filters,
+    _json_object,
     compose_texts,
     write_files,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._waves import dependencies, waves
 
 
 def packed(text: str) -> str:
@@ -96,3 +105,44 @@ def test_filters_are_quoted() -> None:
         }.get(c, c)
         for c in json.dumps({"label": ["a=b"]})
     )
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.text("ab{.", max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["services", "web", "depends_on", "build", "networks", "db", "condition"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(definition=ANYTHING)
+def test_no_definition_gives_a_traceback(definition: Any) -> None:
+    with contextlib.suppress(SwarmError):
+        compose_texts(definition, "3.9")
+        documents = [
+            _json_object(d) for d in (definition if isinstance(definition, list) else [definition])
+        ]
+        silently_ignored(documents)
+        needs = dependencies(documents)
+        waves("s", ["web"], needs)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    files=st.dictionaries(
+        st.text("ab/.~\0", max_size=8), st.text("ab=", max_size=5) | st.integers(0, 1), max_size=3
+    )
+)
+def test_no_files_give_a_traceback(files: dict[str, Any]) -> None:
+    with contextlib.suppress(SwarmError, OSError), tempfile.TemporaryDirectory() as directory:
+        write_files(os.path.join(directory, "files"), files)
+        assert set(os.listdir(directory)) <= {"files"}
