@@ -5,10 +5,11 @@
 """Measures speed as ratios, so that a slow machine and a quick one give the same figures.
 
     bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts cold_5_hosts edit_25_hosts stack_plan_50
-                            scale_2_30; without names, all
+                            scale_2_30 failed_requests_scale (_restart, _drain, _rebalance); without names, all
 
 Prints one line a figure, `bench: NAME ratio=R limit=L`, and fails if one is over its limit. What is compared
-runs in turn, and a figure is the median of the ratios. BENCH_ROUNDS and BENCH_COLD_ROUNDS say how often.
+runs in turn, and a figure is the median of the ratios. BENCH_ROUNDS, BENCH_COLD_ROUNDS and BENCH_REQUEST_ROUNDS say
+how often.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import failed_requests
 import yaml
 
 TOP = Path(__file__).resolve().parent.parent
@@ -35,6 +37,7 @@ BIN = Path(sys.executable).parent
 
 PREFIX = f"{os.environ.get('LAB_PREFIX') or 'flotilla'}-bench"
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+REQUEST_ROUNDS = int(os.environ.get("BENCH_REQUEST_ROUNDS", "3"))
 COLD_ROUNDS = int(os.environ.get("BENCH_COLD_ROUNDS", "3"))
 # Remote calls of a run that changes nothing: one look at every host, and on the manager that acts one a concern.
 CALL_LIMITS = {"remote_calls_worker": 3.0, "remote_calls_acting_manager": 8.0}
@@ -317,10 +320,29 @@ def scale(figures: Figures, limit: float) -> None:
     figures.add("scale_2_30", statistics.median(a / b for a, b in zip(ours, theirs)), limit)
 
 
+def requests(figures: Figures, names: Sequence[str]) -> None:
+    """Requests that fail during a step by us, over those that fail when Docker's own commands do the same."""
+    with Lab(1, 4, "engine") as lab:
+        lab.site()
+        swarm = failed_requests.Swarm(lab, PREFIX, str(BIN / "ansible-playbook"))
+        with swarm.services():
+            for name in names:
+                ours, theirs = failed_requests.measure(swarm, name, REQUEST_ROUNDS)
+                for who, count in (("ours", ours), ("theirs", theirs)):
+                    say(
+                        f"       {name}, {who}: {count.inside} failed in the network, {count.at_ports} at ports;"
+                        f" {count.answered} were answered"
+                    )
+                # Where none fail at all, both are as good.
+                ratio = ours.failed / (theirs.failed or 1) if ours.failed or theirs.failed else 1
+                figures.add(f"failed_requests_{name}", ratio, 1)
+
+
 def main(names: Sequence[str]) -> int:
     known = (
         *("no_change_5_hosts", "no_change_15_hosts", "cold_5_hosts", "edit_25_hosts"),
         *("stack_plan_50", "scale_2_30"),
+        *(f"failed_requests_{step}" for step in failed_requests.STEPS),
     )
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -344,6 +366,9 @@ def main(names: Sequence[str]) -> int:
             stack_plan(figures, 50, 1.3)
         if "scale_2_30" in wanted:
             scale(figures, 1.15)
+        steps = [step for step in failed_requests.STEPS if f"failed_requests_{step}" in wanted]
+        if steps:
+            requests(figures, steps)
     except BenchError as error:
         say(f"bench: {error}")
         return 1

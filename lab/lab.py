@@ -152,6 +152,8 @@ def boot(lab: Lab, host: Host, network: str, tag: str, public_key: str) -> None:
         "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined",
         "--security-opt=systempaths=unconfined",
         "--tmpfs=/run", "--tmpfs=/tmp:exec,mode=1777", "--stop-signal=SIGRTMIN+3",
+        # A host that reboots itself comes back; one that is killed or stopped from outside stays away.
+        "--restart=on-failure",
         # The engine inside cannot put its overlays on an overlay.
         *(f"--mount={volume},dst={path}" for path in VOLUMES), *modules,
         "--network", network, "--ip", host.address, "--network-alias", host.name,

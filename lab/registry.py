@@ -61,7 +61,10 @@ def make_certificates(where: Path, address: str) -> None:
     """A certificate authority of this lab, and a certificate of it for the registry's name and address."""
     ca, ca_key = where / "ca.crt", where / "ca.key"
     certificate, key = where / "registry.crt", where / "registry.key"
-    if certificate.exists():
+    # One that an attempt in another subnet has left is no good here.
+    if certificate.exists() and address in openssl(
+        "x509", "-in", certificate, "-noout", "-ext", "subjectAltName"
+    ):
         return
     where.mkdir(parents=True, exist_ok=True)
     request, extensions = where / "registry.csr", where / "registry.ext"
@@ -76,19 +79,24 @@ def make_certificates(where: Path, address: str) -> None:
         ["x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "3650",
          "-extfile", extensions, "-out", certificate],
     ):  # fmt: skip
-        done = subprocess.run(
-            ["openssl", *map(str, command)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise RegistryError(
-                f"openssl could not make the registry's certificate: {done.stderr.strip()}"
-            )
+        openssl(*command)
     request.unlink()
     extensions.unlink()
+
+
+def openssl(*words: object) -> str:
+    done = subprocess.run(
+        ["openssl", *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RegistryError(
+            f"openssl could not make the registry's certificate: {done.stderr.strip()}"
+        )
+    return done.stdout
 
 
 def sample_layer(busybox: bytes) -> bytes:

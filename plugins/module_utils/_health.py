@@ -739,7 +739,10 @@ def finish(
 ) -> dict[str, Any]:
     """The result as it is returned: with its report, and with a failure if the verdict is not accepted."""
     result = {**seen, "changed": False, "attempts": attempts}
-    result["report"] = json.dumps(result) if how == "json" else render(seen, how == "table")
+    if how == "json":
+        result["report"] = json.dumps(result)
+    else:
+        result["report"] = "" if how == "none" else render(seen, how == "table")
     if seen["verdict"] in accept:
         return result
     worst = "; ".join(

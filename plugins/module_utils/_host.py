@@ -41,6 +41,10 @@ ZYPP_REPOSITORY = "/etc/zypp/repos.d/docker-ce.repo"
 RESTART_MARKER = "/run/flotilla.swarm/docker-restart"
 # daemon.json as it was before the last change, until an engine has come up with the new one.
 PREVIOUS_DAEMON_JSON = "/var/lib/flotilla.swarm/daemon.json.previous"
+# Kept by a host that is to be rebooted, until it is back in service.
+REBOOT_NOTE = "/var/lib/flotilla.swarm/reboot.json"
+# Debian's and Ubuntu's packages put it there (update-notifier-common, unattended-upgrades).
+REBOOT_REQUIRED = "/run/reboot-required"
 SDK_VENV = "/opt/flotilla.swarm"
 POLICY_RC_D = "/usr/sbin/policy-rc.d"
 POLICY_MARK = "flotilla.swarm"
@@ -119,6 +123,9 @@ def observe_host(root: str = "") -> dict[str, Any]:
             "enabled": _enabled(root),
             "active": _engine_pid(root, (config or {}).get("pidfile")) is not None,
         },
+        "boot_id": _boot_id(root),
+        "reboot_required": os.path.exists(root + REBOOT_REQUIRED),
+        "reboot_note": _reboot_note(root),
         "restart_pending": os.path.exists(root + RESTART_MARKER),
         "docker_group": _group(root, "docker"),
     }
@@ -257,6 +264,26 @@ def _os(root: str) -> dict[str, Any]:
         "codename": codename,
         "arch": platform.machine(),
     }
+
+
+def _boot_id(root: str) -> str:
+    """Another one after each boot: the kernel's own, and when PID 1 began, for a container keeps its host's kernel."""
+    kernel = _text(root + "/proc/sys/kernel/random/boot_id").strip()
+    # The 22nd field is the time at which a process began (proc(5)); the second one, its name, may have spaces in it.
+    began = _text(root + "/proc/1/stat").rpartition(")")[2].split()[19:20]
+    return "-".join([kernel, *began])
+
+
+def _reboot_note(root: str) -> dict[str, Any] | None:
+    text = _text(root + REBOOT_NOTE)
+    if not text:
+        return None
+    try:
+        note = json.loads(text)
+    except ValueError:
+        note = None
+    # Who is known to be due and not since when is rebooted once more rather than left out.
+    return note if isinstance(note, dict) else {}
 
 
 def _memory(root: str) -> int | None:

@@ -137,9 +137,10 @@ options:
   format:
     description:
       - What is printed while a playbook runs. V(brief) has nodes, services, the main checks and whatever is not well, V(table)
-        every check, V(json) the result in one line, and nothing else in it.
+        every check, V(json) the result in one line, and nothing else in it, V(none) nothing: a gate that opens needs no words,
+        and one that does not says why in its message.
     type: str
-    choices: [brief, table, json]
+    choices: [brief, table, json, none]
     default: brief
 author:
   - The Flotilla authors (@flotilla-swarm)
@@ -322,7 +323,7 @@ def main() -> None:
             ),
             observed=dict(type="dict", default={}),
             unreachable=dict(type="list", elements="str", default=[]),
-            format=dict(type="str", choices=["brief", "table", "json"], default="brief"),
+            format=dict(type="str", choices=["brief", "table", "json", "none"], default="brief"),
         ),
         supports_check_mode=True,
     )

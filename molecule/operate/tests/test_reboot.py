@@ -1,0 +1,159 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Hosts are rebooted one after the other, for real, and no service is short of a task meanwhile."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import drive
+from services import docker, observed, service, spec, until
+
+REBOOT = drive.TOP / "playbooks" / "reboot_nodes.yml"
+START_FIRST = "--update-order start-first --stop-grace-period 1s"
+NOTE = "/var/lib/flotilla.swarm/reboot.json"
+
+
+def boots() -> Counter[str]:
+    """How often each host has rebooted itself: the lab's own engine counts that."""
+    names = [f"{drive.PREFIX}-{host}" for host in drive.HOSTS]
+    done = subprocess.run(
+        ["docker", "inspect", "--format", "{{.RestartCount}}", *names],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return Counter(dict(zip(drive.HOSTS, map(int, done.stdout.split()))))
+
+
+def reboot(*flags: str, **more: Any) -> drive.Run:
+    return drive.play(*flags, playbook=REBOOT, **{f"swarm_reboot_{k}": v for k, v in more.items()})
+
+
+def order(run: drive.Run) -> list[str]:
+    return re.findall(r"^  +\d+  zone \w+ +(\S+) ", run.text, re.MULTILINE)
+
+
+def noted() -> bool:
+    """Whether any host is due."""
+    return any(drive.ssh(host, f"ls {NOTE} 2>/dev/null", check=False) for host in drive.HOSTS)
+
+
+def in_service() -> bool:
+    return not noted() and all(
+        node["Spec"]["Availability"] == "active" and node["Status"]["State"] == "ready"
+        for node in drive.nodes().values()
+    )
+
+
+def test_nobody_is_rebooted_who_does_not_ask_for_it() -> None:
+    before = boots()
+    run = reboot()
+    assert run.code == 0, run.text
+    assert "no host says that it has to be rebooted" in run.text
+    assert run.changed == 0
+    drive.ssh("w2", "touch /run/reboot-required")
+    assert order(reboot("--check")) == ["w2"]
+    assert boots() == before
+    run = reboot()
+    assert run.code == 0, run.text
+    assert boots() - before == {"w2": 1}
+    assert in_service()
+    assert order(reboot()) == []
+
+
+def test_zone_by_zone_with_a_locked_swarm_and_no_service_is_short() -> None:
+    docker("swarm update --autolock=true")
+    before = boots()
+    try:
+        with service("rb_web", START_FIRST, 4) as web:
+            assert order(reboot("--check", nodes="all")) == ["w2", "m2", "m3", "w1", "m1"]
+            assert boots() == before
+            was = spec(web)
+            with observed(web) as seen:
+                run = reboot(nodes=["m2", "w1", "w2"])
+            assert run.code == 0, run.text
+            assert order(run) == ["w1", "w2", "m2"]
+            assert boots() - before == {"m2": 1, "w1": 1, "w2": 1}
+            assert min(runs for _wanted, runs in seen) >= 4
+            assert spec(web) == was
+            assert in_service()
+        # The key that unlocks a manager is nobody's business.
+        assert "SWMKEY" not in run.text
+    finally:
+        docker("swarm update --autolock=false")
+
+
+def test_a_run_that_is_killed_is_gone_on_with_and_no_host_reboots_twice() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    moment = random.Random(seed)
+    before = boots()
+    for attempt in range(12):
+        after = moment.uniform(4, 18) if attempt < 4 else 900
+        # Killed before it has noted anything, it is begun anew; otherwise the notes say what is left.
+        names = {} if noted() or boots() != before else {"swarm_reboot_nodes": "w1,w2,m1"}
+        process = subprocess.Popen(
+            drive.command(REBOOT, **names),
+            env=drive.ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            # A host that was told to reboot does so, with or without us.
+            time.sleep(3)
+            until(everybody_answers, 120)
+            continue
+        if not noted():
+            break
+    else:
+        pytest.fail("it does not get to its end")
+    assert boots() - before == {"w1": 1, "w2": 1, "m1": 1}
+    assert in_service()
+
+
+def everybody_answers() -> bool:
+    return all(
+        drive.ssh(host, "docker info --format '{{.Swarm.LocalNodeState}}'", check=False).strip()
+        == "active"
+        for host in drive.HOSTS
+    )
+
+
+def reachable_managers() -> int:
+    """None while a new leader is elected."""
+    lines = docker("node ls --format '{{.ManagerStatus}}'", check=False).split()
+    return lines.count("Leader") + lines.count("Reachable")
+
+
+def test_it_begins_only_while_the_swarm_is_well_and_with_hosts_that_there_are() -> None:
+    before = boots()
+    with drive.stopped("m3"):
+        until(lambda: reachable_managers() == 2, 120)
+        run = reboot(nodes="w1")
+        assert run.code != 0
+        assert "accepted is healthy. quorum: 2 of 3 managers reachable" in run.text
+        named = reboot(nodes="m3")
+        assert "m3 does not answer: bring it back, or name the hosts without it" in named.text
+    until(lambda: reachable_managers() == 3, 120)
+    assert "there is no host w9 in the groups of the swarm" in reboot(nodes="w1,w9").text
+    assert boots() == before
+    assert in_service()

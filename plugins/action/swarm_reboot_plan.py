@@ -1,0 +1,52 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Says in which order hosts are rebooted, prints it, and stops the run where it is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._reboot import RISKS, plan_reboots
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _spec, args = self.validate_argument_spec(
+            argument_spec=dict(
+                observed=dict(type="dict", required=True),
+                nodes=dict(type="list", elements="str"),
+                batch=dict(type="int", default=1),
+                accepted_risks=dict(type="list", elements="str", choices=list(RISKS), default=[]),
+            )
+        )
+        asked = args["nodes"]
+        plan = plan_reboots(
+            args["observed"],
+            None if asked is None else [name.strip() for name in asked],
+            args["batch"],
+            args["accepted_risks"],
+        )
+        result.update(
+            changed=False,
+            plan=plan.lines(),
+            batches=[[host.name for host in batch] for batch in plan.batches],
+            reboot=[host.name for host in plan.hosts if not host.rebooted],
+            node_ids={host.name: host.node_id for host in plan.hosts if host.comes_back},
+            notes=plan.notes(),
+            managers=plan.managers,
+        )
+        Display().display("\n" + "\n".join(plan.lines()))
+        if plan.refusals:
+            result["failed"] = True
+            result["failure"] = {"code": "refused", "details": {}}
+            result["msg"] = f"Nothing was rebooted: {'; '.join(plan.refusals)}."
+        return result
