@@ -38,14 +38,22 @@ SERVICES = {
     "lone": f"--replicas 1 {INSIDE}",
     "port": f"--replicas 2 {COMMON} --publish mode=host,published={PORT},target=8080",
 }
+# busybox without shared libraries looks names up with nslookup alone.
 ASK_INSIDE = """
-while [ ! -e /tmp/stop ]; do
+ask() {
+    address=$(nslookup "$1" | while read -r key value; do [ "$key" != Address: ] || echo "$value"; done)
+    # The first line is the server's own.
+    set -- $address
+    [ $# -gt 1 ] && wget -q -O /dev/null "http://$2:8080/"
+}
+while [ ! -e "/stop.$1" ]; do
     for name in web lone; do
-        wget -q -T 1 -O /dev/null http://$name:8080/ 2> /dev/null && echo answered || echo failed
+        # One that hangs keeps no other waiting.
+        { ask $name > /dev/null 2>&1 && echo answered || echo failed; } &
     done
-    sleep 0.05
+    sleep 0.1
 done
-rm /tmp/stop
+wait
 """
 
 
@@ -67,6 +75,7 @@ class Swarm:
         self.lab = lab
         self.manager = f"{prefix}-m1"
         self.playbook = playbook
+        self.sessions = 0
         self.hosts = [
             text.split("=")[1] for name, text in lab.hosts().items() if name.startswith("w")
         ]
@@ -116,9 +125,10 @@ class Swarm:
     def asked(self) -> Iterator[Count]:
         """Constant requests while the block runs."""
         count, over = Count(), threading.Event()
+        self.sessions += 1
         find = "$(docker ps -q -f label=com.docker.swarm.service.name=client)"
         inside = subprocess.Popen(
-            ["docker", "exec", "-i", self.manager, "sh", "-c", f"docker exec -i {find} sh"],
+            ["docker", "exec", "-i", self.manager, "sh", "-c", f"docker exec -i {find} sh -s {self.sessions}"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert inside.stdin is not None
@@ -155,7 +165,14 @@ class Swarm:
         finally:
             over.set()
             subprocess.run(
-                ["docker", "exec", self.manager, "sh", "-c", f"docker exec {find} touch /tmp/stop"],
+                [
+                    "docker",
+                    "exec",
+                    self.manager,
+                    "sh",
+                    "-c",
+                    f"docker exec {find} sh -c ': > /stop.{self.sessions}'",
+                ],
                 check=True,
             )
             for thread in threads:

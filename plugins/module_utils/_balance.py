@@ -47,7 +47,7 @@ class Move:
     @property
     def text(self) -> str:
         words = [
-            ", ".join(f"{name} {count}" for name, count in side.items())
+            ", ".join(f"{name} {count}" for name, count in sorted(side.items()))
             for side in (self.before, self.after)
         ]
         return f"{self.tasks} of {sum(self.before.values())} tasks   {words[0]} -> {words[1]}"
