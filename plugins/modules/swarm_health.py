@@ -137,8 +137,8 @@ options:
   format:
     description:
       - What is printed while a playbook runs. V(brief) has nodes, services, the main checks and whatever is not well, V(table)
-        every check, V(json) the result in one line, and nothing else in it, V(none) nothing: a gate that opens needs no words,
-        and one that does not says why in its message.
+        every check, V(json) the result in one line, and nothing else in it, V(none) nothing, for
+        a gate that opens needs no words, and one that does not says why in its message.
     type: str
     choices: [brief, table, json, none]
     default: brief

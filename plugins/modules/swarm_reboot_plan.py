@@ -11,7 +11,7 @@ module: swarm_reboot_plan
 short_description: Plan in which order the hosts of a swarm are rebooted
 description:
   - Says which hosts are due and in which order, one zone at a time, workers before managers, one manager at a time and the
-    leader last, and prints it. The playbook P(flotilla.swarm.reboot_nodes#playbook) carries it out.
+    leader last, and prints it. The playbook C(flotilla.swarm.reboot_nodes) carries it out.
   - Goes on where a run that was stopped has left off. A host that is due keeps a note of that until it is back in service.
   - Runs on the controller and touches no host.
 extends_documentation_fragment:

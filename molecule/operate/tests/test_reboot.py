@@ -105,7 +105,9 @@ def test_a_run_that_is_killed_is_gone_on_with_and_no_host_reboots_twice() -> Non
     for attempt in range(12):
         after = moment.uniform(4, 18) if attempt < 4 else 900
         # Killed before it has noted anything, it is begun anew; otherwise the notes say what is left.
-        names = {} if noted() or boots() != before else {"swarm_reboot_nodes": "w1,w2,m1"}
+        names: dict[str, Any] = (
+            {} if noted() or boots() != before else {"swarm_reboot_nodes": "w1,w2,m1"}
+        )
         process = subprocess.Popen(
             drive.command(REBOOT, **names),
             env=drive.ENVIRONMENT,
