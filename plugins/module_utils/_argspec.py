@@ -12,7 +12,20 @@ from typing import Any
 
 from ansible.module_utils.basic import env_fallback
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+
 DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
+
+
+def check_numbers(params: dict[str, Any], **least: int) -> None:
+    """Refuse what is less than it may be: a wait of less than nothing, a step of none."""
+    wrong = [
+        f"{name} is {params[name]}, it must be {number} or more"
+        for name, number in least.items()
+        if params.get(name) is not None and params[name] < number
+    ]
+    if wrong:
+        raise SwarmError("bad_option", f"{'; '.join(wrong)}.")
 
 
 def docker_argument_spec(**options: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import check_numbers
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 
 # What the engine says when it cannot act on a swarm, and what each means. The words are the same from
@@ -107,6 +108,7 @@ class EngineClient:
                 missing_required_lib("docker")
                 + " The role flotilla.swarm.docker_engine installs it.",
             ) from error
+        check_numbers(params, timeout=1)
         self._no_answer = (docker.errors.DockerException, requests.exceptions.RequestException)
         self.where = params["docker_host"]
         self._pinned = params["api_version"] != "auto"
@@ -322,6 +324,7 @@ class EngineReader:
                 f"Could not observe the engine at {docker_host}: a host is observed through its own unix"
                 " socket. Set docker_host to a unix:// address on that host.",
             )
+        check_numbers({"timeout": timeout}, timeout=1)
         self.where = docker_host
         self._connection = _UnixConnection(docker_host[len("unix://") :], timeout)
 

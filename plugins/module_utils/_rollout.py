@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Callable
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import check_numbers
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import PASSING, EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import dig
@@ -422,7 +423,7 @@ def carry_out(module: Any, kind: type[Rollout]) -> None:
         changed=False, plan=[], steps=[], done=[], reverted=[], services=[], diff={}
     )
     try:
-        _check_numbers(module.params)
+        check_numbers(module.params, batch_size=1, pause=0, wait_timeout=1, settle=0)
         rollout = kind(EngineClient(module.params), module.params, result)
         # Longer than tasks have to run, so that the clocks of other hosts do not matter in the end.
         part = None if state is None else module.params["settle"] + 5
@@ -430,14 +431,3 @@ def carry_out(module: Any, kind: type[Rollout]) -> None:
     except SwarmError as error:
         module.fail_json(msg=error.message, failure=error.as_failure(), **result)
     module.exit_json(**result, _rollout={**state, "result": None if state["over"] else result})
-
-
-def _check_numbers(params: dict[str, Any]) -> None:
-    least = {"batch_size": 1, "pause": 0, "wait_timeout": 1, "settle": 0}
-    wrong = [
-        f"{name} is {params[name]}, it must be {number} or more"
-        for name, number in least.items()
-        if params.get(name) is not None and params[name] < number
-    ]
-    if wrong:
-        raise SwarmError("bad_option", f"{'; '.join(wrong)}.")

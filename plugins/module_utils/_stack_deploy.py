@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import check_numbers
 from ansible_collections.flotilla.swarm.plugins.module_utils._band import (
     check_band,
     within_band,
@@ -145,11 +146,7 @@ class Stack:
         self.wanted: list[Write] = []
         self.before: Live | None = None
         self.stuck: set[str] = set()
-        if params["keep_revisions"] < 0:
-            raise SwarmError(
-                "bad_option",
-                f"keep_revisions is {params['keep_revisions']}; it is how many revisions are kept, 0 or more.",
-            )
+        check_numbers(params, keep_revisions=0, wait_timeout=1, settle=0, log_lines=0)
 
     def run(self, check_mode: bool) -> None:
         if self.params["state"] == "absent":

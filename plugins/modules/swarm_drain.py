@@ -150,7 +150,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import docker_argument_spec
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
+    check_numbers,
+    docker_argument_spec,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._maintenance import (
@@ -176,6 +179,7 @@ def main() -> None:
     given = module.params
     result: dict[str, Any] = dict(changed=False, plan=[], steps=[], applied=[], notes=[], diff={})
     try:
+        check_numbers(given, drain_timeout=1)
         client = EngineClient(given)
         plan = plan_maintenance(
             observe(client), given["nodes"], given["state"], given["accepted_risks"]

@@ -253,7 +253,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import docker_argument_spec
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
+    check_numbers,
+    docker_argument_spec,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._health import (
@@ -330,11 +333,19 @@ def main() -> None:
     params = module.params
     limits = Thresholds(**params["thresholds"])
     attempts = 0
+    wait = params["wait_timeout"]
+    try:
+        check_numbers(params, wait_timeout=0, wait_sleep=1)
+        wrong = None
+    except SwarmError as error:
+        wrong, wait = error, 0
 
     def judge() -> dict[str, Any]:
         nonlocal attempts
         attempts += 1
         try:
+            if wrong is not None:
+                raise wrong
             picture = look(EngineClient(params))
         except SwarmError as error:
             picture = Picture(trouble=error)
@@ -343,7 +354,7 @@ def main() -> None:
     seen, _accepted = poll(
         judge,
         lambda result: result["verdict"] in params["accept"],
-        params["wait_timeout"],
+        wait,
         params["wait_sleep"],
     )
     result = finish(seen, params["accept"], params["format"], attempts)

@@ -241,7 +241,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import docker_argument_spec
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
+    check_numbers,
+    docker_argument_spec,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import label_text
@@ -306,6 +309,7 @@ def main() -> None:
     )
     outcome = Outcome()
     try:
+        check_numbers(given, wait_timeout=0, drain_timeout=1, removal_down_after=0)
         outcome = change_nodes(
             EngineClient(given),
             [wanted_of(node) for node in given["nodes"]],

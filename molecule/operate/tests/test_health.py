@@ -209,6 +209,24 @@ def test_worker_and_host_in_no_swarm_are_told_apart() -> None:
     assert codes == {code: code for code in codes}
 
 
+def test_a_locked_manager() -> None:
+    ssh("m1", "docker swarm update --autolock=true")
+    key = ssh("m1", "docker swarm unlock-key -q").strip()
+    try:
+        ssh("m3", "systemctl restart docker")
+        own = look("m3", accept=["healthy"])
+        assert own["failure"]["code"] == "locked", own["report"]
+        assert "docker swarm unlock" in own["report"]
+        result = seen("m1", lambda it: checks(it)["quorum"]["data"].get("unreachable") == ["m3"])
+        assert result["verdict"] == "degraded"
+        assert checks(result)["autolock"]["data"]["enabled"] is True
+        assert key not in json.dumps([own, result])
+    finally:
+        ssh("m3", f"echo {key} | docker swarm unlock")
+        ssh("m1", "docker swarm update --autolock=false")
+    healed()
+
+
 def test_a_service_that_fits_nowhere_and_one_that_crashes() -> None:
     image = "registry.lab:5000/hello:1"
     ssh("m1", f"docker service create -d --name nowhere --constraint node.labels.zone==z {image}")

@@ -160,7 +160,8 @@ def test_a_large_body_and_one_in_pieces(engine: str, manager: Any) -> None:
     body = json.dumps({"Name": "large", "Labels": {}, "Data": "A" * 1_300_000}).encode()
     with proxy(engine) as (path, run):
         assert ask(path, "POST", "/v1.41/configs/create", body=body)[0] == 201
-        pieces = iter([body[:1000], body[1000:]])
+        small = json.dumps({"Name": "large", "Data": "A" * 600_000}).encode()
+        pieces = iter([small[:1000], small[1000:]])
         status, answer = ask(
             path, "POST", "/v1.41/secrets/create", body=pieces, encode_chunked=True
         )
