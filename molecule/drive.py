@@ -124,7 +124,7 @@ def killed(after: float, **extra: Any) -> str:
     return ""
 
 
-def module(host: str, name: str, *flags: str, **args: Any) -> dict[str, Any]:
+def module(host: str, name: str, /, *flags: str, **args: Any) -> dict[str, Any]:
     """One call of one of our modules on one host; its result."""
     done = subprocess.run(
         ["ansible", host, "-i", str(INVENTORY), "-m", f"flotilla.swarm.{name}", *flags]
