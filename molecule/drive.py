@@ -124,10 +124,10 @@ def killed(after: float, **extra: Any) -> str:
     return ""
 
 
-def module(host: str, name: str, /, *flags: str, **args: Any) -> dict[str, Any]:
+def module(host: str, which: str, *flags: str, **args: Any) -> dict[str, Any]:
     """One call of one of our modules on one host; its result."""
     done = subprocess.run(
-        ["ansible", host, "-i", str(INVENTORY), "-m", f"flotilla.swarm.{name}", *flags]
+        ["ansible", host, "-i", str(INVENTORY), "-m", f"flotilla.swarm.{which}", *flags]
         + (["-a", json.dumps(args)] if args else []),
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
