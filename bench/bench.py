@@ -45,7 +45,7 @@ CALL_LIMITS = {"remote_calls_worker": 3.0, "remote_calls_acting_manager": 8.0}
 EDIT_RULES = {"swarm_remove_unlisted": True, "swarm_removal_limit": 0.5}
 
 
-class BenchError(Exception):
+class BenchError(RuntimeError):
     """A run that should have worked did not."""
 
 
@@ -107,6 +107,14 @@ class Lab:
         return self.timed(
             "site.yml", BIN / "ansible-playbook", "-i", self.inventory, SITE, **environment
         )
+
+    def modules(self, what: str, *tasks: dict[str, Any]) -> float:
+        """Tasks on the first manager, in one run as a user would make it."""
+        play = {"hosts": "m1", "gather_facts": False, "tasks": list(tasks)}
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as playbook:
+            yaml.safe_dump([play], playbook)
+            playbook.flush()
+            return self.timed(what, BIN / "ansible-playbook", "-i", self.inventory, playbook.name)
 
     def by_hand(self) -> float:
         hosts = self.hosts()
@@ -296,14 +304,8 @@ def scale(figures: Figures, limit: float) -> None:
         )
 
         def by_us() -> float:
-            with tempfile.NamedTemporaryFile("w", suffix=".yml") as playbook:
-                tasks = [
-                    {"flotilla.swarm.swarm_scale": {"services": {"bench": n}}} for n in (30, 2)
-                ]
-                yaml.safe_dump([{"hosts": "m1", "gather_facts": False, "tasks": tasks}], playbook)
-                playbook.flush()
-                command = (BIN / "ansible-playbook", "-i", lab.inventory, playbook.name)
-                return lab.timed("swarm_scale", *command)
+            tasks = [{"flotilla.swarm.swarm_scale": {"services": {"bench": n}}} for n in (30, 2)]
+            return lab.modules("swarm_scale", *tasks)
 
         def by_docker() -> float:
             script = "docker service scale bench=30 && docker service scale bench=2"
@@ -324,7 +326,7 @@ def requests(figures: Figures, names: Sequence[str]) -> None:
     """Requests that fail during a step by us, over those that fail when Docker's own commands do the same."""
     with Lab(1, 4, "engine") as lab:
         lab.site()
-        swarm = failed_requests.Swarm(lab, PREFIX, str(BIN / "ansible-playbook"))
+        swarm = failed_requests.Swarm(lab, PREFIX)
         with swarm.services():
             for name in names:
                 ours, theirs = failed_requests.measure(swarm, name, REQUEST_ROUNDS)
@@ -369,7 +371,8 @@ def main(names: Sequence[str]) -> int:
         steps = [step for step in failed_requests.STEPS if f"failed_requests_{step}" in wanted]
         if steps:
             requests(figures, steps)
-    except BenchError as error:
+    # A BenchError, or what failed_requests says of services that do not come up.
+    except RuntimeError as error:
         say(f"bench: {error}")
         return 1
     if figures.over:

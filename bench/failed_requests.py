@@ -15,15 +15,12 @@ from __future__ import annotations
 import http.client
 import json
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 IMAGE = "registry.lab:5000/hello:1"
 PORT = 8090
@@ -71,10 +68,9 @@ class Count:
 class Swarm:
     """A lab's swarm with the services, driven by Docker's own command on its manager."""
 
-    def __init__(self, lab: Any, prefix: str, playbook: str) -> None:
+    def __init__(self, lab: Any, prefix: str) -> None:
         self.lab = lab
         self.manager = f"{prefix}-m1"
-        self.playbook = playbook
         self.sessions = 0
         self.hosts = [
             text.split("=")[1] for name, text in lab.hosts().items() if name.startswith("w")
@@ -87,12 +83,7 @@ class Swarm:
         return said
 
     def module(self, name: str, **args: Any) -> None:
-        task = {f"flotilla.swarm.{name}": args}
-        play = {"hosts": "m1", "gather_facts": False, "tasks": [task]}
-        with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
-            yaml.safe_dump([play], file)
-            file.flush()
-            self.lab.run(name, self.playbook, "-i", self.lab.inventory, file.name)
+        self.lab.modules(name, {f"flotilla.swarm.{name}": args})
 
     def tasks(self, name: str) -> list[str]:
         """The nodes of the tasks that run."""
@@ -200,10 +191,10 @@ def _both(swarm: Swarm) -> None:
 
 def _uneven(swarm: Swarm) -> None:
     """A worker has come back, and nothing of `web` is on it."""
-    swarm.settle(web=4, lone=1, port=2)
+    _both(swarm)
     away = next(node for node in swarm.tasks("web") if node not in swarm.tasks("lone"))
     swarm.docker(f"node update --availability drain {away}")
-    swarm.settle(web=4, lone=1, port=2)
+    _both(swarm)
     swarm.docker(f"node update --availability active {away}")
 
 
@@ -236,7 +227,7 @@ def _drain_theirs(swarm: Swarm) -> None:
     (node,) = swarm.tasks("lone")
     swarm.docker(f"node update --availability drain {node}")
     # As long as it takes until the work runs elsewhere, which the command does not wait for.
-    swarm.settle(web=4, lone=1, port=2)
+    _both(swarm)
     swarm.docker(f"node update --availability active {node}")
 
 

@@ -30,6 +30,7 @@ HEALTH = TOP / "playbooks" / "check_health.yml"
 MANAGERS = ("m1", "m2", "m3")
 WORKERS = ("w1", "w2")
 HOSTS = MANAGERS + WORKERS
+ZONES = {"m1": "a", "m2": "b", "m3": "c", "w1": "a", "w2": "b"}
 
 ENVIRONMENT = {
     **os.environ,
@@ -182,6 +183,12 @@ def nodes(host: str = "m1") -> dict[str, dict[str, Any]]:
     return {
         node["Description"]["Hostname"]: node for node in found if node["Status"]["State"] != "down"
     }
+
+
+def leader_on(host: str) -> str:
+    """Who leads, as a manager sees it."""
+    names = ssh(host, "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}'").splitlines()
+    return next(line.split()[0] for line in names if line.endswith("Leader"))
 
 
 def cluster_ids() -> set[str]:

@@ -24,12 +24,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from drive import ENVIRONMENT, HEALTH, PREFIX, command, module, nodes, play, ssh
+from drive import ENVIRONMENT, HEALTH, PREFIX, ZONES, command, leader_on, module, nodes, play, ssh
 
 ANY = ["healthy", "degraded", "unknown", "failed"]
 # Seconds. Power cuts are failures of tasks too, and there are many here.
 LATELY = {"restart_window": 20}
-ZONES = {"m1": "a", "m2": "b", "m3": "c", "w1": "a", "w2": "b"}
 
 
 def docker(*words: str) -> None:
@@ -96,11 +95,6 @@ def healed(on: str = "m1", seconds: int = 120) -> None:
     found = nodes(on)
     assert sorted(found) == sorted(ZONES)
     assert {node["Status"]["State"] for node in found.values()} == {"ready"}
-
-
-def leader_on(on: str) -> str:
-    names = ssh(on, "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}'").splitlines()
-    return next(line.split()[0] for line in names if line.endswith("Leader"))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -47,15 +47,12 @@ def order(run: drive.Run) -> list[str]:
     return re.findall(r"^  +\d+  zone \w+ +(\S+) ", run.text, re.MULTILINE)
 
 
-ZONES = {"m1": "a", "m2": "b", "m3": "c", "w1": "a", "w2": "b"}
-
-
 def proper(hosts: list[str]) -> list[str]:
     """These hosts in the order in which they have to be rebooted."""
-    lines = docker("node ls --format '{{.Hostname}} {{.ManagerStatus}}'").splitlines()
-    leader = next(line.split()[0] for line in lines if line.endswith("Leader"))
-    last = ZONES[leader] if leader in hosts else ""
-    return sorted(hosts, key=lambda host: (ZONES[host] == last, ZONES[host], host < "w", host))
+    leader = drive.leader_on("m1")
+    zones = drive.ZONES
+    last = zones[leader] if leader in hosts else ""
+    return sorted(hosts, key=lambda host: (zones[host] == last, zones[host], host < "w", host))
 
 
 def noted() -> bool:
