@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 
 TOP := $(CURDIR)
 export LAB_TOP := $(TOP)
-export LAB_PREFIX LAB_SUBNET LAB_SUITE LAB_MANAGERS LAB_WORKERS LAB_IMAGE LAB_REGISTRY LAB_MIRROR LAB_PULL KEEP V
+export LAB_PREFIX LAB_SUBNET LAB_SUITE LAB_MANAGERS LAB_WORKERS LAB_IMAGE LAB_REGISTRY LAB_MIRROR LAB_PULL KEEP V JOBS SEED
 export ANSIBLE_CONFIG := $(TOP)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(TOP)/.cache/collections
 export PATH := $(TOP)/.venv/bin:$(PATH):/usr/sbin:/sbin
@@ -48,8 +48,12 @@ lab-list: ## show the labs on this machine
 	@$(PYTHON) lab/lab.py list
 
 .PHONY: test
-test: ready ## run all checks, or [CHECKS="lint unit cluster"]; V=1 shows all output
-	@tests/all.sh $(CHECKS)
+test: ready ## run all checks, three at a time, or [CHECKS="lint unit cluster"] [JOBS=3] [SEED=n]; V=1 shows all output
+	@python tests/all.py $(CHECKS)
+
+.PHONY: soak
+soak: ready ## the same with long series: kills, generated cases, every suite and version; hours: [CHECKS=...] [SEED=n]
+	@python tests/all.py --soak $(CHECKS)
 
 .PHONY: lint
 lint: ## run the static checks

@@ -14,7 +14,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from settings import LABEL, TOP, LabError, docker, run, say, setting
+from settings import LABEL, TOP, LabError, docker, locked, run, say, setting
 
 REPOSITORY = "flotilla-lab"
 IMAGE_FILES = TOP / "lab" / "image"
@@ -80,9 +80,16 @@ def debian_sources(suite: str) -> list[str]:
 
 
 def build_image(suite: str, kind: str) -> str:
+    """The tag of an image, which is made if it is not there; labs that boot together make it once."""
     tag = image_tag(suite, kind)
-    if have_image(tag):
-        return tag
+    if not have_image(tag):
+        with locked(f"image-{tag.rpartition(':')[2]}"):
+            if not have_image(tag):
+                make_image(suite, kind, tag)
+    return tag
+
+
+def make_image(suite: str, kind: str, tag: str) -> None:
     started = time.monotonic()
     if kind == "bare":
         if setting("LAB_PULL", "auto") == "never" or not pull_base(suite, tag):
@@ -92,7 +99,6 @@ def build_image(suite: str, kind: str) -> str:
         say(f"image   {suite}: adding the layer {kind}")
         add_layer(parent, tag, f"{script(kind + '.sh')}")
     say(f"image   {tag} is ready after {time.monotonic() - started:.0f} s")
-    return tag
 
 
 def pull_base(suite: str, tag: str) -> bool:

@@ -14,7 +14,7 @@
     lab.py list         the labs on this machine and their hosts
     lab.py images       the images that labs are made of; `images --remove` removes them
     lab.py inventory    write the inventory of this lab and say where it is
-    lab.py subnet       the subnet of this lab, chosen if LAB_SUBNET is auto
+    lab.py subnet       the subnet of this lab, chosen and taken if LAB_SUBNET is auto
 
 Everything has a default and can be set by environment:
 
@@ -57,6 +57,8 @@ from settings import (
     docker,
     in_parallel,
     live_subnet,
+    locked,
+    network_of,
     read_lab,
     run,
     say,
@@ -117,8 +119,8 @@ def make_key(lab: Lab) -> str:
     return lab.key.with_suffix(".pub").read_text().strip()
 
 
-def make_network(lab: Lab) -> str:
-    name = f"{lab.prefix}-lab"
+def make_network(lab: Lab) -> None:
+    name = network_of(lab.prefix)
     found = live_subnet(lab.prefix)
     if found and name not in labelled("network", lab.prefix):
         raise LabError(f"The network {name} exists and is not of a lab: choose another LAB_PREFIX.")
@@ -137,10 +139,19 @@ def make_network(lab: Lab) -> str:
                 f"The network {lab.subnet} cannot be made ({done.stderr.strip()}):"
                 " set LAB_SUBNET to one that is free, or to auto."
             )
-    return name
 
 
-def boot(lab: Lab, host: Host, network: str, tag: str, public_key: str) -> None:
+def claim_network() -> Lab:
+    """The lab, with a network that is there: a subnet that was free is nobody else's from then on."""
+    check()
+    with locked("subnet"):
+        lab = read_lab()
+        refuse_foreign(lab.prefix)
+        make_network(lab)
+    return lab
+
+
+def boot(lab: Lab, host: Host, tag: str, public_key: str) -> None:
     name = f"{lab.prefix}-{host.name}"
     modules = ("-v", "/lib/modules:/lib/modules:ro") if Path("/lib/modules").is_dir() else ()
     volume = f"type=volume,volume-label={LABEL}={lab.prefix},volume-label={LABEL}.of={TOP}"
@@ -156,7 +167,7 @@ def boot(lab: Lab, host: Host, network: str, tag: str, public_key: str) -> None:
         "--restart=on-failure",
         # The engine inside cannot put its overlays on an overlay.
         *(f"--mount={volume},dst={path}" for path in VOLUMES), *modules,
-        "--network", network, "--ip", host.address, "--network-alias", host.name,
+        "--network", network_of(lab.prefix), "--ip", host.address, "--network-alias", host.name,
         "--add-host", f"registry.lab:{lab.address(9)}", "-e", f"LAB_AUTHORIZED_KEY={public_key}", tag,
     )  # fmt: skip
     if host.name == REGISTRY:
@@ -202,9 +213,8 @@ def port_answers(address: str) -> bool:
 
 
 def up(lab: Lab) -> None:
-    check()
-    refuse_foreign(lab.prefix)
-    tags = {host.name: build_image(lab.suite, lab.image) for host in lab.hosts}
+    tag = build_image(lab.suite, lab.image)
+    tags = {host.name: tag for host in lab.hosts}
     hosts = list(lab.hosts)
     if lab.registry:
         tags[REGISTRY] = build_image(lab.suite, REGISTRY)
@@ -212,7 +222,6 @@ def up(lab: Lab) -> None:
         registry.make_certificates(lab.state / "registry", lab.address(9))
     raise_limits(tags[lab.hosts[0].name])
     public_key = make_key(lab)
-    network = make_network(lab)
     listed = docker(
         "ps", "-a", "--filter", f"label={LABEL}={lab.prefix}", "--filter", f"label={LABEL}.host",
         "--format", f'{{{{.Label "{LABEL}.host"}}}}|{{{{.Label "{LABEL}.kind"}}}}|{{{{.State}}}}',
@@ -231,7 +240,7 @@ def up(lab: Lab) -> None:
     forget_connections(lab, missing + stopped)
     if missing:
         capabilities(tags[missing[0].name])
-    in_parallel(lambda host: boot(lab, host, network, tags[host.name], public_key), missing)
+    in_parallel(lambda host: boot(lab, host, tags[host.name], public_key), missing)
     in_parallel(lambda host: void(docker("start", f"{lab.prefix}-{host.name}")), stopped)
     wait_for_ssh(lab, lab.hosts)
     if lab.registry:
@@ -354,7 +363,7 @@ def main(argv: Sequence[str]) -> int:
             lab = read_lab()
             build_image(lab.suite, lab.image)
         elif command == "up":
-            up(read_lab())
+            up(claim_network())
         elif command == "down":
             down(setting("LAB_PREFIX", "flotilla"))
         elif command == "list":
@@ -368,7 +377,7 @@ def main(argv: Sequence[str]) -> int:
         elif command == "url":
             find_url(read_lab())
         elif command == "subnet":
-            say(str(read_lab().subnet))
+            say(str(claim_network().subnet))
         elif command == "inventory":
             lab = read_lab()
             where = inventory_dir(lab)

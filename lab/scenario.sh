@@ -30,8 +30,6 @@ LAB_TOP=$PWD
 LAB_STATE=$PWD/.lab/$LAB_PREFIX
 MOLECULE_EPHEMERAL_DIRECTORY=$PWD/.cache/molecule/$LAB_PREFIX
 [ -t 1 ] || export NO_COLOR=1 PY_COLORS=0
-# The address is chosen once: what comes later must find the same lab.
-LAB_SUBNET=$(python lab/lab.py subnet)
 set +a
 
 remove() {
@@ -44,9 +42,12 @@ remove() {
 
 python lab/lab.py image
 python lab/lab.py down
+trap remove EXIT
+# The address is chosen once, and taken: what comes later must find the same lab.
+LAB_SUBNET=$(python lab/lab.py subnet)
+export LAB_SUBNET
 python lab/lab.py inventory > /dev/null
 rm -rf "$MOLECULE_EPHEMERAL_DIRECTORY"
-trap remove EXIT
 started=$SECONDS
 molecule test --no-command-borders --destroy=never --scenario-name "$name" "$@"
 echo "==> scenario $name on $LAB_SUITE: passed in $((SECONDS - started)) s"

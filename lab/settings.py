@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +28,15 @@ TOP = Path(__file__).resolve().parent.parent
 
 class LabError(Exception):
     """What is wrong and what to do, in one sentence."""
+
+
+@contextmanager
+def locked(what: str) -> Iterator[None]:
+    """One process of this machine at a time: labs that boot together share its subnets and its images."""
+    # By user: a file of somebody else's there could not be opened.
+    with Path(tempfile.gettempdir(), f"flotilla-lab-{os.getuid()}-{what}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @dataclass(frozen=True)
@@ -172,6 +184,10 @@ def read_subnet(prefix: str) -> ipaddress.IPv4Network:
     return subnet
 
 
+def network_of(prefix: str) -> str:
+    return f"{prefix}-lab"
+
+
 def live_subnet(prefix: str) -> str:
     found = run(
         (
@@ -180,7 +196,7 @@ def live_subnet(prefix: str) -> str:
             "inspect",
             "-f",
             "{{range .IPAM.Config}}{{.Subnet}}{{end}}",
-            f"{prefix}-lab",
+            network_of(prefix),
         ),
         check=False,
     )
@@ -188,7 +204,10 @@ def live_subnet(prefix: str) -> str:
 
 
 def free_subnet() -> str:
-    """The first /24 from the default on that neither a Docker network nor a route of this machine uses."""
+    """The first /24 from the default on that neither a Docker network nor a route of this machine uses.
+
+    Another lab may take it before this one does: `lab.py` holds the lock of labs until its network is there.
+    """
     taken = run(("ip", "-4", "-o", "route", "show", "table", "all"), check=False).stdout
     for network in docker("network", "ls", "-q").split():
         taken += (

@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All checks, some at a time, each with its own log: what `make test`, `make soak` and .ci/run call.
+
+    all.py [CHECK ...]          lint, unit, cores, or the name of a scenario; without arguments, all
+    all.py --soak [CHECK ...]   the same with long series, and what only `make soak` runs
+
+JOBS=3 is how many checks run at once, and V=1 shows everything as it happens, one check after the other.
+SEED repeats the random choices of an earlier run. A scenario's lab.env says in which suites it runs
+(SUITES="bookworm trixie"; LAB_SUITE chooses one for all) and about how many MINUTES it takes:
+the longest begins first.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+LOGS = TOP / ".cache" / "test-logs"
+PYTHON = str(TOP / ".venv" / "bin" / "python")
+
+# What a long series is, in each test that has one.
+SOAK = {
+    "BARE_KILLS": "10",
+    "FAULTS_KILLS": "10",
+    "MEMBERSHIP_KILLS": "20",
+    "REBOOT_KILLS": "8",
+    "CORPUS": "whole",
+    "FLOTILLA_SOAK": "1",
+}
+# Scenarios run on more suites there than in `make test`.
+SOAK_SUITES = {
+    "engine": ("bullseye", "bookworm", "trixie", "sid"),
+    "stack": ("bookworm", "trixie"),
+}
+
+SUMMARY = re.compile(r"^=+ (.* passed.*) =+$|^((?:lint|cores): \d+ .*)$", re.MULTILINE)
+
+
+@dataclass
+class Check:
+    """One row of the table."""
+
+    title: str
+    command: Sequence[str]
+    # About how long it takes, to begin with the longest.
+    minutes: float
+    environment: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0
+    passed: bool = False
+
+    @property
+    def log(self) -> Path:
+        return LOGS / f"{self.title.replace(' ', '-')}.log"
+
+
+def lab_environment(scenario: str) -> dict[str, str]:
+    """What molecule/SCENARIO/lab.env sets, by the shell that will read it."""
+    path = TOP / "molecule" / scenario / "lab.env"
+    if not path.exists():
+        return {}
+    script = f'SUITES= MINUTES=; . "{path}"; echo "$SUITES|$MINUTES"'
+    text = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+    return dict(zip(("SUITES", "MINUTES"), text.strip().split("|")))
+
+
+def scenarios() -> list[str]:
+    return sorted(path.parent.name for path in TOP.glob("molecule/*/molecule.yml"))
+
+
+def checks_of(name: str, soak: bool) -> list[Check]:
+    if name == "lint":
+        return [Check(name, ["tests/lint.sh"], 3)]
+    if name == "unit":
+        return [Check(name, [PYTHON, "-m", "pytest", "tests/unit"], 9 if soak else 2)]
+    if name == "cores":
+        return [Check(name, ["tests/cores.sh", *(["--all"] if soak else [])], 9 if soak else 4)]
+    if name not in scenarios() or name == "default":
+        known = ["lint", "unit", "cores", *(each for each in scenarios() if each != "default")]
+        sys.exit(f"tests: {name} is not a check: choose from {', '.join(known)}.")
+    settings = lab_environment(name)
+    suites = settings.get("SUITES", "").split() or ["bookworm"]
+    if soak:
+        suites = list(SOAK_SUITES.get(name, suites))
+    if os.environ.get("LAB_SUITE"):
+        suites = [os.environ["LAB_SUITE"]]
+    prefix = f"{os.environ.get('LAB_PREFIX') or 'flotilla'}-{name}"
+    found = []
+    for suite in suites:
+        found.append(
+            Check(
+                f"{name} on {suite}",
+                ["lab/scenario.sh", name],
+                float(settings.get("MINUTES") or 1),
+                {
+                    "LAB_SUITE": suite,
+                    "LAB_PREFIX": prefix if len(suites) == 1 else f"{prefix}-{suite}",
+                    "LAB_SUBNET": "auto",
+                },
+            )
+        )
+    return found
+
+
+class Runner:
+    """Runs checks, and says when one begins and ends; the log of one that fails is shown."""
+
+    def __init__(self, jobs: int, verbose: bool) -> None:
+        self._jobs = 1 if verbose else jobs
+        self._verbose = verbose
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+
+    def run(self, checks: Sequence[Check]) -> None:
+        ordered = sorted(checks, key=lambda check: -check.minutes)
+        with ThreadPoolExecutor(self._jobs) as pool:
+            for done in [pool.submit(self._one, check) for check in ordered]:
+                done.result()
+
+    def _one(self, check: Check) -> None:
+        self._say(f"{check.title}: begins")
+        started = time.monotonic()
+        with check.log.open("w", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                check.command,
+                cwd=TOP,
+                env={**os.environ, **check.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+            assert process.stdout is not None
+            for line in process.stdout:
+                log.write(line)
+                if self._verbose:
+                    print(line, end="", flush=True)
+            check.passed = process.wait() == 0
+        check.seconds = time.monotonic() - started
+        text = check.log.read_text(encoding="utf-8")
+        summary = [a or b for a, b in SUMMARY.findall(text)][-1:]
+        state = "ok" if check.passed else "FAILED"
+        lines = []
+        if not check.passed and not self._verbose:
+            lines = [f"    {line}" for line in text.splitlines()[-80:]]
+            lines.append(f"    the whole log: {check.log.relative_to(TOP)}")
+        self._say(": ".join((check.title, f"{state} after {check.seconds:.0f} s", *summary)), lines)
+
+    def _say(self, text: str, more: Sequence[str] = ()) -> None:
+        at = time.monotonic() - self._started
+        with self._lock:
+            print(f"==> {at / 60:5.1f} min  {text}", *more, sep="\n", flush=True)
+
+
+def table(checks: Sequence[Check], seconds: float) -> str:
+    rows = [f"{'check':<28} {'result':<7} {'minutes':>7}"]
+    for check in sorted(checks, key=lambda check: -check.seconds):
+        result = "ok" if check.passed else "FAILED"
+        rows.append(f"{check.title:<28} {result:<7} {check.seconds / 60:>7.1f}")
+    together = sum(check.seconds for check in checks) / 60
+    rows.append(f"{'one after the other':<36} {together:>7.1f}")
+    rows.append(f"{'as they ran':<36} {seconds / 60:>7.1f}")
+    return "\n".join(rows)
+
+
+def number(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not text.isdigit() or int(text) < 1:
+        sys.exit(f"tests: {name} is {text!r}: give a whole number of at least 1.")
+    return int(text)
+
+
+def main(arguments: Sequence[str]) -> int:
+    soak = "--soak" in arguments
+    names = [word for word in arguments if word != "--soak"]
+    names = names or ["lint", "unit", "cores", *(n for n in scenarios() if n != "default")]
+    os.environ["SEED"] = str(number("SEED", random.randint(1, 999_999_999)))
+    if soak:
+        for name, value in SOAK.items():
+            os.environ.setdefault(name, value)
+    checks = [check for name in names for check in checks_of(name, soak)]
+    jobs = number("JOBS", 3)
+    shutil.rmtree(LOGS, ignore_errors=True)
+    LOGS.mkdir(parents=True)
+    print(f"==> SEED={os.environ['SEED']} repeats the random choices of this run", flush=True)
+    started = time.monotonic()
+    Runner(jobs, os.environ.get("V") == "1").run(checks)
+    print(f"\n{table(checks, time.monotonic() - started)}\n")
+    passed = sum(check.passed for check in checks)
+    print(f"{passed} passed, {len(checks) - passed} failed", flush=True)
+    return 0 if passed == len(checks) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
