@@ -39,7 +39,6 @@ SOAK = {
     "FAULTS_KILLS": "10",
     "MEMBERSHIP_KILLS": "20",
     "REBOOT_KILLS": "8",
-    "CORPUS": "whole",
     "FLOTILLA_SOAK": "1",
 }
 # Scenarios run on more suites there than in `make test`.
