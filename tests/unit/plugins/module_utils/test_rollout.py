@@ -603,7 +603,7 @@ def test_a_restart_is_one_service_after_the_other(swarm: Swarm) -> None:
     assert result["plan"][1:] == [
         "  ~ restart  api  3 tasks, 1 at a time, stop-first, canary",
         "  ~ restart  web  2 tasks, 1 at a time, stop-first",
-        "  = 1 service as they should be",
+        "  = 1 service as it should be",
     ]
 
 
