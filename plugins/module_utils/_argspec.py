@@ -48,7 +48,7 @@ class Module(AnsibleModule):
         }
         super().__init__(argument_spec=anything, no_log=True, supports_check_mode=True)
         # What was given may be secret, and the message has nothing of that. To blank its values in it would spoil the words.
-        self.params = {}
+        self.params: dict[str, Any] = {}
         self.fail_json(msg=error.message, failure=error.as_failure())
 
     def fail_json(self, msg: str, **result: Any) -> Any:

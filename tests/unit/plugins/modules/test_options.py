@@ -138,8 +138,8 @@ def test_a_dictionary_is_one(module: str, path: tuple[str, ...], option: dict[st
 def test_a_list_has_no_holes(module: str, path: tuple[str, ...], option: dict[str, Any]) -> None:
     for value in (True, {"a": 1}):
         refused(module, path, value)
-    for value in ([None], [""], ["a", None], ""):
-        assert "is empty, take it out or fill it in" in refused(module, path, value)
+    for holes in ([None], [""], ["a", None], ""):
+        assert "is empty, take it out or fill it in" in refused(module, path, holes)
 
 
 @pytest.mark.parametrize(("module", "path", "option"), options_of("str", "path", "raw"))
