@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -77,7 +78,8 @@ def inventory_text(lab: Lab, state: str) -> str:
 def inventory_dir(lab: Lab) -> Path:
     """The default lab has its inventory in the checkout, for people to read; every lab has one in its state."""
     shown = TOP / "inventories" / "lab"
-    if inventory_text(lab, SHOWN_STATE) == without_comments((shown / "hosts.yml").read_text()):
+    same = inventory_text(lab, SHOWN_STATE) == without_comments((shown / "hosts.yml").read_text())
+    if same and lab.registry:
         return shown
     return lab.state / "inventory"
 
@@ -93,5 +95,16 @@ def write_inventory(lab: Lab) -> None:
     where.mkdir(parents=True, exist_ok=True)
     (where / "hosts.yml").write_text(inventory_text(lab, str(lab.state)))
     group_vars = where / "group_vars"
-    if not group_vars.is_symlink():
-        group_vars.symlink_to(os.path.relpath(TOP / "inventories" / "lab" / "group_vars", where))
+    if group_vars.is_symlink():
+        group_vars.unlink()
+    elif group_vars.exists():
+        shutil.rmtree(group_vars)
+    shown = TOP / "inventories" / "lab" / "group_vars"
+    if lab.registry:
+        group_vars.symlink_to(os.path.relpath(shown, where))
+        return
+    for file in shown.rglob("*.yml"):
+        if file.name != "registry.yml":
+            link = group_vars / file.relative_to(shown)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(os.path.relpath(file, link.parent))

@@ -11,7 +11,15 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import bad_options
 from ansible_collections.flotilla.swarm.plugins.module_utils._reboot import RISKS, plan_reboots
+
+SPEC = dict(
+    observed=dict(type="dict", required=True),
+    nodes=dict(type="list", elements="str"),
+    batch=dict(type="int", default=1),
+    accepted_risks=dict(type="list", elements="str", choices=list(RISKS), default=[]),
+)
 
 
 class ActionModule(ActionBase):
@@ -20,14 +28,10 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _spec, args = self.validate_argument_spec(
-            argument_spec=dict(
-                observed=dict(type="dict", required=True),
-                nodes=dict(type="list", elements="str"),
-                batch=dict(type="int", default=1),
-                accepted_risks=dict(type="list", elements="str", choices=list(RISKS), default=[]),
-            )
-        )
+        wrong = bad_options(SPEC, self._task.args, dict(batch=1))
+        if wrong is not None:
+            return {**result, "failed": True, "msg": wrong.message, "failure": wrong.as_failure()}
+        _spec, args = self.validate_argument_spec(argument_spec=SPEC)
         asked = args["nodes"]
         plan = plan_reboots(
             args["observed"],

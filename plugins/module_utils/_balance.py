@@ -25,6 +25,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
     PlacementTask,
     could_run,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._table import count_of
 
 NODE_LABEL = "node.labels."
 ENGINE_LABEL = "engine.labels."
@@ -50,7 +51,7 @@ class Move:
             ", ".join(f"{name} {count}" for name, count in sorted(side.items()))
             for side in (self.before, self.after)
         ]
-        return f"{self.tasks} of {sum(self.before.values())} tasks   {words[0]} -> {words[1]}"
+        return f"{self.tasks} of {count_of(sum(self.before.values()), 'task')}   {words[0]} -> {words[1]}"
 
 
 def group_of(node: PlacementNode, descriptor: str) -> str:

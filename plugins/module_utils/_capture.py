@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import fcntl
 import http.client
 import http.server
@@ -513,17 +514,22 @@ def run_cli(
     """Run `docker ARGUMENTS` in front of the proxy; without `forward` nothing is written."""
     with proxy(engine_socket, forward, adjust) as (path, run):
         command = [cli, "-H", f"unix://{path}", *arguments]
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=cli_environment(environment),
-            cwd=directory or "/",
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=cli_environment(environment),
+                cwd=directory or "/",
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise
+            raise _too_much(environment or {}) from error
         try:
             run.output, _unused = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -534,6 +540,18 @@ def run_cli(
                 process.communicate()
         run.returncode = process.returncode
         return run
+
+
+def _too_much(environment: dict[str, str]) -> SwarmError:
+    """Linux gives a process 128 KiB for one variable, and for all of them a quarter of what its stack may have."""
+    sizes = {name: len(f"{name}={value}".encode()) for name, value in environment.items()}
+    largest = max(sizes, key=lambda name: sizes[name], default="")
+    return SwarmError(
+        "too_large",
+        f"Could not run the Docker CLI: the variables of the Compose files have {sum(sizes.values()) // 1024} KB, most of"
+        f" it in {largest}, and the system takes 128 KB for one and about 2 MB for all. Put large data into a config or a"
+        " secret.",
+    )
 
 
 def cli_takes(command: str, option: str, cli: str = "docker") -> bool:

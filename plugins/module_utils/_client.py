@@ -19,13 +19,12 @@ import http.client
 import json
 import re
 import socket
+import ssl
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ansible.module_utils.basic import missing_required_lib
-
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import check_numbers
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 
 # What the engine says when it cannot act on a swarm, and what each means. The words are the same from
@@ -82,12 +81,48 @@ def _failed(attempt: str, text: str, status: int | None = None) -> SwarmError:
     return SwarmError(code, f"Could not {attempt}: {reason}.", status=status, engine=text.strip())
 
 
-def _unreachable(attempt: str, where: str, error: object) -> SwarmError:
+# Why no engine answers, in words, by the first of these kinds that is among the causes, and what to do.
+_START_IT = "check that the engine runs there"
+_SILENCES: tuple[tuple[type[BaseException], str, str], ...] = (
+    (PermissionError, "this user may not open it", "run the task as root (become: true)"),
+    (FileNotFoundError, "there is no such socket", _START_IT),
+    (ConnectionRefusedError, "nothing listens there", _START_IT),
+    (socket.gaierror, "the name of the host is not known", "correct docker_host"),
+    (ssl.SSLError, "TLS fails", "check tls, validate_certs and the certificates"),
+    (socket.timeout, "it does not answer in time", _START_IT),
+    (ConnectionError, "it closed the connection", "check that docker_host and tls fit the engine"),
+)
+
+
+def _unreachable(attempt: str, where: str, error: BaseException) -> SwarmError:
+    why, advice = _silence(error)
     return SwarmError(
         "engine_unreachable",
-        f"Could not {attempt}: no engine answers at {where} ({error}); check that it runs there and that this user"
-        " may reach its socket.",
+        f"Could not {attempt}: no engine answers at {where} ({why}); {advice}.",
     )
+
+
+def _silence(error: BaseException) -> tuple[str, str]:
+    """Libraries put the system's error into one or two of their own, whose text is that of a programming language."""
+    causes = list(_causes(error))
+    for kind, why, advice in _SILENCES:
+        if any(isinstance(cause, kind) for cause in causes):
+            return why, advice
+    if any("timed out" in str(cause) for cause in causes):
+        return "it does not answer in time", _START_IT
+    said = [
+        cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror
+    ] or [str(error)]
+    return said[0].partition("\n")[0].rstrip("."), _START_IT
+
+
+def _causes(error: object, depth: int = 6) -> Iterator[BaseException]:
+    if not isinstance(error, BaseException) or depth == 0:
+        return
+    yield error
+    inner = (*error.args, getattr(error, "reason", None), error.__cause__, error.__context__)
+    for cause in inner:
+        yield from _causes(cause, depth - 1)
 
 
 class EngineClient:
@@ -105,21 +140,29 @@ class EngineClient:
         except ImportError as error:
             raise SwarmError(
                 "no_sdk",
-                missing_required_lib("docker")
-                + " The role flotilla.swarm.docker_engine installs it.",
+                f"Could not talk to the engine: {sys.executable} of this host lacks the Docker SDK for Python. Run the role"
+                " flotilla.swarm.docker_engine there with docker_engine_sdk set to package or venv, or install docker with"
+                " the package manager or pip.",
             ) from error
-        check_numbers(params, timeout=1)
         self._no_answer = (docker.errors.DockerException, requests.exceptions.RequestException)
         self.where = params["docker_host"]
         self._pinned = params["api_version"] != "auto"
+        try:
+            tls = self._tls(docker, params)
+        except docker.errors.TLSParameterError as error:
+            raise SwarmError(
+                "bad_option",
+                f"Could not talk to the engine at {self.where}: client_cert, client_key and ca_path must name files on this"
+                " host, and the first two belong together.",
+            ) from error
         try:
             self._api = docker.APIClient(
                 base_url=self.where,
                 version=params["api_version"],
                 timeout=params["timeout"],
-                tls=self._tls(docker, params),
+                tls=tls,
             )
-        except self._no_answer as error:
+        except (*self._no_answer, ValueError) as error:
             raise _unreachable("talk to the engine", self.where, error) from error
 
     @staticmethod
@@ -153,7 +196,7 @@ class EngineClient:
             raise _unreachable(attempt, self.where, error) from error
         if answer.status_code >= 400:
             raise _failed(attempt, _message_of(answer.text), answer.status_code)
-        return answer.json() if answer.text.strip() else None
+        return _document(attempt, answer.text) if answer.text.strip() else None
 
     def get(self, path: str, attempt: str, **query: Any) -> Any:
         return self.call(
@@ -280,6 +323,16 @@ def _message_of(text: str) -> str:
         return text or "no reason given"
 
 
+def _document(attempt: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SwarmError(
+            "engine_error",
+            f"Could not {attempt}: what answers is no Docker engine, for it does not speak JSON; correct docker_host.",
+        ) from error
+
+
 def elements(chunks: Iterable[bytes]) -> Iterator[Any]:
     """The elements of a JSON list of objects, each as soon as its last byte is there."""
     decoder = json.JSONDecoder()
@@ -324,7 +377,6 @@ class EngineReader:
                 f"Could not observe the engine at {docker_host}: a host is observed through its own unix"
                 " socket. Set docker_host to a unix:// address on that host.",
             )
-        check_numbers({"timeout": timeout}, timeout=1)
         self.where = docker_host
         self._connection = _UnixConnection(docker_host[len("unix://") :], timeout)
 
@@ -338,7 +390,7 @@ class EngineReader:
             raise _unreachable(attempt, self.where, error) from error
         if answer.status >= 400:
             raise _failed(attempt, _message_of(text), answer.status)
-        return json.loads(text)
+        return _document(attempt, text)
 
     def log(self, task_id: str, lines: int, seconds: float) -> bytes:
         """The end of a task's log as it comes, or what of it came in time: its node may not answer."""

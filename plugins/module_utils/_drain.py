@@ -30,6 +30,7 @@ from typing import Any, Callable, NamedTuple
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import MOVING_LABEL
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import dig
+from ansible_collections.flotilla.swarm.plugins.module_utils._table import count_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
 
 # On a service: what in its spec is ours, which is the nodes that constraints keep it off, whether it had no placement,
@@ -697,10 +698,14 @@ class _Drain:
             for item in late
         ]
         first = late[0]
-        more = f" ({len(late) - 1} more services are behind)" if len(late) > 1 else ""
+        more = (
+            f" ({len(late) - 1} more {'service is' if len(late) == 2 else 'services are'} behind)"
+            if len(late) > 1
+            else ""
+        )
         return SwarmError(
             "drain_timeout",
-            f"Could not empty {self._nodes(self.ids)} within {self.timeout:.0f} s: {first.there} of {first.wanted} tasks"
+            f"Could not empty {self._nodes(self.ids)} within {self.timeout:.0f} s: {first.there} of {count_of(first.wanted, 'task')}"
             f" of service {first.service} run on other nodes{more}; {first.reason or 'no task says why'}.",
             services=[item._asdict() for item in late],
             nodes=sorted(self.ids),

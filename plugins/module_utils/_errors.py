@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any
 
 
@@ -25,3 +27,40 @@ class SwarmError(Exception):
 
     def as_failure(self) -> dict[str, Any]:
         return {"code": self.code, "details": self.details}
+
+
+# Of what is longer, this much from its beginning and its end says enough.
+_LONGEST_WORD, _LONGEST_PART = 200, 1500
+
+
+def abbreviate(text: str) -> str:
+    """A text without the middle of words and of parts that are too long to read.
+
+    The parts are those of a list of reasons: many of them may be long together, and none is left out.
+    """
+    words = re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", lambda word: _cut(word.group(), 60, 20), text)
+    return "; ".join(
+        _cut(part, 1000, 400) if len(part) > _LONGEST_PART else part for part in words.split("; ")
+    )
+
+
+def _cut(text: str, head: int, tail: int) -> str:
+    return f"{text[:head]} ... ({len(text) - head - tail} characters left out) ... {text[-tail:]}"
+
+
+def failure_of(attempt: str, error: SwarmError | OSError) -> SwarmError:
+    """A failure of a module that works on a host's files: the system's refusals are told in words."""
+    if isinstance(error, SwarmError):
+        return error
+    folder, name = os.path.split(str(error.filename or ""))
+    # Ours are there for a moment and have a name that nobody knows.
+    where = folder if name.startswith(".flotilla-") else str(error.filename or "the host's files")
+    if isinstance(error, PermissionError):
+        return SwarmError(
+            "not_root",
+            f"Could not {attempt}: this user may not read or write {where}; run the task as root (become: true).",
+        )
+    return SwarmError(
+        "os_error",
+        f"Could not {attempt}: the system says of {where}: {error.strerror or 'it failed'}.",
+    )

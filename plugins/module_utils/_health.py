@@ -28,7 +28,10 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._picture import (
     OVER,
     Picture,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._table import some
+from ansible_collections.flotilla.swarm.plugins.module_utils._table import (
+    count_of,
+    some,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import cause_of
 
 # From good to bad; a verdict is the worst of its checks. `unknown` is worse than `degraded`: what
@@ -268,7 +271,11 @@ def _zones(case: _Case) -> Check:
         return Check("zones", "degraded", "; ".join(problems), ", ".join(advice), data)
     if data["fatal"]:
         return Check(
-            "zones", "ok", f"{len(managers)} managers: every one is needed ({counts})", None, data
+            "zones",
+            "ok",
+            f"{count_of(len(managers), 'manager')}: every one is needed ({counts})",
+            None,
+            data,
         )
     return Check(
         "zones", "ok", f"losing any one zone keeps the quorum (managers {counts})", None, data
@@ -366,7 +373,7 @@ def _clock(case: _Case) -> Check:
     if off:
         words = some([f"{name} {skew:+.1f} s" for name, skew in sorted(off.items())])
         return Check("clock", "degraded", f"clocks differ: {words}", "set them right (NTP)", data)
-    return Check("clock", "ok", f"the clocks of {len(skews)} hosts agree", None, data)
+    return Check("clock", "ok", f"the clocks of {count_of(len(skews), 'host')} agree", None, data)
 
 
 def _certificates(case: _Case) -> Check:
@@ -382,7 +389,7 @@ def _certificates(case: _Case) -> Check:
     }
     words, problems, advice, failed = [], [], [], False
     if ca_days is not None:
-        text = f"the CA is valid for {ca_days:.0f} days"
+        text = f"the CA is valid for {count_of(round(ca_days), 'day')}"
         if ca_days < case.limits.ca_days:
             text = f"the CA {'has expired' if ca_days <= 0 else f'expires in {ca_days:.1f} days'}"
             problems.append(text)
@@ -390,7 +397,7 @@ def _certificates(case: _Case) -> Check:
             failed = ca_days <= 0
         words.append(text)
     if days is not None:
-        text = f"this manager's certificate for {days:.0f} days"
+        text = f"this manager's certificate for {count_of(round(days), 'day')}"
         overdue = (case.now - own[0].begins) > RENEWED_BY * (own[0].ends - own[0].begins)
         if days <= 0 or (overdue and days < case.limits.certificate_days):
             when = "has expired" if days <= 0 else f"expires in {days:.1f} days"
@@ -477,7 +484,7 @@ def _networks(case: _Case) -> Check:
         return Check("networks", "ok", "no overlay network", None, data)
     fullest = max(use, key=lambda name: use[name]["used"] / use[name]["size"])
     words = f"{use[fullest]['used']} of {use[fullest]['size']}"
-    count = f"{len(use)} {'network' if len(use) == 1 else 'networks'}"
+    count = count_of(len(use), "network")
     return Check("networks", "ok", f"{count}; the fullest is {fullest}: {words}", None, data)
 
 
@@ -501,7 +508,7 @@ def _services(case: _Case) -> Check:
     changing = [row for row in case.rows if row not in short and row["trouble"]]
     tasks = sum(row["running"] for row in case.rows)
     good = len(case.rows) - len(short)
-    message = f"{good} of {len(case.rows)} as asked, {tasks} {'task' if tasks == 1 else 'tasks'} on ready nodes"
+    message = f"{good} of {len(case.rows)} as asked, {count_of(tasks, 'task')} on ready nodes"
     # Nothing runs, or all of it on nodes that a new leader has not heard of yet.
     gone = [row for row in short if not row["running"] + row["outdated"]]
     dead = [row["name"] for row in gone if not row["unheard"]]
@@ -514,11 +521,16 @@ def _services(case: _Case) -> Check:
     }
     if short:
         status = "failed" if dead else "unknown" if gone else "degraded"
-        worst = sorted(short, key=lambda row: (row["running"] > 0, row["name"]))
-        words = some([f"{row['name']} {row['running']}/{row['wanted']}" for row in worst])
-        reason = next((f": {row['trouble']}" for row in worst if row["trouble"]), "")
+        worst = sorted(short, key=lambda row: (row["running"] > 0, not row["trouble"], row["name"]))
+        words = some(
+            [
+                f"{row['name']} {row['running']}/{row['wanted']}"
+                + (f" ({row['trouble']})" if row is worst[0] and row["trouble"] else "")
+                for row in worst
+            ]
+        )
         advice = "docker service ps says more"
-        return Check("services", status, f"{message}; short: {words}{reason}", advice, data)
+        return Check("services", status, f"{message}; short: {words}", advice, data)
     if changing:
         words = some([f"{row['name']} ({row['trouble']})" for row in changing], 3)
         return Check(
@@ -644,7 +656,7 @@ def _mesh(case: _Case) -> Check:
     if not known:
         return Check("mesh", "skipped", "not known whether the kernel has IPVS", None, data)
     if not lacking:
-        message = f"IPVS is there for {len(set(published) | set(virtual))} services"
+        message = f"IPVS is there for {count_of(len(set(published) | set(virtual)), 'service')}"
         return Check("mesh", "ok", message, None, data)
     words, advice = [], ["load ip_vs"]
     if published:

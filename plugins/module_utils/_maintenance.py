@@ -34,6 +34,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
     parse_placement_task,
     unplaceable,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._table import count_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, patiently, poll
 
 RISKS = ("homeless_services", "lack_of_room", "local_data")
@@ -98,7 +99,7 @@ class Plan:
         lines += [f"  ! {text}" for text in self.warnings]
         if self.same:
             lines.append(
-                f"  = {self.same} {'node' if self.same == 1 else 'nodes'} as they should be"
+                f"  = {count_of(self.same, 'node')} as {'it' if self.same == 1 else 'they'} should be"
             )
         return lines
 
@@ -206,7 +207,7 @@ def _guard(plan: Plan, picture: Picture, accepted: Collection[str]) -> None:
         tasks = [parse_placement_task(document) for document in picture.tasks]
         for name, count, lack in unplaceable(services, tasks, after, leaving):
             text = (
-                f"{count} {'task' if count == 1 else 'tasks'} of the service {name} would find no room on the nodes that"
+                f"{count_of(count, 'task')} of the service {name} would find no room on the nodes that"
                 f" stay ({lack}): add a node or lower the reservations"
             )
             problems.append(("lack_of_room", name, text))

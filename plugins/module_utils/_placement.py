@@ -435,7 +435,8 @@ def _wants(service: PlacementService) -> str:
 
 
 def _cpus(nano: int) -> str:
-    return f"{nano / 1e9:.2f}".rstrip("0").rstrip(".") + " CPUs"
+    number = f"{nano / 1e9:.2f}".rstrip("0").rstrip(".")
+    return f"{number} {'CPU' if number == '1' else 'CPUs'}"
 
 
 def _memory(size: int) -> str:

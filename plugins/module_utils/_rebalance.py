@@ -41,6 +41,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._scale import (
     unscalable,
     with_replicas,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._table import count_of
 
 OPT_OUT = "flotilla.swarm.rebalance"
 # How many replicas a service has apart from those that are there for a move.
@@ -87,7 +88,9 @@ class Rebalance(Rollout):
         return list(dict.fromkeys(self.params["services"] or []))
 
     def plan(self, documents: list[dict[str, Any]]) -> list[Step]:
-        asked = self.names or [name_of(document) for document in documents]
+        # An empty list is one of none.
+        everything = self.params["services"] is None
+        asked = [name_of(document) for document in documents] if everything else self.names
         found, missing = named(asked, documents)
         refuse(self.attempt, missing)
         candidates = {name: found[name] for name in sorted(found) if not unscalable(found[name])}
@@ -140,7 +143,7 @@ class Rebalance(Rollout):
     def lines(self, steps: list[Step], found: dict[str, dict[str, Any]]) -> list[str]:
         width = max(map(len, [*self.unfinished, *self.moves]), default=0)
         lines = [
-            f"  ~ finish  {name:<{width}}  back to {number} replicas, which a run that was killed has left higher"
+            f"  ~ finish  {name:<{width}}  back to {count_of(number, 'replica')}, which a run that was killed has left higher"
             for name, number in self.unfinished.items()
         ]
         lines += [f"  ~ move    {name:<{width}}  {move.text}" for name, move in self.moves.items()]
@@ -178,4 +181,4 @@ class Rebalance(Rollout):
         except (Moved, SwarmError):
             return ". It could not be put back: run again."
         self.result["reverted"] = [last["service"]]
-        return f". {last['service']} is back at {last['before']} replicas."
+        return f". {last['service']} is back at {count_of(last['before'], 'replica')}."

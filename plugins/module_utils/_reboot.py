@@ -183,6 +183,8 @@ def _due(
             )
         else:
             plan.refusals.append(f"{name} is not in the swarm: run site.yml first")
+    if not names:
+        plan.same.append("no host is named")
     left = [host.name for host in noted if host not in due]
     if left:
         plan.warnings.append(f"{', '.join(left)}: due since a run that stopped, and not named now")

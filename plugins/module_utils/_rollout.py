@@ -19,10 +19,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, Callable
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import check_numbers
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import PASSING, EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import dig
+from ansible_collections.flotilla.swarm.plugins.module_utils._table import count_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import (
     CONVERGED,
     FAILED,
@@ -222,7 +222,9 @@ class Rollout:
             ]
         same = len(self.names) - len({step["service"] for step in steps})
         if same:
-            lines.append(f"  = {same} {'service' if same == 1 else 'services'} as they should be")
+            lines.append(
+                f"  = {count_of(same, 'service')} as {'it' if same == 1 else 'they'} should be"
+            )
         self.result.update(plan=lines, steps=steps, changed=bool(steps))
         if steps:
             self.result["diff"] = {"prepared": "\n".join(lines) + "\n"}
@@ -423,7 +425,6 @@ def carry_out(module: Any, kind: type[Rollout]) -> None:
         changed=False, plan=[], steps=[], done=[], reverted=[], services=[], diff={}
     )
     try:
-        check_numbers(module.params, batch_size=1, pause=0, wait_timeout=1, settle=0)
         rollout = kind(EngineClient(module.params), module.params, result)
         # Longer than tasks have to run, so that the clocks of other hosts do not matter in the end.
         part = None if state is None else module.params["settle"] + 5

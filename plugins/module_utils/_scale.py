@@ -37,6 +37,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._rollout import (
     paused,
     refuse,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._table import count_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import CONVERGED, mode_of
 
 _ASKED = re.compile(r"(?P<sign>[+-]?)(?P<number>\d{1,7})(?P<percent>%?)", re.ASCII)
@@ -144,7 +145,11 @@ def raced(name: str, expected: Any, now: int, goal: int) -> Problem | None:
     if want is None or now in (want, goal):
         return None
     return Problem(
-        "raced", name, f"{name} has {now} replicas and not {want}", expected=want, found=now
+        "raced",
+        name,
+        f"{name} has {count_of(now, 'replica')} and not {want}",
+        expected=want,
+        found=now,
     )
 
 
@@ -228,7 +233,7 @@ class Scale(Rollout):
                 Problem(
                     "no_room",
                     one.service,
-                    f"there is room for {growing[one.service] - one.tasks} of {growing[one.service]} tasks of"
+                    f"there is room for {growing[one.service] - one.tasks} of {count_of(growing[one.service], 'task')} of"
                     f" {one.service}, the others need {one.missing}",
                     fits=growing[one.service] - one.tasks,
                     missing=one.missing,

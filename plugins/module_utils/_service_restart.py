@@ -22,6 +22,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._rollout import (
     paused,
     refuse,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._table import count_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import mode_of
 
 
@@ -42,7 +43,9 @@ def in_words(service: dict[str, Any]) -> str:
     config = dig(service, "Spec", "UpdateConfig") or {}
     # Left out, it is one at a time (swarmkit: api/defaults).
     at_a_time = config.get("Parallelism", 1) or "all"
-    tasks = "a task on each node" if mode["Mode"] == "global" else f"{mode['Replicas']} tasks"
+    tasks = (
+        "a task on each node" if mode["Mode"] == "global" else count_of(mode["Replicas"], "task")
+    )
     return f"{tasks}, {at_a_time} at a time, {config.get('Order') or 'stop-first'}"
 
 

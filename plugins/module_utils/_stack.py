@@ -23,6 +23,7 @@ from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import KINDS, Write
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._table import count_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import mode_of
 
 NAMESPACE = "com.docker.stack.namespace"
@@ -528,7 +529,7 @@ def summary(kind: str, spec: dict[str, Any]) -> str:
     mode = mode_of(spec.get("Mode") or {})
     if mode["Mode"] == "replicated":
         count = mode["Replicas"]
-        how_many = f"{count} replica" if count == 1 else f"{count} replicas"
+        how_many = count_of(count, "replica")
     else:
         how_many = mode["Mode"]
     # As it stands in the Compose file: the digest is the registry's business.
@@ -572,7 +573,7 @@ def plan_lines(
     lines += [f"  ! {note}" for note in notes]
     same = len(steps) - len(shown)
     if same:
-        lines.append(f"  = {same} {'object' if same == 1 else 'objects'} as they should be")
+        lines.append(f"  = {count_of(same, 'object')} as {'it' if same == 1 else 'they'} should be")
     return lines
 
 

@@ -19,7 +19,6 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import check_numbers
 from ansible_collections.flotilla.swarm.plugins.module_utils._band import (
     check_band,
     within_band,
@@ -146,7 +145,6 @@ class Stack:
         self.wanted: list[Write] = []
         self.before: Live | None = None
         self.stuck: set[str] = set()
-        check_numbers(params, keep_revisions=0, wait_timeout=1, settle=0, log_lines=0)
 
     def run(self, check_mode: bool) -> None:
         if self.params["state"] == "absent":
@@ -404,6 +402,13 @@ class Stack:
 
     def _overlay(self, texts: list[str], paths: list[str], folder: str) -> str:
         """The Compose file that renames what has to be rotated; its relative paths start where the others' do."""
+        for kind in LIMITS:
+            for key, path in (self.params["rotate"][kind] or {}).items():
+                if not isinstance(path, str) or not path:
+                    raise SwarmError(
+                        "bad_option",
+                        f"Could not plan stack {self.name}: rotate.{kind}.{key} must be the path of its file.",
+                    )
         folder = os.path.dirname(paths[0]) if paths else folder
         first = texts[0] if texts else _read(paths[0]).decode("utf-8", "replace")
         data = {

@@ -119,6 +119,11 @@ def some(names: list[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + more
 
 
+def count_of(number: int, noun: str, nouns: str = "") -> str:
+    """A number of things, in the singular where it is one."""
+    return f"{number} {noun if number == 1 else nouns or f'{noun}s'}"
+
+
 def show(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -23,6 +23,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
     parse_placement_service,
     satisfies,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._table import count_of
 
 _MODES = {"Global": "global", "ReplicatedJob": "replicated-job", "GlobalJob": "global-job"}
 
@@ -67,7 +68,7 @@ class Verdict:
         }
 
     def line(self) -> str:
-        text = f"{self.service}: {self.running} of {self.desired} tasks as asked"
+        text = f"{self.service}: {self.running} of {count_of(self.desired, 'task')} as asked"
         if self.reason:
             where = f" on {self.node}" if self.node else ""
             text += f", {self.cause or 'waiting'}{where}: {self.reason}"
@@ -184,7 +185,8 @@ def judge(
         elif update == "updating":
             reason = "the update is not finished"
         elif stale:
-            reason = f"{len(stale)} tasks of the spec before still run"
+            words = count_of(len(stale), "task")
+            reason = f"{words} of the spec before still {'runs' if len(stale) == 1 else 'run'}"
         else:
             reason = "no task yet"
     since = tuple(seen for seen in map(_timestamp, counted) if seen is not None)
@@ -365,7 +367,9 @@ def _task_reason(task: dict[str, Any], ready: set[str]) -> str:
     code = (status.get("ContainerStatus") or {}).get("ExitCode")
     if code and _state(task) == "failed" and f"({code})" not in text:
         text += f" (exit code {code})"
-    return f"{_state(task) or 'new'}: {text}"
+    state = _state(task) or "new"
+    # Of a task that is on its way, the message says no more than its state.
+    return state if text == state else f"{state}: {text}"
 
 
 def _said(status: dict[str, Any], trouble: dict[str, Any] | None) -> str:

@@ -80,13 +80,15 @@ failure:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import Module
 from ansible_collections.flotilla.swarm.plugins.module_utils._config import CONFIG_ARGUMENTS, Config
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import (
+    SwarmError,
+    failure_of,
+)
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+def run(module: Module) -> dict[str, Any]:
     params = module.params
     config = Config(params, module.run_command)
     result = {"changed": bool(config.files), "files": config.files, "validated": config.validate()}
@@ -98,7 +100,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec=dict(
             **CONFIG_ARGUMENTS,
             restart=dict(type="bool", default=False),
@@ -108,8 +110,11 @@ def main() -> None:
     )
     try:
         module.exit_json(**run(module))
-    except SwarmError as error:
-        module.fail_json(msg=error.message, failure=error.as_failure(), files=[], validated=False)
+    except (SwarmError, OSError) as error:
+        failure = failure_of("configure the engine", error)
+        module.fail_json(
+            msg=failure.message, failure=failure.as_failure(), files=[], validated=False
+        )
 
 
 if __name__ == "__main__":

@@ -141,15 +141,18 @@ import tempfile
 import time
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import fetch_url
 
 from ansible_collections.flotilla.swarm.plugins.module_utils import _host, _openpgp
 from ansible_collections.flotilla.swarm.plugins.module_utils._apt import Apt, wanted_versions
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import Module
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import (
+    SwarmError,
+    failure_of,
+)
 
 
-def pinned_key(module: AnsibleModule, repository: dict[str, Any]) -> str:
+def pinned_key(module: Module, repository: dict[str, Any]) -> str:
     """The repository's key, armored, once its fingerprint is found to be the pinned one."""
     if repository["key"]:
         origin, data = "docker_engine_repository_key", repository["key"].encode("utf-8")
@@ -182,7 +185,7 @@ def pinned_key(module: AnsibleModule, repository: dict[str, Any]) -> str:
     return text
 
 
-def write(module: AnsibleModule, path: str, text: str) -> None:
+def write(module: Module, path: str, text: str) -> None:
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=".flotilla-", dir=os.path.dirname(path))
     with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
@@ -191,7 +194,7 @@ def write(module: AnsibleModule, path: str, text: str) -> None:
     module.atomic_move(temporary, path)
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
+def run(module: Module) -> dict[str, Any]:
     params = module.params
     plain = {name: params[name] for name in ("install", "remove", "hold", "unhold")}
     changed = bool(any(plain.values()) or params["repository"] or params["repair"])
@@ -246,7 +249,7 @@ def main() -> None:
         key_url=dict(type="str", default="", no_log=False),
         fingerprint=dict(type="str", required=True),
     )
-    module = AnsibleModule(
+    module = Module(
         argument_spec=dict(
             install=dict(type="list", elements="dict", default=[], options=package),
             hold=dict(type="list", elements="str", default=[]),
@@ -262,8 +265,9 @@ def main() -> None:
     )
     try:
         module.exit_json(**run(module))
-    except SwarmError as error:
-        module.fail_json(msg=error.message, failure=error.as_failure(), installed={})
+    except (SwarmError, OSError) as error:
+        failure = failure_of("install the packages", error)
+        module.fail_json(msg=failure.message, failure=failure.as_failure(), installed={})
 
 
 if __name__ == "__main__":

@@ -104,15 +104,17 @@ failure:
   sample: {code: quorum, details: {total: 3, reachable: 2}}
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import Module
 from ansible_collections.flotilla.swarm.plugins.module_utils._config import CONFIG_ARGUMENTS
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import (
+    SwarmError,
+    failure_of,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._restart import Restart
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec=dict(
             **CONFIG_ARGUMENTS,
             state=dict(type="str", choices=["started", "restarted"], default="started"),
@@ -125,10 +127,13 @@ def main() -> None:
     restart = Restart(module.params, module.run_command)
     try:
         module.exit_json(**restart.run(module.check_mode))
-    except SwarmError as error:
+    except (SwarmError, OSError) as error:
+        failure = failure_of(
+            f"{'start' if module.params['state'] == 'started' else 'restart'} the engine", error
+        )
         module.fail_json(
-            msg=error.message,
-            failure=error.as_failure(),
+            msg=failure.message,
+            failure=failure.as_failure(),
             managers=restart.managers,
             changed=restart.touched,
         )

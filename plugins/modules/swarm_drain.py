@@ -148,10 +148,8 @@ failure:
 import platform
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
-    check_numbers,
+    Module,
     docker_argument_spec,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
@@ -167,19 +165,19 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._maintenance import
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec=docker_argument_spec(
             nodes=dict(type="list", elements="str", required=True),
             state=dict(type="str", choices=[DRAINED, BACK], default=DRAINED),
             accepted_risks=dict(type="list", elements="str", choices=list(RISKS), default=[]),
             drain_timeout=dict(type="int", default=300),
         ),
+        limits=dict(drain_timeout=1),
         supports_check_mode=True,
     )
     given = module.params
     result: dict[str, Any] = dict(changed=False, plan=[], steps=[], applied=[], notes=[], diff={})
     try:
-        check_numbers(given, drain_timeout=1)
         client = EngineClient(given)
         plan = plan_maintenance(
             observe(client), given["nodes"], given["state"], given["accepted_risks"]

@@ -48,7 +48,7 @@ options:
     default: 2
   checks:
     description:
-      - The checks to make; empty for all.
+      - The checks to make; all, if it is left out.
       - What keeps the module from looking is always among them, so that a verdict is never made of nothing.
       - V(engine), whether the engine answers. V(swarm), whether it is an active manager. V(leader). V(quorum), how many
         managers there are, answer, and may still be lost. V(zones), which zone's loss would break the quorum, or leave a
@@ -251,10 +251,8 @@ import os
 from dataclasses import fields
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
-    check_numbers,
+    Module,
     docker_argument_spec,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
@@ -302,7 +300,7 @@ def around(params: dict[str, Any], picture: Picture) -> Around:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec=docker_argument_spec(
             accept=dict(
                 type="list",
@@ -312,7 +310,7 @@ def main() -> None:
             ),
             wait_timeout=dict(type="int", default=0),
             wait_sleep=dict(type="int", default=2),
-            checks=dict(type="list", elements="str", choices=list(CHECKS), default=[]),
+            checks=dict(type="list", elements="str", choices=list(CHECKS)),
             thresholds=dict(
                 type="dict",
                 apply_defaults=True,
@@ -328,33 +326,26 @@ def main() -> None:
             unreachable=dict(type="list", elements="str", default=[]),
             format=dict(type="str", choices=["brief", "table", "json", "none"], default="brief"),
         ),
+        limits=dict(accept=1, checks=1, wait_sleep=1),
         supports_check_mode=True,
     )
     params = module.params
     limits = Thresholds(**params["thresholds"])
     attempts = 0
-    wait = params["wait_timeout"]
-    try:
-        check_numbers(params, wait_timeout=0, wait_sleep=1)
-        wrong = None
-    except SwarmError as error:
-        wrong, wait = error, 0
 
     def judge() -> dict[str, Any]:
         nonlocal attempts
         attempts += 1
         try:
-            if wrong is not None:
-                raise wrong
             picture = look(EngineClient(params))
         except SwarmError as error:
             picture = Picture(trouble=error)
-        return judged(picture, around(params, picture), limits, params["checks"])
+        return judged(picture, around(params, picture), limits, params["checks"] or ())
 
     seen, _accepted = poll(
         judge,
         lambda result: result["verdict"] in params["accept"],
-        wait,
+        params["wait_timeout"],
         params["wait_sleep"],
     )
     result = finish(seen, params["accept"], params["format"], attempts)

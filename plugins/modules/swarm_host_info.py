@@ -187,9 +187,12 @@ import shutil
 import sys
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible.module_utils.basic import env_fallback
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import DEFAULT_DOCKER_HOST
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
+    DEFAULT_DOCKER_HOST,
+    Module,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineReader
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._host import (
@@ -228,7 +231,7 @@ def sdk_version() -> str | None:
     return None
 
 
-def cli_version(module: AnsibleModule) -> str | None:
+def cli_version(module: Module) -> str | None:
     path = shutil.which("docker")
     if path is None:
         return None
@@ -251,7 +254,7 @@ def settled_info(reader: EngineReader) -> dict[str, Any]:
     return poll(reader.info, settled, ELECTION, 1.0)[0]
 
 
-def observe(module: AnsibleModule) -> dict[str, Any]:
+def observe(module: Module) -> dict[str, Any]:
     host = observe_host()
     engine: dict[str, Any] = {
         "installed": shutil.which("dockerd", path="/usr/bin:/usr/sbin:/usr/local/bin") is not None,
@@ -316,7 +319,7 @@ def observe(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec=dict(
             docker_host=dict(
                 type="str",

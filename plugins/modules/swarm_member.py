@@ -190,15 +190,16 @@ failure:
       type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import docker_argument_spec
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
+    Module,
+    docker_argument_spec,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._member import change_member, observe
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec=docker_argument_spec(
             state=dict(
                 type="str", required=True, choices=["initialized", "joined", "unlocked", "left"]
@@ -219,6 +220,7 @@ def main() -> None:
             force=dict(type="bool", default=False),
             wait_timeout=dict(type="int", default=90),
         ),
+        limits=dict(data_path_port=(1024, 49151), subnet_size=(8, 29)),
         supports_check_mode=True,
     )
     try:

@@ -239,10 +239,8 @@ failure:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
-    check_numbers,
+    Module,
     docker_argument_spec,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
@@ -268,7 +266,7 @@ def wanted_of(node: dict[str, Any]) -> Wanted:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec=docker_argument_spec(
             nodes=dict(
                 type="list",
@@ -297,6 +295,7 @@ def main() -> None:
             wait_timeout=dict(type="int", default=60),
             drain_timeout=dict(type="int", default=300),
         ),
+        limits=dict(drain_timeout=1, removal_limit=(0, 1)),
         supports_check_mode=True,
     )
     given = module.params
@@ -309,7 +308,6 @@ def main() -> None:
     )
     outcome = Outcome()
     try:
-        check_numbers(given, wait_timeout=0, drain_timeout=1, removal_down_after=0)
         outcome = change_nodes(
             EngineClient(given),
             [wanted_of(node) for node in given["nodes"]],

@@ -162,15 +162,16 @@ failure:
     details: {}
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import docker_argument_spec
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
+    Module,
+    docker_argument_spec,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._rollout import carry_out
 from ansible_collections.flotilla.swarm.plugins.module_utils._service_restart import Restart
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec=docker_argument_spec(
             services=dict(type="list", elements="str", required=True),
             canary=dict(type="str"),
@@ -179,6 +180,7 @@ def main() -> None:
             settle=dict(type="int", default=5),
             _rollout=dict(type="dict", no_log=True),
         ),
+        limits=dict(wait_timeout=1),
         supports_check_mode=True,
     )
     carry_out(module, Restart)

@@ -204,15 +204,16 @@ failure:
     details: {}
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import docker_argument_spec
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
+    Module,
+    docker_argument_spec,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._rollout import carry_out
 from ansible_collections.flotilla.swarm.plugins.module_utils._scale import Scale
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec=docker_argument_spec(
             services=dict(type="dict", required=True),
             batch_size=dict(type="int"),
@@ -224,6 +225,7 @@ def main() -> None:
             settle=dict(type="int", default=5),
             _rollout=dict(type="dict", no_log=True),
         ),
+        limits=dict(wait_timeout=1, batch_size=1),
         supports_check_mode=True,
     )
     carry_out(module, Scale)

@@ -120,9 +120,10 @@ failure:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import docker_argument_spec
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
+    Module,
+    docker_argument_spec,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import (
@@ -132,7 +133,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._settings import (
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec=docker_argument_spec(
             autolock_managers=dict(type="bool"),
             dispatcher_heartbeat_period=dict(type="str"),

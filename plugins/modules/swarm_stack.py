@@ -314,7 +314,7 @@ plan:
   sample:
     - PLAN  stack hello, acting on m1
     - "  ~ service  hello_web  replicas  2 -> 3"
-    - "  = 1 object as they should be"
+    - "  = 1 object as it should be"
 steps:
   description: The plan as data, one step for each network, secret, config and service, and for revisions.
   type: list
@@ -480,16 +480,17 @@ failure:
 import traceback
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import docker_argument_spec
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
+    Module,
+    docker_argument_spec,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_deploy import Stack
 
 ATTEMPT = {"present": "deploy", "absent": "remove", "rolled_back": "roll back"}
 
 
-def hidden_arguments(module: AnsibleModule) -> dict[str, Any]:
+def hidden_arguments(module: Module) -> dict[str, Any]:
     """Take the arguments that may hold credentials out of what the module returns and logs.
 
     They are `no_log`, which keeps them out of the host's journal. But `no_log` also blanks their values
@@ -506,7 +507,7 @@ def hidden_arguments(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec=docker_argument_spec(
             name=dict(type="str", required=True),
             state=dict(type="str", choices=["present", "absent", "rolled_back"], default="present"),
@@ -548,6 +549,7 @@ def main() -> None:
         ),
         mutually_exclusive=[("compose", "definition")],
         required_if=[("state", "present", ("compose", "definition"), True)],
+        limits=dict(compose=1, wait_timeout=1, revision=1),
         supports_check_mode=True,
     )
     given = hidden_arguments(module)

@@ -283,7 +283,10 @@ def test_managers_are_restarted_one_at_a_time_and_the_leader_last() -> None:
     led = leader()
     before = {name: engine_pid(name) for name in MANAGERS}
     with sampling(led):
-        done = play("-vvv", limit="m1,m2,m3", docker_engine_daemon={"labels": ["restarted=yes"]})
+        # With what docs/hardening.md tells to set.
+        hardened = {"no-new-privileges": True, "userland-proxy": False, "icc": False}
+        daemon = {"labels": ["restarted=yes"], **hardened}
+        done = play("-vvv", limit="m1,m2,m3", docker_engine_daemon=daemon)
     assert done.rc == 0
     assert not done.said(key)
     sh("m1", "docker swarm update --autolock=false > /dev/null")
@@ -299,6 +302,9 @@ def test_managers_are_restarted_one_at_a_time_and_the_leader_last() -> None:
         down = [entry for entry in sample if not entry.endswith(("=Leader", "=Reachable"))]
         assert len(down) <= 1, samples
     assert sh("m2", "docker info --format '{{.Labels}}'") == "[restarted=yes]"
+    assert hardened.items() <= daemon_config("m2").items()
+    icc = '{{index .Options "com.docker.network.bridge.enable_icc"}}'
+    assert sh("m2", f"docker network inspect bridge -f '{icc}'") == "false"
 
 
 def test_a_manager_is_not_restarted_while_another_is_down() -> None:

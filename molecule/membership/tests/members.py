@@ -78,7 +78,7 @@ class Inventory:
         (self.path / "hosts.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
         variables = self.path / "group_vars" / "all.yml"
         variables.parent.mkdir(exist_ok=True)
-        lab = (INVENTORY / "group_vars").resolve() / "all.yml"
+        lab = (INVENTORY / "group_vars").resolve() / "all" / "registry.yml"
         values = yaml.safe_load(lab.read_text(encoding="utf-8"))
         values["swarm_stack_stacks"] = [{"name": "shop", "compose": [str(SHOP)]}]
         values["swarm_remove_unlisted"] = True

@@ -81,6 +81,8 @@ def rebalanced(web: str) -> None:
     """Half of the tasks go where none is, new ones before old ones; then nothing is left to do."""
     args = {"services": [web], "settle": 2}
     before, old = spec(web), running(web)
+    none = drive.module("m1", "swarm_rebalance", "--check", services=[])
+    assert (none["steps"], none["changed"]) == ([], False)
     small = drive.module("m1", "swarm_rebalance", "--check", **args, budget=1)
     assert [(s["before"], s["after"]) for s in small["steps"]] == [(4, 5), (5, 4)]
     promised = drive.module("m1", "swarm_rebalance", "--check", **args)

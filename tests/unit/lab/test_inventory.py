@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,11 +54,36 @@ def test_another_size_has_an_inventory_of_its_own() -> None:
             "m5": "b",
         }
         assert list(groups["swarm_workers"]["hosts"]) == ["w1"]
-        assert (where / "group_vars" / "all.yml").exists()
+        assert (where / "group_vars" / "all" / "registry.yml").exists()
     finally:
-        for path in sorted((TOP / ".lab" / prefix).rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-        (TOP / ".lab" / prefix).rmdir()
+        shutil.rmtree(TOP / ".lab" / prefix)
+
+
+def test_a_lab_without_a_registry_asks_for_nothing_that_is_there() -> None:
+    """Neither for the certificate of its authority nor for the stack whose image it has."""
+    prefix = "unit-test"
+
+    def variables(answer: str) -> set[str]:
+        done = lab("inventory", LAB_PREFIX=prefix, LAB_REGISTRY=answer)
+        where = Path(done.stdout.strip()) / "group_vars"
+        files = [*where.glob("all/*.yml"), where / "swarm_workers.yml"]
+        return {name for file in files for name in yaml.safe_load(file.read_text())}
+
+    try:
+        # As often as one likes, and back again.
+        for _round in range(2):
+            with_one, without = variables("yes"), variables("no")
+            assert with_one - without == {
+                "docker_engine_registry_ca_certificates",
+                "swarm_stack_stacks",
+                "swarm_stack_settle",
+            }
+            assert without == {"docker_engine_source", "swarm_labels"}
+        assert lab("inventory", LAB_REGISTRY="no").stdout.strip() == str(
+            TOP / ".lab" / "flotilla" / "inventory"
+        )
+    finally:
+        shutil.rmtree(TOP / ".lab" / prefix)
 
 
 @pytest.mark.parametrize(

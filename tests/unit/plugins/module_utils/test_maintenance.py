@@ -101,7 +101,7 @@ def test_a_node_gets_back_what_it_had() -> None:
 def test_nothing_to_do_is_a_plan_too() -> None:
     seen = picture()
     seen.nodes[0] = node("w1", "drain")
-    assert planned(seen, "w1").lines("m1")[1:] == ["  = 1 node as they should be"]
+    assert planned(seen, "w1").lines("m1")[1:] == ["  = 1 node as it should be"]
 
 
 CASES = {

@@ -21,6 +21,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
     PlacementService,
     PlacementTask,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._rebalance import Rebalance
 from ansible_collections.flotilla.swarm.plugins.module_utils._rollout import Rollout
 from ansible_collections.flotilla.swarm.plugins.module_utils._scale import (
     Scale,
@@ -589,6 +590,32 @@ def test_an_election_is_waited_out(swarm: Swarm) -> None:
     assert "failure" not in run(swarm, Scale, {"web": 4})
 
 
+class Uneven(Swarm):
+    """All tasks are on one of two nodes."""
+
+    def nodes(self) -> list[dict[str, Any]]:
+        (first,) = super().nodes()
+        return [first, {**copy.deepcopy(first), "ID": "n2"}]
+
+
+def test_a_list_of_no_services_is_not_one_of_all() -> None:
+    swarm = Uneven()
+    swarm.add("web", 4)
+    assert run(swarm, Rebalance, None, check=True, budget=10)["steps"]
+    kinds: list[tuple[type[Rollout], Any]] = [
+        (Rebalance, []),
+        (Restart, []),
+        (Rollback, []),
+        (Scale, {}),
+    ]
+    for kind, none in kinds:
+        result = run(swarm, kind, none, budget=10)
+        assert "failure" not in result
+        assert result["steps"] == result["services"] == []
+        assert not result["changed"]
+    assert swarm.writes == []
+
+
 # Restart
 
 
@@ -603,7 +630,7 @@ def test_a_restart_is_one_service_after_the_other(swarm: Swarm) -> None:
     assert result["plan"][1:] == [
         "  ~ restart  api  3 tasks, 1 at a time, stop-first, canary",
         "  ~ restart  web  2 tasks, 1 at a time, stop-first",
-        "  = 1 service as they should be",
+        "  = 1 service as it should be",
     ]
 
 

@@ -859,7 +859,7 @@ def test_a_crash_loop_is_one_also_while_its_next_task_runs() -> None:
     watch = Watch(5, True, lambda: (now.youngest or 0) + 1)
     found = watch.unsettled(now)
     assert (found.state, found.cause, found.node, found.witness) == (WAITING, "crash", "w1", "t2")
-    assert found.line().startswith("s_web: 0 of 1 tasks as asked, crash on w1")
+    assert found.line().startswith("s_web: 0 of 1 task as asked, crash on w1")
     # It has recovered.
     assert Watch(5, True, lambda: (now.youngest or 0) + 5).unsettled(now) == now
 

@@ -133,7 +133,7 @@ def test_a_replacement_names_all_that_it_writes() -> None:
         "  ~ network  s_front  internal  (none) -> yes",
         "                      is replaced; its services move: s_web",
         "  ~ service  s_web    networks  s_front -> s_front, replaced",
-        "  = 1 object as they should be",
+        "  = 1 object as it should be",
     ]
 
 
