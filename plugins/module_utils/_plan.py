@@ -551,12 +551,29 @@ def _wanted(host: Host, init: str | None) -> Wanted:
         silent=host.silent,
         joining=host.state == "pending",
         hostname=said.get("hostname") or "",
-        addresses=tuple(entry["address"] for entry in said.get("addresses") or [])
-        or (host.address.rpartition(":")[0],),
+        addresses=_addresses(host),
         rejoin=bool(_readdress(host)) and bool(host.inputs.get("swarm_allow_rejoin")),
         joined_by=host.swarm.get("joined_by"),
         traits=_traits(host),
     )
+
+
+def _addresses(host: Host) -> tuple[str, ...]:
+    """Where a host can be found, the address that the inventory gives it first."""
+    said = ((host.observed or {}).get("host") or {}).get("addresses") or []
+    listed = [host.address.rpartition(":")[0], str(host.inputs.get("swarm_advertise_addr") or "")]
+    if said:
+        # A name says nothing of where the host is, and it has said so itself.
+        listed = [text for text in listed if _is_ip(text)]
+    return tuple(dict.fromkeys([*filter(None, listed), *(entry["address"] for entry in said)]))
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _as_argument(wanted: Wanted, host: Host) -> dict[str, Any]:
