@@ -102,6 +102,12 @@ class Host:
         return self.state == "unknown" and not running and bool(self.engine_steps)
 
     @property
+    def unprivileged(self) -> bool:
+        """Asked by a user who may not see, or not change, what the plan is about."""
+        root = ((self.observed or {}).get("host") or {}).get("root")
+        return root is False and (self.state == "unknown" or bool(self.engine_steps))
+
+    @property
     def nodes(self) -> list[dict[str, Any]] | None:
         return self.swarm.get("nodes")
 
@@ -354,6 +360,14 @@ def _check_duplicates(hosts: list[Host]) -> list[str]:
 
 def _find_cluster(plan: Plan, hosts: list[Host], alive: list[str] | None) -> None:
     """Which swarm the listed hosts are in, and whether that is one and healthy enough to act on."""
+    plan.refusals += [
+        f"{host.name}: its engine cannot be seen or changed by a user who is not root: set ansible_become: true for it,"
+        " or run with --become"
+        for host in hosts
+        if host.unprivileged
+    ]
+    if plan.refusals:
+        return
     for host in hosts:
         if host.state == "locked":
             plan.refusals.append(

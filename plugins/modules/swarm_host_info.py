@@ -276,7 +276,9 @@ def observe(module: AnsibleModule) -> dict[str, Any]:
         # The engine is meant to run and does not answer: it may be a member. Nothing may be
         # concluded from its silence, unlike from that of a host on which there is no engine.
         root = (host.get("daemon_config") or {}).get("data-root") or "/var/lib/docker"
-        if engine["installed"] and os.path.exists(os.path.join(root, "swarm", "state.json")):
+        joined = os.path.join(root, "swarm", "state.json")
+        # Nor may it be from what only root could see.
+        if engine["installed"] and (not host["root"] or os.path.exists(joined)):
             member = Member(state="unknown", error=error.message)
     else:
         engine.update(
