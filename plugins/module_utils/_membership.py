@@ -764,19 +764,22 @@ def _guard_zones(
     ]
     faults = zone_faults(goal, zones)
     # A fault that is there already is none of this edit's: a manager may always be replaced.
-    there = zone_faults(start, zones, 2).keys()
-    refused = "uneven_zones" not in rules.accepted_risks and not faults.keys() <= there
+    there = zone_faults(start, zones, 2, now=True)
+    refused = "uneven_zones" not in rules.accepted_risks and not faults.keys() <= there.keys()
+    stays = not plan.steps or sorted(start) == sorted(goal)
     for fault, text in faults.items():
         if not refused:
-            plan.warnings.append(text)
+            plan.warnings.append(there.get(fault, text) if stays else text)
         elif fault not in there:
             plan.refusals.append(f"{text}; or add uneven_zones to swarm_accepted_risks")
 
 
 def zone_faults(
-    managers: list[str], zones: set[str], fewest: int = 3
+    managers: list[str], zones: set[str], fewest: int = 3, now: bool = False
 ) -> dict[tuple[str, str], str]:
-    """What is wrong with managers in these zones, of all the zones that hosts are in; from `fewest` managers on."""
+    """What is wrong with managers in these zones, of all the zones that hosts are in; from `fewest` managers on. Said of
+    what is to be, or of what is now."""
+    holds, lacks = ("holds", "is") if now else ("would hold", "would be")
     if len(zones) < 3 or len(managers) < fewest:
         return {}
     faults = {}
@@ -784,12 +787,12 @@ def zone_faults(
         held = managers.count(zone)
         if len(managers) - held < quorum_of(len(managers)):
             faults["majority", zone] = (
-                f"zone {zone} would hold {held} of {len(managers)} managers, and losing it would lose the quorum"
+                f"zone {zone} {holds} {held} of {len(managers)} managers, and losing it would lose the quorum"
                 f" ({quorum_of(len(managers))}): spread the managers over the zones"
             )
         elif held == 0 and len(zones) == 3:
             faults["none", zone] = (
-                f"zone {zone} would be without a manager, of {len(managers)} in three zones: put one there"
+                f"zone {zone} {lacks} without a manager, of {len(managers)} in three zones: put one there"
             )
     return faults
 

@@ -310,6 +310,11 @@ def main() -> None:
     outcome = Outcome()
     try:
         check_numbers(given, wait_timeout=0, drain_timeout=1, removal_down_after=0)
+        if not 0 <= given["removal_limit"] <= 1:
+            raise SwarmError(
+                "bad_option",
+                f"Could not plan the nodes: removal_limit is {given['removal_limit']}, and must be a share from 0 to 1.",
+            )
         outcome = change_nodes(
             EngineClient(given),
             [wanted_of(node) for node in given["nodes"]],
