@@ -31,6 +31,11 @@ DRAINED_LABEL = f"{PREFIX}drained"
 ZONE_LABEL = "zone"
 
 
+def name_of(node: Node) -> str:
+    """What to call a node: the name in the inventory that we gave it, else what its engine calls itself."""
+    return node.labels.get(HOST_LABEL) or node.hostname
+
+
 def wanted_labels(labels: dict[str, Any], zone: str | None) -> dict[str, str]:
     """Labels as strings, the zone among them."""
     wanted = {str(key): label_text(value) for key, value in labels.items()}

@@ -28,6 +28,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
     ZONE_LABEL,
     drained_from,
     labels_after,
+    name_of,
     plan_labels,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
@@ -120,11 +121,6 @@ class Membership:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def name_of(node: Node) -> str:
-    """What to call a node that no listed host is: the name it was listed by, else its host name."""
-    return node.labels.get(HOST_LABEL) or node.hostname
 
 
 def down_for(node: Node, now: float) -> float | None:

@@ -55,6 +55,8 @@ def check_values(options: dict[str, Any], values: dict[str, Any], inside: str = 
             wrong += _check(f"{inside}{name}", name, option, values[name])
         elif option.get("required"):
             wrong.append(f"{inside}{name} is missing")
+        elif name in values and option.get("default") is not None:
+            wrong.append(f"{inside}{name} has no value: leave the line out, or give it one")
     return wrong
 
 
