@@ -68,6 +68,7 @@ host:
   returned: always
   sample:
     hostname: m1
+    root: true
     os: {family: Debian, distribution: debian, release: "12", codename: bookworm, arch: x86_64}
     kernel: 6.1.0-13-amd64
     systemd: true

@@ -18,6 +18,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
     MOVING_LABEL,
     OWNED_LABEL,
     RESTARTING_LABEL,
+    labels_after,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._membership import (
     Cluster,
@@ -624,6 +625,16 @@ def in_zone(name: str, zone: str) -> Node:
 
 
 WORKERS = (in_zone("w1", "a"), in_zone("w2", "b"), in_zone("w3", "c"))
+
+
+def test_a_zone_without_a_manager_is_told_as_it_is_where_nothing_changes() -> None:
+    zones = {"m1": "b", "m2": "b", "m3": "c", "w1": "a"}
+    nodes = [node(name, labels=labels_after({}, {"zone": zone}, name)) for name, zone in zones.items()]
+    listed = [host(name, labels={"zone": zone}) for name, zone in zones.items()]
+    plan = plan_membership(cluster(*nodes), listed, Rules())
+    assert plan.steps == []
+    assert any(text.startswith("zone a is without a manager") for text in plan.warnings)
+    assert any(text.startswith("zone b holds 2 of 3 managers") for text in plan.warnings)
 
 
 def test_a_zone_with_a_majority_is_refused() -> None:
