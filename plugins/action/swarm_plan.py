@@ -28,6 +28,7 @@ from ansible_collections.flotilla.swarm.plugins.plugin_utils._inputs import (
     RoleVariables,
 )
 
+
 class ActionModule(ActionBase):
     _supports_check_mode = True
     _requires_connection = False

@@ -225,8 +225,10 @@ def check_inventory(
     wrong: list[str] = []
     if not hosts:
         return [
-            "the inventory names no host in the groups of the managers and the workers: put hosts into the groups"
-            " swarm_managers and swarm_workers, or name other groups with swarm_managers_group and swarm_workers_group"
+            (
+                "the inventory names no host in the groups of the managers and the workers: put hosts into the groups"
+                " swarm_managers and swarm_workers, or name other groups with swarm_managers_group and swarm_workers_group"
+            )
         ]
     if not any("manager" in host.roles for host in hosts):
         wrong.append(

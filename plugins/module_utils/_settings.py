@@ -107,7 +107,9 @@ def check_settings(wanted: Any) -> list[str]:
         if kind == "bool" and not isinstance(value, bool):
             wrong.append(f"swarm setting {name} is {shown(value)}: it must be true or false")
         elif kind == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            wrong.append(f"swarm setting {name} is {shown(value)}: it must be a whole number, 0 or more")
+            wrong.append(
+                f"swarm setting {name} is {shown(value)}: it must be a whole number, 0 or more"
+            )
         elif kind == "dict" and not isinstance(value, dict):
             wrong.append(f"swarm setting {name} is {shown(value)}: it must be a dictionary")
         elif kind == "dict":

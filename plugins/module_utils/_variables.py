@@ -77,9 +77,7 @@ def _check(path: str, name: str, option: dict[str, Any], value: Any) -> list[str
     return []
 
 
-def _check_elements(
-    path: str, name: str, option: dict[str, Any], items: list[Any]
-) -> list[str]:
+def _check_elements(path: str, name: str, option: dict[str, Any], items: list[Any]) -> list[str]:
     element = {**option, "type": option.get("elements", "raw")}
     if element["type"] in ("raw", "list"):
         return []

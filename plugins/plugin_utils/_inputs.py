@@ -98,4 +98,6 @@ class HostVariables:
 
         Each value is of the type that the role declares: C(-e name=false) is a string, and a true one.
         """
-        return self._roles.checked(role, {name: self.get(name) for name in self._roles.options(role)})
+        return self._roles.checked(
+            role, {name: self.get(name) for name in self._roles.options(role)}
+        )

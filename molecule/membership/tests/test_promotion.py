@@ -131,7 +131,7 @@ def test_a_run_that_is_killed_while_the_engine_restarts_is_finished_by_the_next(
         assert spec["Labels"]["flotilla.swarm.restarting"] == "active"
         run = inventory.run(**RULES)
         assert run.code == 0, tail(run)
-        assert [line.split(" ")[1] for line in rows(run, "DONE")][0] == "promote"
+        assert next(line.split(" ")[1] for line in rows(run, "DONE")) == "promote"
         assert members(on)["w3"] == "manager"
         assert "flotilla.swarm.restarting" not in node_of("w3", on)["Spec"]["Labels"]
         settled(inventory, **RULES)

@@ -504,8 +504,10 @@ def test_the_work_of_a_node_is_elsewhere_while_its_engine_is_restarted() -> None
     plan = plan_membership(seen, listed, Rules())
     assert actions(plan) == ["drain w1", "restart w1", "promote w1"]
     assert {step["text"] for step in plan.steps} == {
-        "worker -> manager, its engine restarted first (it joined by 192.0.2.250:2377), moves web 2, stops agent 1,"
-        " pinned 1"
+        (
+            "worker -> manager, its engine restarted first (it joined by 192.0.2.250:2377), moves web 2, stops agent 1,"
+            " pinned 1"
+        )
     }
     assert plan.steps[0]["left_behind"] == ["pinned"]
 
@@ -540,7 +542,11 @@ def test_engines_are_restarted_one_after_the_other_and_a_new_manager_serves_the_
     plan = plan_membership(cluster(*THREE, "w3", "w4"), listed, Rules())
     assert actions(plan) == [
         "labels w4",
-        *(f"{action} {name}" for name in ("w1", "w2") for action in ("drain", "restart", "promote")),
+        *(
+            f"{action} {name}"
+            for name in ("w1", "w2")
+            for action in ("drain", "restart", "promote")
+        ),
         "promote w3",
     ]
     assert next_round(plan.steps, "id-m1")["restart"] == ["w1"]
@@ -629,7 +635,9 @@ WORKERS = (in_zone("w1", "a"), in_zone("w2", "b"), in_zone("w3", "c"))
 
 def test_a_zone_without_a_manager_is_told_as_it_is_where_nothing_changes() -> None:
     zones = {"m1": "b", "m2": "b", "m3": "c", "w1": "a"}
-    nodes = [node(name, labels=labels_after({}, {"zone": zone}, name)) for name, zone in zones.items()]
+    nodes = [
+        node(name, labels=labels_after({}, {"zone": zone}, name)) for name, zone in zones.items()
+    ]
     listed = [host(name, labels={"zone": zone}) for name, zone in zones.items()]
     plan = plan_membership(cluster(*nodes), listed, Rules())
     assert plan.steps == []

@@ -302,7 +302,10 @@ def test_who_may_not_see_the_engine_is_told_to_become_root() -> None:
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        ({"swarm_labels": {"flotilla.swarm.host": "x"}}, "under which this collection keeps its own"),
+        (
+            {"swarm_labels": {"flotilla.swarm.host": "x"}},
+            "under which this collection keeps its own",
+        ),
         ({"swarm_labels": {"disk": ["ssd"]}}, "the label disk is a list"),
         ({"swarm_availability": "off"}, "active, pause, drain, or empty"),
     ],

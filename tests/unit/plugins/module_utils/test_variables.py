@@ -34,9 +34,17 @@ for role in ("swarm", "docker_engine", "swarm_stack"):
     ("name", "value", "sentence"),
     [
         ("swarm_zone", ["a", "b"], "swarm_zone is a list: it must be one text, such as a"),
-        ("swarm_zone", False, "swarm_zone is false: it must be a text; put it in quotes if it is one"),
+        (
+            "swarm_zone",
+            False,
+            "swarm_zone is false: it must be a text; put it in quotes if it is one",
+        ),
         ("swarm_removal_limit", -1, "swarm_removal_limit is -1: it must be a number from 0 to 1"),
-        ("swarm_removal_limit", "20", "swarm_removal_limit is '20': it must be a number from 0 to 1"),
+        (
+            "swarm_removal_limit",
+            "20",
+            "swarm_removal_limit is '20': it must be a number from 0 to 1",
+        ),
         ("swarm_removal_limit", math.nan, "swarm_removal_limit is nan: it must be a number"),
         ("swarm_removal_limit", "nan", "swarm_removal_limit is 'nan': it must be a number"),
         ("swarm_removal_limit", "some", "swarm_removal_limit is 'some': it must be a number"),
@@ -58,10 +66,16 @@ for role in ("swarm", "docker_engine", "swarm_stack"):
         (
             "swarm_accepted_risks",
             ["all"],
-            "swarm_accepted_risks[0] is 'all': it must be one of lost_margin, uneven_zones, homeless_services,"
-            " lack_of_room",
+            (
+                "swarm_accepted_risks[0] is 'all': it must be one of lost_margin, uneven_zones, homeless_services,"
+                " lack_of_room"
+            ),
         ),
-        ("swarm_remove_unlisted", "maybe", "swarm_remove_unlisted is 'maybe': it must be true or false"),
+        (
+            "swarm_remove_unlisted",
+            "maybe",
+            "swarm_remove_unlisted is 'maybe': it must be true or false",
+        ),
         ("docker_engine_hold", {}, "docker_engine_hold is a dictionary: it must be true or false"),
         (
             "docker_engine_address_pools",
@@ -80,7 +94,11 @@ for role in ("swarm", "docker_engine", "swarm_stack"):
             "swarm_stack_stacks[shop].state is 'here': it must be one of present, absent, rolled_back",
         ),
         ("docker_engine_version", "x" * 5000, None),
-        ("docker_engine_sdk", "x" * 5000, "docker_engine_sdk is 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...'"),
+        (
+            "docker_engine_sdk",
+            "x" * 5000,
+            "docker_engine_sdk is 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...'",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_value_is_one_sentence(
@@ -115,7 +133,9 @@ def test_every_number_has_a_range() -> None:
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -126,7 +146,8 @@ def test_what_we_take_ansible_takes_and_no_class_is_named(name: str, value: Any)
     wrong = check_values({name: OPTIONS[name]}, {name: value})
     for text in wrong:
         assert text.startswith(name)
-        assert "<class" not in text and len(text) < 400
+        assert "<class" not in text
+        assert len(text) < 400
     if not wrong:
         taken = ArgumentSpecValidator({name: OPTIONS[name]}).validate({name: value})
         assert taken.error_messages == []
@@ -155,7 +176,14 @@ def test_a_name_that_is_a_slip(name: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["swarm_labels_common", "swarm_stack", "swarm_team", "docker_users", "ansible_host", "smart_zone"],
+    [
+        "swarm_labels_common",
+        "swarm_stack",
+        "swarm_team",
+        "docker_users",
+        "ansible_host",
+        "smart_zone",
+    ],
 )
 def test_names_of_others_are_left_alone(name: str) -> None:
     assert not (resembles_ours(name) and slips({name}, KNOWN))
