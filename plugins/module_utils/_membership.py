@@ -478,7 +478,8 @@ def _promote_after_restart(
     """One host after the other: its work is moved away, for the restart of an engine stops what runs there. What the
     node was available for is given back by a later plan, once it is a manager."""
     for host, node, restarts in promotions:
-        text, stays = "worker -> manager", []
+        text = "worker -> manager"
+        stays: list[str] = []
         if restarts:
             moves, stops, stays = _work_meanwhile(plan, cluster, wanted, known, node)
             text += f", its engine restarted first (it joined by {host.joined_by})"
