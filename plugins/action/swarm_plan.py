@@ -21,21 +21,12 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
     render_done,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import preflight
+from ansible_collections.flotilla.swarm.plugins.module_utils._variables import resembles_ours
 from ansible_collections.flotilla.swarm.plugins.plugin_utils._inputs import (
     PLANNED,
     HostVariables,
     RoleVariables,
 )
-
-# As swarm_nodes takes them: what comes from the command line is a string, and "false" a true one.
-RULES = dict(
-    remove_unlisted=dict(type="bool"),
-    removal_limit=dict(type="float"),
-    removal_down_after=dict(type="int"),
-    accepted_risks=dict(type="list", elements="str"),
-)
-# How the variables of our roles begin: a name like one of them that is none is a slip of the pen.
-OURS = ("swarm_", "docker_engine_")
 
 
 class ActionModule(ActionBase):
@@ -49,9 +40,10 @@ class ActionModule(ActionBase):
             argument_spec=dict(
                 managers_group=dict(type="str", default="swarm_managers"),
                 workers_group=dict(type="str", default="swarm_workers"),
-                settings=dict(type="dict", default={}),
-                allow_partial_init=dict(type="bool", default=False),
-                rules=dict(type="dict", default={}, options=RULES),
+                # Whatever they are: they are variables of a role, and what is wrong with them is said as such.
+                settings=dict(type="raw", default={}),
+                allow_partial_init=dict(type="raw", default=False),
+                rules=dict(type="dict", default={}),
                 answer=dict(type="dict", default={}),
                 previous=dict(type="dict", default={}),
                 after_round=dict(type="bool", default=False),
@@ -70,13 +62,17 @@ class ActionModule(ActionBase):
             return result
         roles = RoleVariables(self._loader, self._templar, task_vars["hostvars"])
         hosts = self._hosts(roles, args, task_vars)
+        # Who plans for all may see the variables otherwise than the hosts do, as with `vars` of a task.
+        ours, mistakes = roles.checked("swarm", _of_the_role(args))
+        if mistakes and not any(host.mistakes for host in hosts):
+            hosts = [replace(host, mistakes=tuple(mistakes)) for host in hosts]
         plan = make_plan(
             hosts,
-            args["settings"],
+            ours["swarm_settings"],
             roles.known_names(),
-            args["allow_partial_init"],
+            ours["swarm_allow_partial_init"],
             self._alive(args, task_vars),
-            args["rules"],
+            {key: ours[f"swarm_{key}"] for key in args["rules"]},
             _answer_of(args["answer"]),
         )
         # Only a first plan asks: later in the run swarm_nodes itself holds its plan against the services.
@@ -132,7 +128,7 @@ class ActionModule(ActionBase):
             observed=said if "swarm" in said else None,
             reached=not said.get("unreachable", False),
             address=_address(name, variables),
-            extra_names=tuple(key for key in variables.names if str(key).startswith(OURS)),
+            extra_names=tuple(key for key in variables.names if resembles_ours(str(key))),
         )
         mistakes = []
         try:
@@ -172,6 +168,12 @@ class ActionModule(ActionBase):
         alive = list(task_vars.get("ansible_play_hosts") or [])
         managers = set((task_vars.get("groups") or {}).get(args["managers_group"]) or [])
         return alive if managers & set(alive) else None
+
+
+def _of_the_role(args: dict[str, Any]) -> dict[str, Any]:
+    """The options that are variables of the role swarm, by their names there."""
+    given = {f"swarm_{key}": args[key] for key in ("settings", "allow_partial_init")}
+    return {**given, **{f"swarm_{key}": value for key, value in args["rules"].items()}}
 
 
 def _answer_of(result: dict[str, Any]) -> dict[str, Any] | None:

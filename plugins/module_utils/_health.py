@@ -16,7 +16,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._certificate import validities
-from ansible_collections.flotilla.swarm.plugins.module_utils._labels import ZONE_LABEL
+from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
+    HOST_LABEL,
+    ZONE_LABEL,
+    name_of,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     Node,
     dig,
@@ -193,7 +197,7 @@ def _swarm(case: _Case) -> Check:
 
 
 def _leader(case: _Case) -> Check:
-    leader = next((node.hostname for node in case.picture.nodes if node.leader), None)
+    leader = next((name_of(node) for node in case.picture.nodes if node.leader), None)
     data = {"leader": leader}
     if leader is None:
         return Check("leader", "failed", "the managers have no leader", "bring managers back", data)
@@ -208,13 +212,13 @@ def _quorum(case: _Case) -> Check:
     managers = _managers(case.picture.nodes)
     reachable = [node for node in managers if node.answers]
     spare = may_lose(len(managers), len(reachable))
-    lost = [node.hostname for node in managers if node not in reachable]
+    lost = [name_of(node) for node in managers if node not in reachable]
     data = {
         "managers": len(managers),
         "reachable": len(reachable),
         "quorum": quorum_of(len(managers)),
         "may_lose": spare,
-        "leader": next((node.hostname for node in managers if node.leader), None),
+        "leader": next((name_of(node) for node in managers if node.leader), None),
         "unreachable": lost,
     }
     message = f"{len(reachable)} of {len(managers)} managers reachable, {spare} may be lost"
@@ -296,10 +300,10 @@ def _nodes(case: _Case) -> Check:
     ghosts = [node for node in nodes if node.state != "ready" and node.hostname in ready]
     missing = [node for node in nodes if node.state != "ready" and node not in ghosts]
     # To a new leader all nodes are unknown, until they have told it that they are there.
-    unheard = [node.hostname for node in missing if node.state == "unknown"]
-    down = [node.hostname for node in missing if node.state != "unknown"]
-    drained = [node.hostname for node in nodes if node.availability == "drain"]
-    paused = [node.hostname for node in nodes if node.availability == "pause"]
+    unheard = [name_of(node) for node in missing if node.state == "unknown"]
+    down = [name_of(node) for node in missing if node.state != "unknown"]
+    drained = [name_of(node) for node in nodes if node.availability == "drain"]
+    paused = [name_of(node) for node in nodes if node.availability == "pause"]
     total = len(nodes) - len(ghosts)
     message = f"{total - len(missing)} of {total} ready"
     for words, names in (("drained", drained), ("paused", paused)):
@@ -322,7 +326,7 @@ def _nodes(case: _Case) -> Check:
         message += f"; not ready: {some(down)}"
         advice.append("start the engine there")
     if ghosts:
-        message += f"; left over from before: {some([node.hostname for node in ghosts])}"
+        message += f"; left over from before: {some([name_of(node) for node in ghosts])}"
         advice.append(f"docker node rm {' '.join(node.id for node in ghosts)}")
     status = "unknown" if unheard else "degraded" if advice else "ok"
     return Check("nodes", status, message, ", ".join(advice) or None, data)
@@ -332,7 +336,7 @@ def _versions(case: _Case) -> Check:
     """Patches of one release go together; several releases are meant to, for the time of an upgrade."""
     hosts: dict[str, list[str]] = defaultdict(list)
     for node in case.picture.nodes:
-        hosts[node.engine_version or "?"].append(node.hostname)
+        hosts[node.engine_version or "?"].append(name_of(node))
     releases = {tuple(version.split(".")[:2]) for version in hosts}
     counts = ", ".join(f"{version} on {some(names, 3)}" for version, names in sorted(hosts.items()))
     data = {"versions": dict(hosts)}
@@ -632,7 +636,7 @@ def _orphans(case: _Case) -> Check:
         if task["Status"]["State"] == "running" and task["NodeID"]:
             node = nodes.get(task["NodeID"])
             if node is None or node.state not in ("ready", "unknown"):
-                where[node.hostname if node else f"a node that was removed ({task['NodeID']})"] += 1
+                where[name_of(node) if node else f"a node that was removed ({task['NodeID']})"] += 1
     data = {"nodes": dict(where)}
     if not where:
         return Check("orphans", "ok", "no task is left on a dead node", None, data)
@@ -792,10 +796,16 @@ def render(result: dict[str, Any], every: bool = False) -> str:
     return "\n\n".join(blocks)
 
 
+def _called(node: dict[str, Any]) -> str:
+    """The name in the inventory, and the engine's own beside it where that is another."""
+    name = node["labels"].get(HOST_LABEL) or node["hostname"]
+    return str(name) if name == node["hostname"] else f"{name} ({node['hostname']})"
+
+
 def _node_table(nodes: list[dict[str, Any]]) -> str:
     rows = []
     for node in sorted(
-        nodes, key=lambda node: (node["labels"].get(ZONE_LABEL, "~"), node["hostname"])
+        nodes, key=lambda node: (node["labels"].get(ZONE_LABEL, "~"), _called(node))
     ):
         away = "" if node["availability"] == "active" else f", {node['availability']}"
         rows.append(
@@ -803,7 +813,7 @@ def _node_table(nodes: list[dict[str, Any]]) -> str:
                 node["state"] == "ready" and not away,
                 (
                     node["labels"].get(ZONE_LABEL, "-"),
-                    node["hostname"],
+                    _called(node),
                     "leader" if node["leader"] else node["role"],
                     node["state"] + away,
                     node["engine_version"] or "?",

@@ -97,6 +97,8 @@ def observe_host(root: str = "") -> dict[str, Any]:
     files = _files(root)
     return {
         "hostname": socket.gethostname(),
+        # Without, much of the rest is not seen: what others listen on, the engine's files, its socket.
+        "root": os.geteuid() == 0,
         "os": _os(root),
         "kernel": kernel,
         "systemd": os.path.isdir(root + "/run/systemd/system"),

@@ -23,9 +23,17 @@ HOST_LABEL = f"{PREFIX}host"
 LEAVING_LABEL = f"{PREFIX}leaving"
 # Is there while work is moved off a node; if a killed run has left it, there is something to put back.
 MOVING_LABEL = f"{PREFIX}moving"
+# What a node was available for before its work was moved away for a restart of its engine; if a killed run has left
+# it, the next one gives that back.
+RESTARTING_LABEL = f"{PREFIX}restarting"
 # What a node was available for before an operator had it drained.
 DRAINED_LABEL = f"{PREFIX}drained"
 ZONE_LABEL = "zone"
+
+
+def name_of(node: Node) -> str:
+    """What to call a node: the name in the inventory that we gave it, else what its engine calls itself."""
+    return node.labels.get(HOST_LABEL) or node.hostname
 
 
 def wanted_labels(labels: dict[str, Any], zone: str | None) -> dict[str, str]:
@@ -49,13 +57,18 @@ def owned_keys(labels: dict[str, str]) -> set[str]:
     return {key for key in labels.get(OWNED_LABEL, "").split(",") if key}
 
 
+def drained_from(labels: dict[str, str]) -> str | None:
+    """What a node was available for before one of our runs drained it, to remove it or to restart its engine."""
+    return labels.get(RESTARTING_LABEL) or labels.get(LEAVING_LABEL)
+
+
 def labels_after(
     found: dict[str, str], wanted: dict[str, str], name: str = "", keep_mark: bool = False
 ) -> dict[str, str]:
     """Our labels as wanted, everybody else's as found."""
     ours = owned_keys(found) | {OWNED_LABEL, HOST_LABEL}
     if not keep_mark:
-        ours.add(LEAVING_LABEL)
+        ours |= {LEAVING_LABEL, RESTARTING_LABEL}
     after = {key: value for key, value in found.items() if key not in ours}
     after.update(wanted)
     if wanted:
@@ -84,6 +97,8 @@ def plan_labels(
         words.append(f"known as {name} (was {known_as})")
     if LEAVING_LABEL in node.labels and not keep_mark:
         words.append("its removal is called off")
+    if RESTARTING_LABEL in node.labels and not keep_mark:
+        words.append("take off the mark of a restart that is over")
     if MOVING_LABEL in node.labels:
         words.append("put back what a drain that was cut short has left")
     return [
@@ -95,6 +110,7 @@ def plan_labels(
             "after": {key: after_shown[key] for key in touched if key in after_shown},
             "text": ", ".join(words)
             or f"note its name in the inventory, {name}, and which labels are ours",
+            **({"keep_mark": True} if keep_mark else {}),
         }
     ]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import check_numbers
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     EngineClient,
     EngineReader,
@@ -93,6 +94,13 @@ def _wish(params: dict[str, Any]) -> str:
 
 def _plan_leave(member: Member, params: dict[str, Any]) -> list[str]:
     meant = params["node_id"]
+    if member.state == "unknown":
+        raise SwarmError(
+            "engine_unreachable",
+            "Could not make this host leave its swarm: whether it is"
+            f" {f'node {meant}' if meant else 'in one'} cannot be told"
+            f" ({(member.error or 'no reason given').rstrip('.')}). Nothing was changed on it.",
+        )
     if meant and member.node_id != meant:
         raise SwarmError(
             "other_node",
@@ -169,8 +177,10 @@ def change_member(
     params: dict[str, Any], check_mode: bool, clock: Clock | None = None
 ) -> tuple[Member, Member, list[str]]:
     """Before, after and the steps between."""
-    before = observe(params, tolerant=check_mode)
-    if before.state == "unknown":
+    check_numbers(params, wait_timeout=0)
+    comes = params["state"] in ("initialized", "joined")
+    before = observe(params, tolerant=params["state"] == "left" or (comes and check_mode))
+    if before.state == "unknown" and comes:
         # Only in check mode: the run itself would have installed the engine by now.
         before = Member(state="inactive", error=before.error)
     if not check_mode and _is_demoted(before, params):

@@ -24,8 +24,11 @@ from typing import Any
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
     HOST_LABEL,
     LEAVING_LABEL,
+    RESTARTING_LABEL,
     ZONE_LABEL,
+    drained_from,
     labels_after,
+    name_of,
     plan_labels,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
@@ -120,11 +123,6 @@ class Membership:
         return asdict(self)
 
 
-def name_of(node: Node) -> str:
-    """What to call a node that no listed host is: the name it was listed by, else its host name."""
-    return node.labels.get(HOST_LABEL) or node.hostname
-
-
 def down_for(node: Node, now: float) -> float | None:
     """Seconds since a node went down, or None if it is not.
 
@@ -216,12 +214,29 @@ def _left_behind(node: Node, host: Wanted) -> bool:
     return node.state != "ready" and not host.joining and _resembles(node, host)
 
 
+def _taken_names(ghosts: list[tuple[Wanted, Node]]) -> list[str]:
+    """Lines that point at another machine while the one that they pointed at lives. A host that began anew on the same
+    machine seems alive for some heartbeats, too, at its own address."""
+    return [
+        f"{host.name} is at {host.addresses[0]} in the inventory, and the node that has joined under that name is"
+        f" {node.state} at {address_of(node)}: to replace that machine, list the new one under a name of its own and"
+        f" delete the line {host.name}, or switch the old one off and run again once it is down; else put its address"
+        " back"
+        for host, node in ghosts
+        if node.state != "down"
+        and address_of(node)
+        and host.addresses
+        and not _at_address(node, host)
+    ]
+
+
 # The plan
 
 
 def plan_membership(cluster: Cluster, wanted: list[Wanted], rules: Rules) -> Membership:
     plan = Membership()
     known = identify(cluster.nodes, wanted)
+    plan.refusals += _taken_names(known.ghosts)
     wanted = [host if host.role else replace(host, role=_role_now(host, known)) for host in wanted]
     tally = _Tally(cluster.nodes)
     leaving = _choose_removals(plan, cluster, wanted, known, rules)
@@ -230,9 +245,12 @@ def plan_membership(cluster: Cluster, wanted: list[Wanted], rules: Rules) -> Mem
     floor = _floor(plan, tally, wanted, known, leaving, rules)
     _remove_dead(plan, cluster, known, leaving, tally)
     _join(plan, wanted, tally)
-    _promote(plan, cluster, wanted, known, leaving, tally)
-    _relabel(plan, wanted, known)
-    _set_availability(plan, wanted, known)
+    now, later = _promotions(plan, cluster, wanted, known, leaving)
+    restarting = {node.id for _host, node, restarts in later if restarts}
+    _promote(plan, now, tally)
+    _relabel(plan, wanted, known, restarting)
+    _set_availability(plan, wanted, known, restarting)
+    _promote_after_restart(plan, cluster, wanted, known, later, tally)
     _demote(plan, cluster, wanted, known, tally, floor)
     _rejoin(plan, cluster, wanted, known, tally, rules)
     _remove_alive(plan, cluster, leaving, tally, floor, rules)
@@ -396,17 +414,19 @@ def _join(plan: Membership, wanted: list[Wanted], tally: _Tally) -> None:
                 plan.add("join", host.name, None, text or role, role=role, note=note)
 
 
-def _promote(
+def _promotions(
     plan: Membership,
     cluster: Cluster,
     wanted: list[Wanted],
     known: Identified,
     leaving: _Removals,
-    tally: _Tally,
-) -> None:
+) -> tuple[list[tuple[Wanted, Node]], list[tuple[Wanted, Node, bool]]]:
+    """Who becomes a manager: those whose engines find one to ask, and those for whom an engine is restarted, each with
+    whether it is its own."""
     dead = {node.id for _host, node in known.ghosts} | {node.id for node, _why in leaving.dead}
     answering = {address_of(node) for node in cluster.nodes if node.answers and node.id not in dead}
-    promotions = []
+    now: list[tuple[Wanted, Node]] = []
+    after: list[tuple[Wanted, Node]] = []
     for host, node in _members(wanted, known):
         if host.role != "manager" or node.role == "manager" or host.rejoin:
             continue
@@ -416,18 +436,96 @@ def _promote(
                 "promote",
                 f"not promoted: its node is {node.state}; start its engine and run again",
             )
-            continue
-        note = tally.move(1, 1)
-        text = "worker -> manager"
-        step = {"row": f"promote {node.id}", "note": note}
-        if host.joined_by and _host_part(host.joined_by) not in answering:
-            text += f", its engine restarted first (it joined by {host.joined_by})"
-            plan.add("restart", host.name, node.id, text, **step)
+        elif _asks_nobody(host, answering):
+            after.append((host, node))
+        else:
+            answering.add(address_of(node))
+            now.append((host, node))
+    later = []
+    for host, node in after:
+        later.append((host, node, _asks_nobody(host, answering)))
         answering.add(address_of(node))
-        promotions.append((host, node, text, step))
-    # After all restarts, for which managers have to wait until the hosts are done.
-    for host, node, text, step in promotions:
-        plan.add("promote", host.name, node.id, text, before="worker", after="manager", **step)
+    return now, later
+
+
+def _asks_nobody(host: Wanted, answering: set[str | None]) -> bool:
+    return bool(host.joined_by) and _host_part(str(host.joined_by)) not in answering
+
+
+def _promote(plan: Membership, promotions: list[tuple[Wanted, Node]], tally: _Tally) -> None:
+    for host, node in promotions:
+        note = tally.move(1, 1)
+        _add_promotion(plan, "promote", host, node, "worker -> manager", note)
+
+
+def _add_promotion(
+    plan: Membership, action: str, host: Wanted, node: Node, text: str, note: str, **more: Any
+) -> None:
+    row = {"row": f"promote {node.id}", "note": note, **more}
+    if action == "promote":
+        row.update(before="worker", after="manager")
+    plan.add(action, host.name, node.id, text, **row)
+
+
+def _promote_after_restart(
+    plan: Membership,
+    cluster: Cluster,
+    wanted: list[Wanted],
+    known: Identified,
+    promotions: list[tuple[Wanted, Node, bool]],
+    tally: _Tally,
+) -> None:
+    """One host after the other: its work is moved away, for the restart of an engine stops what runs there. What the
+    node was available for is given back by a later plan, once it is a manager."""
+    for host, node, restarts in promotions:
+        text = "worker -> manager"
+        stays: list[str] = []
+        if restarts:
+            moves, stops, stays = _work_meanwhile(plan, cluster, wanted, known, node)
+            text += f", its engine restarted first (it joined by {host.joined_by})"
+            text += f", moves {_counted(moves)}" if moves else ""
+            text += f", stops {_counted(stops)}" if stops else ""
+        note = tally.move(1, 1)
+        if restarts and node.availability != "drain":
+            _add_promotion(
+                plan, "drain", host, node, text, note, mark=RESTARTING_LABEL, left_behind=stays
+            )
+        if restarts:
+            _add_promotion(plan, "restart", host, node, text, note)
+        _add_promotion(plan, "promote", host, node, text, note)
+
+
+def _work_meanwhile(
+    plan: Membership, cluster: Cluster, wanted: list[Wanted], known: Identified, node: Node
+) -> tuple[dict[str, int], dict[str, int], list[str]]:
+    """Of the tasks on a node, by service: those that run elsewhere while its engine is restarted, and those that do not;
+    and the services that would run elsewhere, had they a place."""
+    services = {service.id: service for service in cluster.services or ()}
+    counts: dict[str, int] = {}
+    for task in cluster.tasks:
+        if task.node_id == node.id and task.active and task.desired_state == "running":
+            counts[task.service_id] = counts.get(task.service_id, 0) + 1
+    if node.availability == "drain" or not counts:
+        return {}, {}, []
+    before = places_after(plan, cluster, wanted, known)
+    after = [
+        replace(place, availability="drain") if place.id == node.id else place for place in before
+    ]
+    every = list(services.values())
+    lacking = {item.service for item in homeless(every, before, after)}
+    lacking |= {item.service for item in unplaceable(every, list(cluster.tasks), after, {node.id})}
+    moves: dict[str, int] = {}
+    stops: dict[str, int] = {}
+    for service_id, count in counts.items():
+        service = services.get(service_id)
+        if service is not None:
+            movable = service.mode == "replicated" and service.name not in lacking
+            (moves if movable else stops)[service.name] = count
+    return moves, stops, sorted(lacking & stops.keys())
+
+
+def _counted(tasks: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(tasks.items()))
 
 
 def _host_part(address: str) -> str:
@@ -443,22 +541,32 @@ def _members(wanted: list[Wanted], known: Identified) -> list[tuple[Wanted, Node
     ]
 
 
-def _relabel(plan: Membership, wanted: list[Wanted], known: Identified) -> None:
+def _relabel(
+    plan: Membership, wanted: list[Wanted], known: Identified, restarting: set[str]
+) -> None:
     for host, node in _members(wanted, known):
-        plan.steps += plan_labels(node, host.name, host.labels, keep_mark=host.rejoin)
+        keep = host.rejoin or node.id in restarting
+        plan.steps += plan_labels(node, host.name, host.labels, keep_mark=keep)
 
 
-def _set_availability(plan: Membership, wanted: list[Wanted], known: Identified) -> None:
+def _set_availability(
+    plan: Membership, wanted: list[Wanted], known: Identified, restarting: set[str]
+) -> None:
     for host, node in _members(wanted, known):
-        mark = None if host.rejoin else node.labels.get(LEAVING_LABEL)
+        if host.rejoin or (node.id in restarting and node.availability == "drain"):
+            continue
+        mark = drained_from(node.labels)
         availability = host.availability or mark
-        if availability and availability != node.availability and not host.rejoin:
-            off = ", for its removal is called off" if mark and not host.availability else ""
+        if availability and availability != node.availability:
+            why = ""
+            if mark and not host.availability:
+                over = RESTARTING_LABEL in node.labels
+                why = ", as before its restart" if over else ", for its removal is called off"
             plan.add(
                 "availability",
                 host.name,
                 node.id,
-                f"{node.availability} -> {availability}{off}",
+                f"{node.availability} -> {availability}{why}",
                 before=node.availability,
                 after=availability,
             )
@@ -653,19 +761,22 @@ def _guard_zones(
     ]
     faults = zone_faults(goal, zones)
     # A fault that is there already is none of this edit's: a manager may always be replaced.
-    there = zone_faults(start, zones, 2).keys()
-    refused = "uneven_zones" not in rules.accepted_risks and not faults.keys() <= there
+    there = zone_faults(start, zones, 2, now=True)
+    refused = "uneven_zones" not in rules.accepted_risks and not faults.keys() <= there.keys()
+    stays = not plan.steps or sorted(start) == sorted(goal)
     for fault, text in faults.items():
         if not refused:
-            plan.warnings.append(text)
+            plan.warnings.append(there.get(fault, text) if stays else text)
         elif fault not in there:
             plan.refusals.append(f"{text}; or add uneven_zones to swarm_accepted_risks")
 
 
 def zone_faults(
-    managers: list[str], zones: set[str], fewest: int = 3
+    managers: list[str], zones: set[str], fewest: int = 3, now: bool = False
 ) -> dict[tuple[str, str], str]:
-    """What is wrong with managers in these zones, of all the zones that hosts are in; from `fewest` managers on."""
+    """What is wrong with managers in these zones, of all the zones that hosts are in; from `fewest` managers on. Said of
+    what is to be, or of what is now."""
+    holds, lacks = ("holds", "is") if now else ("would hold", "would be")
     if len(zones) < 3 or len(managers) < fewest:
         return {}
     faults = {}
@@ -673,12 +784,12 @@ def zone_faults(
         held = managers.count(zone)
         if len(managers) - held < quorum_of(len(managers)):
             faults["majority", zone] = (
-                f"zone {zone} would hold {held} of {len(managers)} managers, and losing it would lose the quorum"
+                f"zone {zone} {holds} {held} of {len(managers)} managers, and losing it would lose the quorum"
                 f" ({quorum_of(len(managers))}): spread the managers over the zones"
             )
         elif held == 0 and len(zones) == 3:
             faults["none", zone] = (
-                f"zone {zone} would be without a manager, of {len(managers)} in three zones: put one there"
+                f"zone {zone} {lacks} without a manager, of {len(managers)} in three zones: put one there"
             )
     return faults
 

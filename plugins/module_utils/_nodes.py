@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Callable
@@ -23,6 +24,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._drain import drain
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
     LEAVING_LABEL,
+    RESTARTING_LABEL,
     labels_after,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._membership import (
@@ -236,26 +238,31 @@ class _Hands:
         becoming = {
             step["node_id"]: step["after"] for step in steps if step["action"] == "availability"
         }
+        keeping = {step["node_id"] for step in steps if step.get("keep_mark")}
 
         def write(node_ids: list[str]) -> None:
             for node_id in node_ids:
-                self._write(node_id, _as_wanted(self._host_of[node_id], becoming.get(node_id)))
+                host, keeps = self._host_of[node_id], node_id in keeping
+                self._write(node_id, _as_wanted(host, becoming.get(node_id), keeps))
 
         write([node_id for node_id in touched if node_id not in draining])
         if draining:
             self._empty(draining, lambda: write(draining))
 
     def _drain(self, steps: list[dict[str, Any]]) -> None:
-        node_ids = [step["node_id"] for step in steps]
-
         def write() -> None:
-            for node_id in node_ids:
-                self._write_unless_gone(node_id, _mark_leaving)
+            for step in steps:
+                self._write_unless_gone(
+                    step["node_id"], _drained_with(step.get("mark") or LEAVING_LABEL)
+                )
 
-        self._empty(node_ids, write)
+        stays = [name for step in steps for name in step.get("left_behind") or ()]
+        self._empty([step["node_id"] for step in steps], write, stays)
 
-    def _empty(self, node_ids: list[str], write: Callable[[], None]) -> None:
-        timeout, left = self._drain_timeout, self.left_behind
+    def _empty(
+        self, node_ids: list[str], write: Callable[[], None], stays: Collection[str] = ()
+    ) -> None:
+        timeout, left = self._drain_timeout, [*self.left_behind, *stays]
         drain(self._client, node_ids, write, timeout, self._clock, left_behind=left)
 
     def _write(self, node_id: str, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -332,18 +339,26 @@ def _empties(step: dict[str, Any]) -> bool:
     )
 
 
-def _as_wanted(host: Wanted, availability: str | None) -> Callable[[dict[str, Any]], None]:
+def _as_wanted(
+    host: Wanted, availability: str | None, keep_mark: bool
+) -> Callable[[dict[str, Any]], None]:
     def change(spec: dict[str, Any]) -> None:
         found = dict(spec.get("Labels") or {})
-        spec["Labels"] = labels_after(found, host.labels, host.name, host.rejoin)
+        spec["Labels"] = labels_after(found, host.labels, host.name, keep_mark)
         if availability:
             spec["Availability"] = availability
 
     return change
 
 
-def _mark_leaving(spec: dict[str, Any]) -> None:
-    labels = dict(spec.get("Labels") or {})
-    labels.setdefault(LEAVING_LABEL, spec.get("Availability") or "active")
-    spec["Labels"] = labels
-    spec["Availability"] = "drain"
+def _drained_with(mark: str) -> Callable[[dict[str, Any]], None]:
+    """Drained, with a label that says what the node was available for before."""
+
+    def change(spec: dict[str, Any]) -> None:
+        labels = dict(spec.get("Labels") or {})
+        before = labels.pop(RESTARTING_LABEL, None) or spec.get("Availability") or "active"
+        labels.setdefault(mark, before)
+        spec["Labels"] = labels
+        spec["Availability"] = "drain"
+
+    return change

@@ -169,6 +169,7 @@ def service_rows(picture: Picture) -> list[dict[str, Any]]:
     raw = {
         node.id: {
             "ID": node.id,
+            "Spec": {"Labels": node.labels},
             "Status": {"State": node.state},
             "Description": {"Hostname": node.hostname},
         }

@@ -12,13 +12,13 @@ observations; a real run then carries it out.
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
+    PREFIX,
     labels_after,
     wanted_labels,
 )
@@ -42,6 +42,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._table import (
     some,
     step_lines,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._variables import shown, slips
 
 AVAILABILITIES = ("active", "pause", "drain")
 # What a host has to do itself; the rest managers do for it.
@@ -100,6 +101,12 @@ class Host:
         """A member whose engine is stopped, and which this run will start."""
         running = ((self.observed or {}).get("engine") or {}).get("running")
         return self.state == "unknown" and not running and bool(self.engine_steps)
+
+    @property
+    def unprivileged(self) -> bool:
+        """Asked by a user who may not see, or not change, what the plan is about."""
+        root = ((self.observed or {}).get("host") or {}).get("root")
+        return root is False and (self.state == "unknown" or bool(self.engine_steps))
 
     @property
     def nodes(self) -> list[dict[str, Any]] | None:
@@ -218,71 +225,79 @@ def check_inventory(
     wrong: list[str] = []
     if not hosts:
         return [
-            "the inventory names no host: put hosts into the groups swarm_managers and swarm_workers"
+            (
+                "the inventory names no host in the groups of the managers and the workers: put hosts into the groups"
+                " swarm_managers and swarm_workers, or name other groups with swarm_managers_group and swarm_workers_group"
+            )
         ]
     if not any("manager" in host.roles for host in hosts):
         wrong.append(
             "the group swarm_managers is empty: a swarm needs at least one manager (three, in three zones,"
             " to survive the loss of one)"
         )
+    said = slips({name for host in hosts for name in host.extra_names}, known_names)
     for host in hosts:
         if len(host.roles) > 1:
             wrong.append(
                 f"{host.name} is in both groups, swarm_managers and swarm_workers: take it out of one"
             )
         wrong += list(host.mistakes) or _check_inputs(host)
-        wrong += _check_names(host, known_names)
+        wrong += [f"{host.name}: {said[name]}" for name in host.extra_names if name in said]
     wrong += _check_duplicates(hosts)
     wrong += check_settings(settings)
     return wrong
 
 
 def _check_inputs(host: Host) -> list[str]:
+    """What the types of the variables do not say."""
     wrong = []
     given = host.inputs
-    zone = given.get("swarm_zone")
-    if zone is not None and not isinstance(zone, (str, int)):
-        wrong.append(f"{host.name}: swarm_zone is {zone!r}: it must be a word such as a or rack-2")
-    labels = given.get("swarm_labels")
-    if labels is not None and not isinstance(labels, dict):
+    labels = given.get("swarm_labels") or {}
+    if not isinstance(labels, dict):
         wrong.append(
-            f"{host.name}: swarm_labels is {labels!r}: it must be a dictionary such as {{disk: ssd}}"
+            f"{host.name}: swarm_labels is {shown(labels)}: it must be a dictionary such as {{disk: ssd}}"
         )
-    elif labels:
-        for key, value in labels.items():
-            if isinstance(value, (dict, list)):
-                wrong.append(f"{host.name}: the label {key} is {value!r}: it must be one value")
-            if not str(key) or "=" in str(key) or str(key) != str(key).strip():
-                wrong.append(f"{host.name}: '{key}' cannot be the name of a label")
-        if "zone" in labels:
+        labels = {}
+    for key, value in labels.items():
+        if isinstance(value, (dict, list)):
+            wrong.append(f"{host.name}: the label {key} is {shown(value)}: it must be one value")
+        if not str(key) or "=" in str(key) or str(key) != str(key).strip():
+            wrong.append(f"{host.name}: '{key}' cannot be the name of a label")
+        if str(key).startswith(PREFIX):
             wrong.append(
-                f"{host.name}: swarm_labels has a label zone: set swarm_zone instead, which becomes that label"
+                f"{host.name}: the label {key} begins with {PREFIX}, under which this collection keeps its own: give it"
+                " another name"
             )
+    if "zone" in labels:
+        wrong.append(
+            f"{host.name}: swarm_labels has a label zone: set swarm_zone instead, which becomes that label"
+        )
     availability = given.get("swarm_availability")
     if availability not in (None, "", *AVAILABILITIES):
         wrong.append(
-            f"{host.name}: swarm_availability is {availability!r}: it must be one of {', '.join(AVAILABILITIES)}"
+            f"{host.name}: swarm_availability is {shown(availability)}: it must be one of"
+            f" {', '.join(AVAILABILITIES)}, or empty"
         )
     for name in ("swarm_advertise_addr", "swarm_listen_addr", "swarm_data_path_addr"):
         address = given.get(name)
         if address and not _is_address(address, with_port=name != "swarm_data_path_addr"):
             wrong.append(
-                f"{host.name}: {name} is {address!r}: it must be an IP address or the name of a network interface"
+                f"{host.name}: {name} is {shown(address)}: it must be an IP address or the name of a network interface"
             )
     port = given.get("swarm_data_path_port")
     if port not in (None, "", 0) and not (_is_int(port) and 1024 <= int(port) <= 49151):
         wrong.append(
-            f"{host.name}: swarm_data_path_port is {port!r}: it must be a number from 1024 to 49151"
+            f"{host.name}: swarm_data_path_port is {shown(port)}: it must be a number from 1024 to 49151"
         )
     size = given.get("swarm_subnet_size")
     if size not in (None, "", 0) and not (_is_int(size) and 8 <= int(size) <= 29):
         wrong.append(
-            f"{host.name}: swarm_subnet_size is {size!r}: it must be a number from 8 to 29"
+            f"{host.name}: swarm_subnet_size is {shown(size)}: it must be a number from 8 to 29"
         )
     pools = given.get("swarm_default_addr_pool")
     if pools is not None and not isinstance(pools, list):
         wrong.append(
-            f"{host.name}: swarm_default_addr_pool is {pools!r}: it must be a list such as [10.200.0.0/16]"
+            f"{host.name}: swarm_default_addr_pool is {shown(pools)}: it must be a list such as [10.200.0.0/16]"
         )
     else:
         wrong += _check_pools(host.name, pools or [])
@@ -296,7 +311,7 @@ def _check_pools(name: str, pools: list[Any]) -> list[str]:
         try:
             networks.append(ipaddress.ip_network(str(pool)))
         except ValueError as error:
-            wrong.append(f"{name}: swarm_default_addr_pool has {pool!r}: {error}")
+            wrong.append(f"{name}: swarm_default_addr_pool has {shown(pool)}: {error}")
     for index, network in enumerate(networks):
         for other in networks[index + 1 :]:
             if network.version == other.version and network.overlaps(other):
@@ -318,17 +333,6 @@ def _is_address(value: Any, with_port: bool) -> bool:
     except ValueError:
         # Digits and dots are an address gone wrong, not the name of an interface.
         return bool(INTERFACE.match(text)) and not re.match(r"^[\d.]+$", text)
-
-
-def _check_names(host: Host, known_names: frozenset[str]) -> list[str]:
-    wrong = []
-    for name in host.extra_names:
-        if name in known_names:
-            continue
-        close = difflib.get_close_matches(name, sorted(known_names), n=1, cutoff=0.88)
-        if close:
-            wrong.append(f"{host.name}: there is no variable {name}: did you mean {close[0]}?")
-    return wrong
 
 
 def _check_duplicates(hosts: list[Host]) -> list[str]:
@@ -354,6 +358,14 @@ def _check_duplicates(hosts: list[Host]) -> list[str]:
 
 def _find_cluster(plan: Plan, hosts: list[Host], alive: list[str] | None) -> None:
     """Which swarm the listed hosts are in, and whether that is one and healthy enough to act on."""
+    plan.refusals += [
+        f"{host.name}: its engine cannot be seen or changed by a user who is not root: set ansible_become: true for it,"
+        " or run with --become"
+        for host in hosts
+        if host.unprivileged
+    ]
+    if plan.refusals:
+        return
     for host in hosts:
         if host.state == "locked":
             plan.refusals.append(
@@ -383,7 +395,7 @@ def _find_cluster(plan: Plan, hosts: list[Host], alive: list[str] | None) -> Non
             f"{short(cluster)}: {', '.join(names)}" for cluster, names in sorted(clusters.items())
         )
         plan.refusals.append(
-            f"the listed managers are in {len(clusters)} swarms ({found}): one inventory is one swarm; make the"
+            f"the listed hosts are in {len(clusters)} swarms ({found}): one inventory is one swarm; make the"
             " hosts of the others leave, or take them out of the inventory"
         )
         return
@@ -551,12 +563,29 @@ def _wanted(host: Host, init: str | None) -> Wanted:
         silent=host.silent,
         joining=host.state == "pending",
         hostname=said.get("hostname") or "",
-        addresses=tuple(entry["address"] for entry in said.get("addresses") or [])
-        or (host.address.rpartition(":")[0],),
+        addresses=_addresses(host),
         rejoin=bool(_readdress(host)) and bool(host.inputs.get("swarm_allow_rejoin")),
         joined_by=host.swarm.get("joined_by"),
         traits=_traits(host),
     )
+
+
+def _addresses(host: Host) -> tuple[str, ...]:
+    """Where a host can be found, the address that the inventory gives it first."""
+    said = ((host.observed or {}).get("host") or {}).get("addresses") or []
+    listed = [host.address.rpartition(":")[0], str(host.inputs.get("swarm_advertise_addr") or "")]
+    if said:
+        # A name says nothing of where the host is, and it has said so itself.
+        listed = [text for text in listed if _is_ip(text)]
+    return tuple(dict.fromkeys([*filter(None, listed), *(entry["address"] for entry in said)]))
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _as_argument(wanted: Wanted, host: Host) -> dict[str, Any]:

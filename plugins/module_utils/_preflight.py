@@ -155,6 +155,8 @@ def _ports(host: str, own: dict[str, Any], data_path_port: int | None) -> list[F
     # Networks of an earlier swarm, of which a task is left: the next swarm's share the kernel's socket with them.
     freed += ((own.get("host") or {}).get("kernel_listening") or {}).get("udp") or []
     at_gossip = "restart the engine" if left_over(own) else "stop what listens there"
+    if (own.get("host") or {}).get("root") is False:
+        at_gossip = "run with --become, for only root can see whether that is the engine itself"
     data_port = data_path_port or DEFAULT_DATA_PATH_PORT
     findings = []
     for protocol, port, purpose, remedy in (

@@ -13,6 +13,7 @@ import re
 from typing import Any, Callable, NamedTuple
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._variables import shown
 
 _UNITS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 
@@ -87,9 +88,13 @@ def _wanted_value(name: str, value: Any, found: Any) -> Any:
     return setting.decode(setting.encode(value))
 
 
-def check_settings(wanted: dict[str, Any]) -> list[str]:
+def check_settings(wanted: Any) -> list[str]:
     """What is wrong with settings as a person wrote them, a sentence each."""
-    wrong = []
+    wrong: list[str] = []
+    if not isinstance(wanted, dict):
+        return [
+            f"swarm_settings is {shown(wanted)}: it must be a dictionary such as {{node_cert_expiry: 90d}}"
+        ]
     for name, value in wanted.items():
         if name not in SETTINGS:
             wrong.append(
@@ -100,11 +105,19 @@ def check_settings(wanted: dict[str, Any]) -> list[str]:
         if value is None:
             continue
         if kind == "bool" and not isinstance(value, bool):
-            wrong.append(f"swarm setting {name} is {value!r}: it must be true or false")
+            wrong.append(f"swarm setting {name} is {shown(value)}: it must be true or false")
         elif kind == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-            wrong.append(f"swarm setting {name} is {value!r}: it must be a whole number, 0 or more")
+            wrong.append(
+                f"swarm setting {name} is {shown(value)}: it must be a whole number, 0 or more"
+            )
         elif kind == "dict" and not isinstance(value, dict):
-            wrong.append(f"swarm setting {name} is {value!r}: it must be a dictionary")
+            wrong.append(f"swarm setting {name} is {shown(value)}: it must be a dictionary")
+        elif kind == "dict":
+            wrong += [
+                f"swarm setting {name} has {shown(item)} for {key}: it must be one value"
+                for key, item in value.items()
+                if isinstance(item, (dict, list))
+            ]
         elif kind == "str":
             try:
                 parse_duration(value)

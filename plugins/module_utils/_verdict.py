@@ -18,6 +18,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._labels import HOST_LABEL
 from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
     parse_placement_node,
     parse_placement_service,
@@ -385,7 +386,9 @@ def _node_of(task: dict[str, Any] | None, names: dict[str, str]) -> str | None:
 
 
 def hostname_of(node: dict[str, Any]) -> str:
-    return str((node.get("Description") or {}).get("Hostname") or node.get("ID"))
+    """The name in the inventory that we gave a node, else what its engine calls itself."""
+    known = ((node.get("Spec") or {}).get("Labels") or {}).get(HOST_LABEL)
+    return str(known or (node.get("Description") or {}).get("Hostname") or node.get("ID"))
 
 
 def _timestamp(task: dict[str, Any]) -> float | None:

@@ -68,6 +68,7 @@ host:
   returned: always
   sample:
     hostname: m1
+    root: true
     os: {family: Debian, distribution: debian, release: "12", codename: bookworm, arch: x86_64}
     kernel: 6.1.0-13-amd64
     systemd: true
@@ -279,7 +280,9 @@ def observe(module: Module) -> dict[str, Any]:
         # The engine is meant to run and does not answer: it may be a member. Nothing may be
         # concluded from its silence, unlike from that of a host on which there is no engine.
         root = (host.get("daemon_config") or {}).get("data-root") or "/var/lib/docker"
-        if engine["installed"] and os.path.exists(os.path.join(root, "swarm", "state.json")):
+        joined = os.path.join(root, "swarm", "state.json")
+        # Nor may it be from what only root could see.
+        if engine["installed"] and (not host["root"] or os.path.exists(joined)):
             member = Member(state="unknown", error=error.message)
     else:
         engine.update(

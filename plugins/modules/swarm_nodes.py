@@ -79,7 +79,8 @@ options:
       joined_by:
         description:
           - RV(flotilla.swarm.swarm_host_info#module:swarm.joined_by) of the host. Its engine has to be restarted before
-            it is promoted where no manager answers at this address.
+            it is promoted where no manager answers at this address. The node is drained first, and what it was available
+            for is given back once the engine has been restarted.
           - Nothing where its engine has been restarted since it joined.
         type: str
         default: ""

@@ -12,10 +12,13 @@ roles are read here, and there is no second place that says what is in them.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._variables import check_values
 
 # The roles of which the plan reads and checks the variables, in the order in which they run.
 PLANNED = ("swarm", "docker_engine", "swarm_stack")
@@ -32,8 +35,11 @@ class RoleVariables:
         self._files: dict[Path, dict[str, Any]] = {}
 
     def known_names(self) -> frozenset[str]:
-        """Every variable that one of our roles takes."""
-        return frozenset(name for path in ROLES.iterdir() for name in self._defaults(path.name))
+        """Every variable that one of our roles or playbooks takes."""
+        found = {name for path in ROLES.iterdir() for name in self._defaults(path.name)}
+        for path in (ROLES.parent / "playbooks").rglob("*.yml"):
+            found.update(re.findall(r"\bswarm_[a-z_]+\b", path.read_text(encoding="utf-8")))
+        return frozenset(found)
 
     def of(self, host: str) -> HostVariables:
         """The variables of a host, with the defaults of our roles below them."""
@@ -54,6 +60,15 @@ class RoleVariables:
         """A role's argument spec."""
         specs = self._read(role, "meta", "argument_specs.yml")
         return specs["argument_specs"]["main"].get("options") or {}
+
+    def checked(self, role: str, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Some of a role's variables as its argument spec has them, and what is wrong with them."""
+        options = {name: option for name, option in self.options(role).items() if name in given}
+        wrong = check_values(options, given)
+        if wrong:
+            return given, wrong
+        result = ArgumentSpecValidator(options).validate(given)
+        return result.validated_parameters, [str(message) for message in result.error_messages]
 
     def _read(self, role: str, part: str, name: str = "main.yml") -> dict[str, Any]:
         path = ROLES / role / part / name
@@ -79,10 +94,10 @@ class HostVariables:
         return self._templar.template(self._raw[name]) if name in self._raw else default
 
     def inputs(self, role: str) -> tuple[dict[str, Any], list[str]]:
-        """What a role would get on this host, and what is wrong with its types, in Ansible's own words.
+        """What a role would get on this host, and what is wrong with its values, a sentence each.
 
         Each value is of the type that the role declares: C(-e name=false) is a string, and a true one.
         """
-        options = self._roles.options(role)
-        result = ArgumentSpecValidator(options).validate({name: self.get(name) for name in options})
-        return result.validated_parameters, [str(message) for message in result.error_messages]
+        return self._roles.checked(
+            role, {name: self.get(name) for name in self._roles.options(role)}
+        )

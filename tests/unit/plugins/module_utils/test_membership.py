@@ -17,6 +17,8 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
     LEAVING_LABEL,
     MOVING_LABEL,
     OWNED_LABEL,
+    RESTARTING_LABEL,
+    labels_after,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._membership import (
     Cluster,
@@ -458,9 +460,96 @@ def test_an_engine_that_would_ask_nobody_to_let_it_in_is_restarted_before_it_is_
     assert actions(plan_membership(cluster(*THREE), listed, Rules())) == ["promote w1"]
     dead = cluster(*THREE[:2], down("m3"), *THREE[3:])
     plan = plan_membership(dead, listed, Rules())
-    assert actions(plan) == ["restart w1", "promote w1"]
+    assert actions(plan) == ["drain w1", "restart w1", "promote w1"]
     found = next_round(plan.steps, "id-m1")
-    assert (found["nodes"], found["restart"], found["more"]) == (False, ["w1"], True)
+    assert (found["nodes"], found["restart"], found["more"]) == (True, ["w1"], True)
+
+
+@pytest.mark.parametrize("joined", [None, "id-w9"])
+@pytest.mark.parametrize("state", ["ready", "unknown"])
+def test_a_line_that_points_at_a_new_machine_while_the_old_one_lives(
+    joined: str | None, state: str
+) -> None:
+    old = node("m3", state=state)
+    moved = host("m3", node_id=joined, addresses=("192.0.2.222", "172.17.0.1"))
+    seen = cluster("m1", "m2", old, *([node("w9", labels={})] if joined else []))
+    text = refusal(plan_membership(seen, [*hosts("m1 m2"), moved], REMOVE))
+    assert text.startswith(
+        f"m3 is at 192.0.2.222 in the inventory, and the node that has joined under that name is {state} at {old.addr}:"
+    )
+    # Down, or at the same address, it is what the host has left behind.
+    for then in (
+        cluster("m1", "m2", down("m3")),
+        cluster("m1", "m2", replace(old, addr="172.17.0.1")),
+    ):
+        plan = plan_membership(then, [*hosts("m1 m2"), replace(moved, node_id=None)], REMOVE)
+        assert actions(plan) == ["demote m3", "remove m3", "join m3"]
+
+
+def test_the_work_of_a_node_is_elsewhere_while_its_engine_is_restarted() -> None:
+    first = replace(host("w1", joined_by="192.0.2.250:2377"), role="manager")
+    listed = [*hosts("m1 m2 m3"), first, host("w2")]
+    services = (
+        PlacementService(id="web", name="web"),
+        PlacementService(id="pinned", name="pinned", constraints=("node.hostname==w1",)),
+        PlacementService(id="agent", name="agent", mode="global"),
+    )
+    tasks = tuple(
+        PlacementTask(f"{name}-{number}", name, "id-w1", "running", "running")
+        for name, count in (("web", 2), ("pinned", 1), ("agent", 1))
+        for number in range(count)
+    )
+    places = tuple(PlacementNode(id=f"id-{name}", hostname=name, os="linux") for name in THREE)
+    seen = cluster(*THREE, places=places, services=services, tasks=tasks)
+    plan = plan_membership(seen, listed, Rules())
+    assert actions(plan) == ["drain w1", "restart w1", "promote w1"]
+    assert {step["text"] for step in plan.steps} == {
+        (
+            "worker -> manager, its engine restarted first (it joined by 192.0.2.250:2377), moves web 2, stops agent 1,"
+            " pinned 1"
+        )
+    }
+    assert plan.steps[0]["left_behind"] == ["pinned"]
+
+
+@pytest.mark.parametrize("before", ["active", "pause"])
+def test_a_node_gets_back_what_it_was_available_for_before_its_engine_was_restarted(
+    before: str,
+) -> None:
+    labels = {HOST_LABEL: "w1", RESTARTING_LABEL: before}
+    drained = cluster(*THREE[:3], node("w1", availability="drain", labels=labels), "w2")
+    waiting = replace(host("w1", joined_by="192.0.2.250:2377"), role="manager")
+    others = hosts("m1 m2 m3 w2")
+    # A run was killed before the restart, after it, or the line is a worker's again.
+    plan = plan_membership(drained, [*others, waiting], Rules())
+    assert actions(plan) == ["restart w1", "promote w1"]
+    for role, first in (("manager", ["promote w1"]), ("worker", [])):
+        plan = plan_membership(
+            drained, [*others, replace(waiting, role=role, joined_by=None)], Rules()
+        )
+        assert actions(plan) == [*first, "labels w1", "availability w1"]
+        assert plan.steps[-1]["text"] == f"drain -> {before}, as before its restart"
+
+
+def test_engines_are_restarted_one_after_the_other_and_a_new_manager_serves_the_next() -> None:
+    away = "192.0.2.250:2377"
+    listed = [
+        *hosts("m1 m2 m3"),
+        *(replace(host(name, joined_by=away), role="manager") for name in ("w1", "w2")),
+        replace(host("w3", joined_by=f"{node('w1').addr}:2377"), role="manager"),
+        replace(host("w4"), labels={"disk": "ssd"}),
+    ]
+    plan = plan_membership(cluster(*THREE, "w3", "w4"), listed, Rules())
+    assert actions(plan) == [
+        "labels w4",
+        *(
+            f"{action} {name}"
+            for name in ("w1", "w2")
+            for action in ("drain", "restart", "promote")
+        ),
+        "promote w3",
+    ]
+    assert next_round(plan.steps, "id-m1")["restart"] == ["w1"]
 
 
 def test_who_is_promoted_first_lets_the_next_one_in() -> None:
@@ -542,6 +631,18 @@ def in_zone(name: str, zone: str) -> Node:
 
 
 WORKERS = (in_zone("w1", "a"), in_zone("w2", "b"), in_zone("w3", "c"))
+
+
+def test_a_zone_without_a_manager_is_told_as_it_is_where_nothing_changes() -> None:
+    zones = {"m1": "b", "m2": "b", "m3": "c", "w1": "a"}
+    nodes = [
+        node(name, labels=labels_after({}, {"zone": zone}, name)) for name, zone in zones.items()
+    ]
+    listed = [host(name, labels={"zone": zone}) for name, zone in zones.items()]
+    plan = plan_membership(cluster(*nodes), listed, Rules())
+    assert plan.steps == []
+    assert any(text.startswith("zone a is without a manager") for text in plan.warnings)
+    assert any(text.startswith("zone b holds 2 of 3 managers") for text in plan.warnings)
 
 
 def test_a_zone_with_a_majority_is_refused() -> None:

@@ -289,6 +289,52 @@ def test_bad_inventories_are_refused_with_a_sentence(hosts: list[Host], words: s
     assert "refused" in render(plan)
 
 
+def test_who_may_not_see_the_engine_is_told_to_become_root() -> None:
+    blind = said("unknown", error="Permission denied")
+    blind["host"]["root"], blind["engine"]["running"] = False, False
+    steps = ({"step": "service", "what": "start the engine", "why": "it does not run"},)
+    hosts = [*running(["m1"], []), host("w1", blind), host("w2", blind, engine_steps=steps)]
+    (text,) = make_plan(hosts).refusals
+    assert text.startswith("w1, w2: its engine cannot be seen or changed by a user who is not root")
+    assert "ansible_become: true" in text
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        (
+            {"swarm_labels": {"flotilla.swarm.host": "x"}},
+            "under which this collection keeps its own",
+        ),
+        ({"swarm_labels": {"disk": ["ssd"]}}, "the label disk is a list"),
+        ({"swarm_availability": "off"}, "active, pause, drain, or empty"),
+    ],
+)
+def test_values_that_no_type_rules_out(inputs: dict[str, Any], words: str) -> None:
+    (text,) = make_plan([host("m1", said(), inputs=inputs)]).refusals
+    assert words in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"labels": {"x": {"y": [1]}}}, "has a dictionary for x: it must be one value"),
+        (["a"], "swarm_settings is a list"),
+    ],
+)
+def test_settings_of_another_shape(settings: Any, words: str) -> None:
+    (text,) = make_plan([host("m1", said())], settings=settings).refusals
+    assert words in text
+
+
+def test_a_worker_in_another_swarm_is_not_called_a_manager() -> None:
+    hosts = running(["m1"], [])
+    other = said("active", "w1", "manager", cluster(["w1"], []))
+    other["swarm"]["cluster_id"] = "another"
+    (text,) = make_plan([*hosts, host("w1", other)]).refusals
+    assert text.startswith("the listed hosts are in 2 swarms")
+
+
 def test_two_names_of_one_node_are_refused() -> None:
     hosts = running(["m1"], ["w1"])
     hosts.append(host("w2", hosts[1].observed))

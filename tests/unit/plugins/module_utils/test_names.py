@@ -1,0 +1,45 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A verdict calls a node what the inventory calls it, also where two hosts have exchanged their addresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._health import finish, judged
+from ansible_collections.flotilla.swarm.plugins.module_utils._labels import HOST_LABEL
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import Member, parse_node
+from ansible_collections.flotilla.swarm.plugins.module_utils._picture import Picture
+from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import hostname_of
+
+
+def node(name: str, hostname: str, **more: Any) -> dict[str, Any]:
+    return {
+        "ID": f"id-{name}",
+        "Spec": {"Role": "worker", "Availability": "active", "Labels": {HOST_LABEL: name}},
+        "Description": {"Hostname": hostname},
+        "Status": {"State": "ready"},
+        **more,
+    }
+
+
+def test_the_node_that_is_down_has_its_name_in_the_inventory() -> None:
+    leader = {"Leader": True, "Reachability": "reachable", "Addr": "192.0.2.1:2377"}
+    first = node("m1", "m1", ManagerStatus=leader)
+    first["Spec"]["Role"] = "manager"
+    # The engine on w2's address calls itself w1, and the other way round.
+    down = node("w2", "w1", Status={"State": "down"})
+    documents = [first, node("w1", "w2"), down]
+    picture = Picture(
+        member=Member("active", "id-m1", "manager", "c1"),
+        nodes=[parse_node(document) for document in documents],
+    )
+    seen = judged(picture, only=("nodes",))
+    (check,) = [check for check in seen["checks"] if check["name"] == "nodes"]
+    assert "not ready: w2" in check["message"]
+    assert check["data"]["not_ready"] == ["w2"]
+    report = finish(seen, ["healthy", "degraded"], "table", 1)["report"]
+    assert "w2 (w1)" in report
+    assert [hostname_of(document) for document in documents] == ["m1", "w1", "w2"]
