@@ -84,11 +84,12 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._config import CONFIG_ARGUMENTS, Config
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import bounded
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    config = Config(params, module.run_command)
+    config = Config(params, bounded(module.run_command))
     result = {"changed": bool(config.files), "files": config.files, "validated": config.validate()}
     if result["changed"] and not module.check_mode:
         config.write(params["restart"] or params["reload"])

@@ -147,6 +147,10 @@ from ansible.module_utils.urls import fetch_url
 from ansible_collections.flotilla.swarm.plugins.module_utils import _host, _openpgp
 from ansible_collections.flotilla.swarm.plugins.module_utils._apt import Apt, wanted_versions
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import bounded
+
+# Seconds. A slow mirror may take its time; a package's script that waits for ever may not.
+LONGEST_APT = 1800
 
 
 def pinned_key(module: AnsibleModule, repository: dict[str, Any]) -> str:
@@ -198,8 +202,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     if module.check_mode or not changed:
         return {"changed": changed, "installed": {}}
 
+    run = bounded(module.run_command, LONGEST_APT)
+
     def runner(args: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
-        code, output, errors = module.run_command(args, environ_update=environment)
+        code, output, errors = run(args, environ_update=environment)
         return code, output, errors
 
     apt = Apt(runner, params["lock_timeout"])

@@ -109,6 +109,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.flotilla.swarm.plugins.module_utils._config import CONFIG_ARGUMENTS
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._restart import Restart
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import bounded
 
 
 def main() -> None:
@@ -122,7 +123,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    restart = Restart(module.params, module.run_command)
+    restart = Restart(module.params, bounded(module.run_command))
     try:
         module.exit_json(**restart.run(module.check_mode))
     except SwarmError as error:
