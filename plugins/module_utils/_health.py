@@ -626,7 +626,7 @@ def _restarts(case: _Case) -> Check:
             reason = status["Err"] or status["Message"] or "no reason given"
             each.update(cause=cause_of(reason), reason=reason)
     data = {"window": case.limits.restart_window, "services": failed}
-    minutes = f"{case.limits.restart_window / 60:g} minutes"
+    minutes = f"{case.limits.restart_window:g} s"
     many = {
         name: each
         for name, each in failed.items()
@@ -639,8 +639,10 @@ def _restarts(case: _Case) -> Check:
         looping = [name for name, each in many.items() if each["looping"]]
         text = "tasks fail again and again" if looping else "tasks have kept failing"
         # What never ran has no log.
-        causes = {each["cause"] for each in many.values()}
-        command = "logs" if causes & {"crash", "unhealthy"} else "ps --no-trunc"
+        ran = {each["cause"] in ("crash", "unhealthy") for each in many.values()}
+        command = " or ".join(
+            words for words, it in (("logs", True), ("ps --no-trunc", False)) if it in ran
+        )
         return Check(
             "restarts",
             "failed" if looping else "degraded",
