@@ -185,7 +185,7 @@ checks:
       description: One of O(checks).
       type: str
     status:
-        description: >-
+      description: >-
         V(ok), V(degraded), V(unknown) or V(failed). V(noted) is a choice that is worth knowing and no fault, such as
         autolock that is off; the verdict stays V(healthy). V(skipped) where it could not be made, which has no say in
         the verdict.
