@@ -36,7 +36,13 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import cau
 # want to make otherwise, and no fault.
 STATUSES = ("skipped", "ok", "noted", "degraded", "unknown", "failed")
 WELL = ("skipped", "ok", "noted")
-VERDICTS = {"ok": "healthy", "noted": "healthy", "degraded": "degraded", "unknown": "unknown", "failed": "failed"}
+VERDICTS = {
+    "ok": "healthy",
+    "noted": "healthy",
+    "degraded": "degraded",
+    "unknown": "unknown",
+    "failed": "failed",
+}
 # The engine renews a node's certificate when 50 to 80 percent of its time are over (swarmkit: ca/certificates.go,
 # calculateRandomExpiry): one that is older than that should have been.
 RENEWED_BY = 0.8
@@ -811,7 +817,9 @@ def _autolock(case: _Case) -> Check:
         message = "on: a manager that restarts waits for the unlock key"
         return Check("autolock", "ok", message, None, data)
     message = "off: whoever has a manager's disk has the keys of the swarm"
-    advice = "turn it on (swarm_settings: autolock_managers) once the unlock key is kept in a safe place"
+    advice = (
+        "turn it on (swarm_settings: autolock_managers) once the unlock key is kept in a safe place"
+    )
     return Check("autolock", "noted", message, advice, data)
 
 

@@ -228,7 +228,10 @@ def test_a_disk_of_a_worker_counts_as_well() -> None:
     ssh("w1", "head -c 1000k /dev/zero > /mnt/small/filling; mkdir -p /etc/docker")
     before = ssh("w1", "cat /etc/docker/daemon.json 2>/dev/null || echo '{}'")
     # What the file says is looked at, without a restart of the engine.
-    ssh("w1", f"""echo '{json.dumps({**json.loads(before), "data-root": "/mnt/small"})}' > /etc/docker/daemon.json""")
+    ssh(
+        "w1",
+        f"""echo '{json.dumps({**json.loads(before), "data-root": "/mnt/small"})}' > /etc/docker/daemon.json""",
+    )
     try:
         run = play(playbook=HEALTH, swarm_health_timeout=0, swarm_health_thresholds=LATELY)
         assert "the engine's disk is nearly full, free: w1" in run.text, run.text[-3000:]
