@@ -58,8 +58,9 @@ options:
         this moment. V(updates), paused ones and those that the engine has rolled back. V(orphans), tasks that are on record on dead nodes.
       - V(networks), addresses that are left in each overlay network. V(mesh), published ports and virtual addresses
         where a kernel has no IPVS. V(certificates), how long the CA and this manager's own certificate are valid.
-      - V(clock), of hosts that O(observed) tells about. V(disk), on this host and on those; it names the nodes that it could not look at. V(versions) of the engines.
-        V(autolock), its state. V(encryption), overlay networks in use that are not encrypted between hosts.
+      - V(clock), of hosts that O(observed) tells about. V(disk), on this host and on those; it names the nodes that it
+        could not look at. V(versions) of the engines. V(autolock), its state. V(encryption), overlay networks in use
+        that are not encrypted between hosts.
     type: list
     elements: str
     choices:
