@@ -333,8 +333,9 @@ class _UnixConnection(http.client.HTTPConnection):
     def ask(self, path: str) -> http.client.HTTPResponse:
         if self.sock is None:
             self.connect()
-        self.sock.settimeout(self.seconds)
-        self.sock.deadline = time.monotonic() + self.seconds
+        channel: Any = self.sock
+        channel.settimeout(self.seconds)
+        channel.deadline = time.monotonic() + self.seconds
         self.request("GET", path)
         return self.getresponse()
 
