@@ -39,6 +39,7 @@ def _needed(host: Any) -> dict[str, Any]:
     """The few things that the module takes from what a host has said of itself."""
     return {
         "clock": dig(host, "clock"),
+        "swarm": {"state": dig(host, "swarm", "state")},
         "host": {
             "hostname": dig(host, "host", "hostname"),
             "disk": dig(host, "host", "disk"),

@@ -574,6 +574,11 @@ def cli_takes(command: str, option: str, cli: str = "docker") -> bool:
             "Could not run the Docker CLI: it is not on this host. The role flotilla.swarm.docker_engine"
             " installs it on managers; the package is docker-ce-cli or docker-cli.",
         ) from error
+    except subprocess.TimeoutExpired as error:
+        raise SwarmError(
+            "timeout",
+            "Could not run the Docker CLI: it has not ended within 60 s. See whether the engine of this host answers.",
+        ) from error
     if command.split()[-1] not in answer.stdout:
         raise SwarmError(
             "no_cli", f"Could not use the Docker CLI: it says: {answer.stdout.strip()}"

@@ -15,6 +15,7 @@ times what the whole reading does).
 from __future__ import annotations
 
 import codecs
+import contextlib
 import http.client
 import json
 import re
@@ -356,15 +357,40 @@ def elements(chunks: Iterable[bytes]) -> Iterator[Any]:
     raise ValueError("the answer ends in the middle of a list")
 
 
+class _Socket(socket.socket):
+    """A socket on which the whole answer has a limit. Without it, each piece of a slow answer would have its own."""
+
+    deadline = 0.0
+
+    def recv_into(self, *args: Any, **more: Any) -> int:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("timed out")
+        self.settimeout(left)
+        return super().recv_into(*args, **more)
+
+
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
+    """Its timeout is for a request and all of its answer."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
         self._path = path
+        self.seconds = seconds
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
+        self.sock = _Socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.seconds)
         self.sock.connect(self._path)
+
+    def ask(self, path: str) -> http.client.HTTPResponse:
+        if self.sock is None:
+            self.connect()
+        channel: Any = self.sock
+        channel.settimeout(self.seconds)
+        channel.deadline = time.monotonic() + self.seconds
+        self.request("GET", path)
+        return self.getresponse()
 
 
 class EngineReader:
@@ -381,34 +407,42 @@ class EngineReader:
         self._connection = _UnixConnection(docker_host[len("unix://") :], timeout)
 
     def get(self, path: str, attempt: str) -> Any:
+        return _document(attempt, self._read(self._connection, path, attempt))
+
+    def ping(self, seconds: float) -> None:
+        """Raise unless the engine answers within this time. A live engine does so whatever its swarm is busy with."""
+        connection = _UnixConnection(self.where[len("unix://") :], seconds)
+        with contextlib.closing(connection):
+            self._read(connection, "/_ping", "talk to the engine")
+
+    def _read(self, connection: _UnixConnection, path: str, attempt: str) -> str:
         try:
-            self._connection.request("GET", path)
-            answer = self._connection.getresponse()
+            answer = connection.ask(path)
             text = answer.read().decode("utf-8", "replace")
+        except socket.timeout as error:
+            connection.close()
+            raise SwarmError(
+                "no_answer",
+                f"Could not {attempt}: the engine at {self.where} does not answer within {connection.seconds:g} s. See"
+                " whether it or its containerd hangs (journalctl -u docker), and restart it.",
+            ) from error
         except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
+            connection.close()
             raise _unreachable(attempt, self.where, error) from error
         if answer.status >= 400:
             raise _failed(attempt, _message_of(text), answer.status)
-        return _document(attempt, text)
+        return text
 
     def log(self, task_id: str, lines: int, seconds: float) -> bytes:
         """The end of a task's log as it comes, or what of it came in time: its node may not answer."""
-        connection = _UnixConnection(self.where[len("unix://") :], seconds)
-        deadline, found = time.monotonic() + seconds, b""
+        connection, found = _UnixConnection(self.where[len("unix://") :], seconds), b""
         try:
-            connection.connect()
-            channel = connection.sock
-            connection.request("GET", f"/tasks/{task_id}/logs?stdout=1&stderr=1&tail={lines}")
-            answer = connection.getresponse()
-            left = seconds
-            while answer.status == 200 and len(found) < _LONGEST_LOG and left > 0:
+            answer = connection.ask(f"/tasks/{task_id}/logs?stdout=1&stderr=1&tail={lines}")
+            while answer.status == 200 and len(found) < _LONGEST_LOG:
                 piece = answer.read1(_LONGEST_LOG)
                 if not piece:
                     break
                 found += piece
-                left = deadline - time.monotonic()
-                channel.settimeout(max(0.01, left))
         except (OSError, http.client.HTTPException):
             pass
         finally:

@@ -39,13 +39,25 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._table import (
 from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import cause_of
 
 # From good to bad; a verdict is the worst of its checks. `unknown` is worse than `degraded`: what
-# cannot be seen is not taken for healthy. What is skipped has no say.
-STATUSES = ("skipped", "ok", "degraded", "unknown", "failed")
-VERDICTS = {"ok": "healthy", "degraded": "degraded", "unknown": "unknown", "failed": "failed"}
+# cannot be seen is not taken for healthy. What is skipped has no say, and what is noted is a choice that somebody may
+# want to make otherwise, and no fault.
+STATUSES = ("skipped", "ok", "noted", "degraded", "unknown", "failed")
+WELL = ("skipped", "ok", "noted")
+VERDICTS = {
+    "ok": "healthy",
+    "noted": "healthy",
+    "degraded": "degraded",
+    "unknown": "unknown",
+    "failed": "failed",
+}
 # The engine renews a node's certificate when 50 to 80 percent of its time are over (swarmkit: ca/certificates.go,
 # calculateRandomExpiry): one that is older than that should have been.
 RENEWED_BY = 0.8
 DAY = 86400.0
+# A replica that has run for this many times as long as it did between two failures has got over them.
+RECOVERED = 3
+# Seconds. Not before that, however quickly it failed.
+STEADY = 30.0
 # More rows than these are not read by anybody: of longer tables only those are shown that are not as they should be.
 MOST_ROWS = 40
 
@@ -324,12 +336,30 @@ def _nodes(case: _Case) -> Check:
         advice.append("look again in some seconds")
     if down:
         message += f"; not ready: {some(down)}"
-        advice.append("start the engine there")
+        advice += _raise(case, down)
     if ghosts:
         message += f"; left over from before: {some([name_of(node) for node in ghosts])}"
         advice.append(f"docker node rm {' '.join(node.id for node in ghosts)}")
     status = "unknown" if unheard else "degraded" if advice else "ok"
     return Check("nodes", status, message, ", ".join(advice) or None, data)
+
+
+def _raise(case: _Case, down: list[str]) -> list[str]:
+    """What brings nodes back that are down. A manager that waits for its key has a running engine."""
+    states = {
+        str(dig(host, "host", "hostname")): dig(host, "swarm", "state")
+        for host in case.around.hosts.values()
+    }
+    managers = {node.hostname for node in _managers(case.picture.nodes)}
+    locked = [name for name in down if states.get(name) == "locked"]
+    others = [name for name in down if name not in locked]
+    advice = []
+    if locked:
+        advice.append(f"unlock {some(locked)}: docker swarm unlock")
+    if others:
+        keys = " and unlock the managers" if _autolocked(case) and managers & set(others) else ""
+        advice.append(f"start the engine there{keys}")
+    return advice
 
 
 def _versions(case: _Case) -> Check:
@@ -353,7 +383,8 @@ def _hosts(case: _Case) -> Check:
     data = {"unreachable": silent}
     if silent:
         message = f"no answer from {some(silent)}: not looked at in this run"
-        return Check("hosts", "degraded", message, "bring the host back and run again", data)
+        advice = "bring the host, or the engine that hangs on it, back and run again"
+        return Check("hosts", "degraded", message, advice, data)
     return Check("hosts", "ok", "the caller missed no host", None, data)
 
 
@@ -423,12 +454,16 @@ def _certificates(case: _Case) -> Check:
 
 def _disk(case: _Case) -> Check:
     """Where the engines keep their data, on this host and on those of which the caller has told."""
-    free = {}
+    free, seen = {}, set()
     for name, host in case.around.hosts.items():
         disk = dig(host, "host", "disk") or {}
         if disk.get("total_bytes"):
             free[name] = round(100.0 * (disk.get("free_bytes") or 0) / disk["total_bytes"], 1)
-    data = {"free_percent": free}
+            seen |= {name, str(dig(host, "host", "hostname"))}
+    there = [node.hostname for node in case.picture.nodes] or case.around.unreachable
+    unseen = sorted(set(there) - seen)
+    data = {"free_percent": free, "not_looked_at": unseen}
+    rest = f"; not looked at: {some(unseen)}" if unseen else ""
     if not free:
         return Check("disk", "skipped", "no disk can be looked at", None, data)
     full = {name: left for name, left in free.items() if left < case.limits.disk_free_percent}
@@ -437,13 +472,13 @@ def _disk(case: _Case) -> Check:
         return Check(
             "disk",
             "degraded",
-            f"the engine's disk is nearly full, free: {words}",
+            f"the engine's disk is nearly full, free: {words}{rest}",
             "make room: docker system prune",
             data,
         )
     least = min(free, key=lambda name: free[name])
-    message = f"{free[least]:g}% free on {least}"
-    return Check("disk", "ok", message + (", the fullest" if len(free) > 1 else ""), None, data)
+    message = f"{free[least]:g}% free on {least}{f', the fullest of {len(free)}' if len(free) > 1 else ''}"
+    return Check("disk", "ok", message + rest, None, data)
 
 
 # The networks
@@ -545,8 +580,8 @@ def _services(case: _Case) -> Check:
 
 def _pending(case: _Case) -> Check:
     """Tasks that have no node yet, with the scheduler's reason."""
-    names = {str(row["id"]): row["name"] for row in case.rows}
-    waiting: dict[tuple[str, str], int] = Counter()
+    rows = {str(row["id"]): row for row in case.rows}
+    waiting: dict[tuple[str, str, str], int] = Counter()
     for task in case.picture.tasks:
         status = task["Status"]
         if task["DesiredState"] in ("shutdown", "remove") or status["State"] not in (
@@ -557,10 +592,14 @@ def _pending(case: _Case) -> Check:
         age = case.now - (moment(task["CreatedAt"]) or case.now)
         if status["Err"] or age > case.limits.pending_seconds:
             reason = status["Err"] or status["Message"] or "no reason given"
-            waiting[names.get(task["ServiceID"], "a task"), reason] += 1
+            row = rows.get(task["ServiceID"], {"name": "a task", "trouble": None})
+            # Of several reasons it is the services' own view that knows which counts.
+            same = reason in (row["trouble"] or "")
+            cause = row["cause"] if same and row["cause"] else cause_of(reason)
+            waiting[row["name"], cause, reason] += 1
     found = [
-        {"service": service, "tasks": count, "cause": cause_of(reason), "reason": reason}
-        for (service, reason), count in sorted(waiting.items())
+        {"service": service, "tasks": count, "cause": cause, "reason": reason}
+        for (service, cause, reason), count in sorted(waiting.items())
     ]
     data = {"pending": found}
     if not found:
@@ -574,34 +613,63 @@ def _pending(case: _Case) -> Check:
 
 
 def _restarts(case: _Case) -> Check:
-    """How often tasks have failed of late. One slot that fails again and again is worse than many that failed once."""
-    names = {str(row["id"]): row["name"] for row in case.rows}
-    slots: dict[str, Counter[str]] = defaultdict(Counter)
+    """How often tasks have failed of late. One slot that fails again and again is worse than many that failed once.
+
+    A task that crashes at once runs for a moment each time. So a service is not judged by what it does just now, but by
+    how long it has done better than it did between its failures.
+    """
+    rows = {str(row["id"]): row for row in case.rows}
+    slots: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    wanted = set()
     for task in case.picture.tasks:
-        status = task["Status"]
-        if status["State"] in ("failed", "rejected"):
-            when = moment(status["Timestamp"])
-            if when is not None and when >= case.now - case.limits.restart_window:
-                slots[task["ServiceID"]][str(task["Slot"] or task["NodeID"])] += 1
-    failed = {
-        str(names.get(service, service)): {
-            "failed": sum(found.values()),
-            "worst_slot": max(found.values()),
-        }
-        for service, found in slots.items()
-    }
+        slot = task["ServiceID"], str(task["Slot"] or task["NodeID"])
+        if task["DesiredState"] not in ("shutdown", "remove"):
+            wanted.add(slot)
+        when = moment(task["Status"]["Timestamp"])
+        if (
+            task["Status"]["State"] in ("failed", "rejected")
+            and when is not None
+            and when >= case.now - case.limits.restart_window
+        ):
+            slots[slot].append(task)
+    failed: dict[str, dict[str, Any]] = {}
+    for (service, _number), tasks in sorted(slots.items()):
+        row = rows.get(service, {})
+        each = failed.setdefault(
+            str(row.get("name", service)),
+            {"failed": 0, "worst_slot": 0, "looping": False, "cause": None, "reason": None},
+        )
+        each["failed"] += len(tasks)
+        mine = (service, _number) in wanted and not str(row.get("mode")).endswith("-job")
+        each["looping"] = each["looping"] or (mine and _loops(case, tasks))
+        if len(tasks) > each["worst_slot"]:
+            each["worst_slot"] = len(tasks)
+            status = max(tasks, key=_failed_at)["Status"]
+            reason = status["Err"] or status["Message"] or "no reason given"
+            each.update(cause=cause_of(reason), reason=reason)
     data = {"window": case.limits.restart_window, "services": failed}
-    minutes = f"{case.limits.restart_window / 60:g} minutes"
+    minutes = f"{case.limits.restart_window:g} s"
     many = {
-        name: each for name, each in failed.items() if each["worst_slot"] >= case.limits.restarts
+        name: each
+        for name, each in failed.items()
+        if each["worst_slot"] >= case.limits.restarts or each["looping"]
     }
     if many:
-        words = some([f"{name} {each['failed']}" for name, each in sorted(many.items())])
+        words = some(
+            [f"{name} {each['failed']} ({each['reason']})" for name, each in sorted(many.items())]
+        )
+        looping = [name for name, each in many.items() if each["looping"]]
+        text = "tasks fail again and again" if looping else "tasks have kept failing"
+        # What never ran has no log.
+        ran = {each["cause"] in ("crash", "unhealthy") for each in many.values()}
+        command = " or ".join(
+            words for words, it in (("logs", True), ("ps --no-trunc", False)) if it in ran
+        )
         return Check(
             "restarts",
-            "degraded",
-            f"tasks keep failing, in the last {minutes}: {words}",
-            "docker service logs says why",
+            "failed" if looping else "degraded",
+            f"{text}, in the last {minutes}: {words}",
+            f"docker service {command} says why",
             data,
         )
     total = sum(each["failed"] for each in failed.values())
@@ -609,17 +677,46 @@ def _restarts(case: _Case) -> Check:
     return Check("restarts", "ok", message, None, data)
 
 
+def _failed_at(task: dict[str, Any]) -> float:
+    return moment(task["Status"]["Timestamp"]) or 0.0
+
+
+def _loops(case: _Case, failures: list[dict[str, Any]]) -> bool:
+    """Whether a replica that has failed so often, in its present spec, is likely to go on with it."""
+    current = case.picture.current
+    times = sorted(
+        _failed_at(task) for task in failures if current is None or task["ID"] in current
+    )
+    if len(times) < max(2, case.limits.restarts):
+        return False
+    between = (times[-1] - times[0]) / (len(times) - 1)
+    return case.now - times[-1] < max(STEADY, RECOVERED * between)
+
+
 def _updates(case: _Case) -> Check:
     states: dict[str, list[str]] = defaultdict(list)
     for row in case.rows:
-        if row["update"]:
+        if row["on_request"]:
+            states["on_request"].append(row["name"])
+        elif row["update"]:
             states[row["update"]].append(row["name"])
     paused = states["paused"] + states["rollback_paused"]
     back = states["rollback_completed"]
     going = states["updating"] + states["rollback_started"]
-    data = {"paused": paused, "rolled_back": back, "going_on": going}
+    asked = states["on_request"]
+    data = {
+        "paused": paused,
+        "rolled_back": back,
+        "rolled_back_on_request": asked,
+        "going_on": going,
+    }
     words = []
-    for text, names in (("paused", paused), ("rolled back", back), ("going on", going)):
+    for text, names in (
+        ("paused", paused),
+        ("rolled back", back),
+        ("rolled back on request", asked),
+        ("going on", going),
+    ):
         if names:
             words.append(f"{text}: {some(names)}")
     if paused or back:
@@ -690,14 +787,56 @@ def mesh_users(
     return sorted(published), sorted(virtual)
 
 
-def _autolock(case: _Case) -> Check:
-    on = bool(dig(case.picture.cluster, "Spec", "EncryptionConfig", "AutoLockManagers"))
-    message = (
-        "on: a manager that restarts waits for the unlock key"
-        if on
-        else "off: whoever has a manager's disk has the keys of the swarm"
+def _encryption(case: _Case) -> Check:
+    """Overlay networks whose traffic between hosts can be read on the way."""
+    plain = {
+        str(network.get("Id")): str(network.get("Name"))
+        for network in case.picture.networks
+        if "encrypted" not in (dig(network, "Options") or {})
+    }
+    used = {
+        str(dig(address, "NetworkID"))
+        for service in case.picture.services
+        for address in service["Endpoint"]["VirtualIPs"]
+    }
+    used |= {
+        network
+        for task in case.picture.tasks
+        if task["Status"]["State"] not in OVER
+        for network in task["Networks"]
+    }
+    names = sorted(name for key, name in plain.items() if key in used)
+    published = sorted(
+        service["Spec"]["Name"]
+        for service in case.picture.services
+        if (service["Endpoint"]["Ports"] or service["Spec"]["EndpointSpec"]["Ports"])
+        and any(
+            str(dig(address, "NetworkID")) in plain for address in service["Endpoint"]["VirtualIPs"]
+        )
     )
-    return Check("autolock", "ok", message, None, {"enabled": on})
+    data = {"unencrypted": names, "published": published}
+    if not names:
+        return Check("encryption", "ok", "no overlay network in use is unencrypted", None, data)
+    outside = f", which carry the published ports of {some(published)}" if published else ""
+    message = f"not encrypted between hosts: {some(names)}{outside}"
+    advice = "where others can read the network of the hosts, create them with the option encrypted"
+    return Check("encryption", "noted", message, advice, data)
+
+
+def _autolocked(case: _Case) -> bool:
+    return bool(dig(case.picture.cluster, "Spec", "EncryptionConfig", "AutoLockManagers"))
+
+
+def _autolock(case: _Case) -> Check:
+    data = {"enabled": _autolocked(case)}
+    if data["enabled"]:
+        message = "on: a manager that restarts waits for the unlock key"
+        return Check("autolock", "ok", message, None, data)
+    message = "off: whoever has a manager's disk has the keys of the swarm"
+    advice = (
+        "turn it on (swarm_settings: autolock_managers) once the unlock key is kept in a safe place"
+    )
+    return Check("autolock", "noted", message, advice, data)
 
 
 CHECKS: dict[str, Callable[[_Case], Check]] = {
@@ -720,6 +859,7 @@ CHECKS: dict[str, Callable[[_Case], Check]] = {
     "disk": _disk,
     "versions": _versions,
     "autolock": _autolock,
+    "encryption": _encryption,
 }
 # They need no manager.
 _HOST_CHECKS = ("hosts", "clock", "disk")
@@ -764,7 +904,7 @@ def finish(
     worst = "; ".join(
         f"{check['name']}: {check['message']}"
         for check in seen["checks"]
-        if check["status"] not in ("ok", "skipped")
+        if check["status"] not in WELL
     )
     code = next(
         (check["data"]["code"] for check in seen["checks"] if "code" in check["data"]), None
@@ -789,8 +929,8 @@ def render(result: dict[str, Any], every: bool = False) -> str:
         )
         if quiet and not every:
             continue
-        well = check["status"] in ("ok", "skipped")
-        advice = f": {check['advice']}" if check["advice"] and not well else ""
+        advised = check["advice"] and check["status"] not in ("ok", "skipped")
+        advice = f": {check['advice']}" if advised else ""
         lines.append(f"  {check['status']:<10}{check['name']:<{width}}  {check['message']}{advice}")
     blocks.append("\n".join(lines))
     return "\n\n".join(blocks)

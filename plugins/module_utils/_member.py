@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import check_numbers
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     EngineClient,
     EngineReader,
@@ -177,7 +176,6 @@ def change_member(
     params: dict[str, Any], check_mode: bool, clock: Clock | None = None
 ) -> tuple[Member, Member, list[str]]:
     """Before, after and the steps between."""
-    check_numbers(params, wait_timeout=0)
     comes = params["state"] in ("initialized", "joined")
     before = observe(params, tolerant=params["state"] == "left" or (comes and check_mode))
     if before.state == "unknown" and comes:

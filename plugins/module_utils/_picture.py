@@ -47,6 +47,8 @@ class Picture:
         None  # by the clock of the engine that was asked, as the times of its tasks are
     )
     nodes: list[Node] = field(default_factory=list)
+    # What constraints can name beside that, by the ID of the node.
+    descriptions: dict[str, dict[str, Any]] = field(default_factory=dict)
     services: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
     current: set[str] | None = None  # tasks of the spec that their service has now; None for all
@@ -69,7 +71,15 @@ def look(client: Any) -> Picture:
         picture.root = info.get("DockerRootDir") or None
         picture.now = moment(info.get("SystemTime"))
         if picture.member.state == "active" and picture.member.role == "manager":
-            picture.nodes = [parse_node(document) for document in client.nodes()]
+            documents = client.nodes()
+            picture.nodes = [parse_node(document) for document in documents]
+            picture.descriptions = {
+                str(document.get("ID")): {
+                    "Platform": dig(document, "Description", "Platform"),
+                    "Engine": {"Labels": dig(document, "Description", "Engine", "Labels")},
+                }
+                for document in documents
+            }
             picture.services = [
                 parse_service(document)
                 for document in client.each("/services", "list the services")
@@ -119,6 +129,7 @@ def parse_service(document: dict[str, Any]) -> dict[str, Any]:
             "TaskTemplate": {
                 "ContainerSpec": {"Image": dig(template, "ContainerSpec", "Image")},
                 "RestartPolicy": _dict(template.get("RestartPolicy")),
+                "Placement": {"Constraints": _list(dig(template, "Placement", "Constraints"))},
             },
             "EndpointSpec": {"Ports": _list(dig(spec, "EndpointSpec", "Ports"))},
         },
@@ -129,6 +140,8 @@ def parse_service(document: dict[str, Any]) -> dict[str, Any]:
             name: _known(dig(document, "UpdateStatus", name)) for name in ("State", "Message")
         },
         "JobStatus": _dict(document.get("JobStatus")),
+        # Whether there is one, is enough: the spec itself may be large.
+        "PreviousSpec": bool(document.get("PreviousSpec")),
     }
 
 
@@ -169,9 +182,16 @@ def service_rows(picture: Picture) -> list[dict[str, Any]]:
     raw = {
         node.id: {
             "ID": node.id,
-            "Spec": {"Labels": node.labels},
-            "Status": {"State": node.state},
-            "Description": {"Hostname": node.hostname},
+            "Spec": {
+                "Role": node.role,
+                "Labels": node.labels,
+                "Availability": node.availability,
+            },
+            "Status": {"State": node.state, "Addr": node.addr},
+            "Description": {
+                **picture.descriptions.get(node.id, {}),
+                "Hostname": node.hostname,
+            },
         }
         for node in picture.nodes
     }
@@ -182,7 +202,10 @@ def service_rows(picture: Picture) -> list[dict[str, Any]]:
     rows = []
     for service in picture.services:
         mine = tasks.get(str(service["ID"]), [])
-        around = [raw[name] for name in {task["NodeID"] for task in mine} if name in raw]
+        # Why a task has no node, lies with all of them; to go through them for every service would be slow.
+        homeless = any(not task["NodeID"] and task["Status"]["Err"] for task in mine)
+        names = raw if homeless else {task["NodeID"] for task in mine}
+        around = [raw[name] for name in names if name in raw]
         current = picture.current if picture.current is not None else {task["ID"] for task in mine}
         verdict = judge(service, mine, current, around)
         running = [
@@ -207,8 +230,18 @@ def service_rows(picture: Picture) -> list[dict[str, Any]]:
                     dig(service, "Spec", "TaskTemplate", "ContainerSpec", "Image") or ""
                 ).partition("@")[0],
                 "update": service["UpdateStatus"]["State"] or None,
+                "on_request": rolled_back_on_request(service),
                 "cause": None if job or verdict.state == CONVERGED else verdict.cause,
                 "trouble": None if job or verdict.state == CONVERGED else (verdict.reason or None),
             }
         )
     return sorted(rows, key=lambda row: str(row["name"]))
+
+
+def rolled_back_on_request(service: dict[str, Any]) -> bool:
+    """Whether somebody asked for the rollback that is done. One that the engine begins itself keeps no previous spec
+    (swarmkit: manager/orchestrator/update/updater.go, rollbackUpdate), one that is asked for exchanges the two.
+    """
+    return bool(
+        service["UpdateStatus"]["State"] == "rollback_completed" and service["PreviousSpec"]
+    )

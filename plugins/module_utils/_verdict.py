@@ -343,10 +343,16 @@ def _trouble(
     """The task that says most about why the service is not there yet."""
     live = [t for t in current if _wanted(t)]
     failed = [t for t in candidates if _state(t) in ("failed", "rejected")]
+    # What has failed before the same replica ran again is not why it does not run now.
+    ran: dict[str, str] = {}
+    for task in candidates:
+        if _state(task) in ("running", "shutdown", "complete"):
+            ran[_slot(task)] = max(ran.get(_slot(task), ""), str(task.get("CreatedAt") or ""))
+    fresh = [t for t in failed if str(t.get("CreatedAt") or "") >= ran.get(_slot(t), "")]
     stuck = [t for t in live if (t.get("Status") or {}).get("Err")]
     away = [t for t in live if _on_lost_node(t, ready)]
     slow = [t for t in live if _state(t) not in ("running", "complete")]
-    for group in (lost, stuck, failed, away, slow):
+    for group in (lost, stuck, fresh, away, slow, failed):
         if group:
             return max(group, key=lambda t: str((t.get("Status") or {}).get("Timestamp") or ""))
     return None

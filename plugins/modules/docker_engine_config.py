@@ -86,11 +86,12 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._errors import (
     SwarmError,
     failure_of,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import bounded
 
 
 def run(module: Module) -> dict[str, Any]:
     params = module.params
-    config = Config(params, module.run_command)
+    config = Config(params, bounded(module.run_command))
     result = {"changed": bool(config.files), "files": config.files, "validated": config.validate()}
     if result["changed"] and not module.check_mode:
         config.write(params["restart"] or params["reload"])

@@ -150,6 +150,10 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._errors import (
     SwarmError,
     failure_of,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import bounded
+
+# Seconds. A slow mirror may take its time; a package's script that waits for ever may not.
+LONGEST_APT = 1800
 
 
 def pinned_key(module: Module, repository: dict[str, Any]) -> str:
@@ -201,8 +205,10 @@ def run(module: Module) -> dict[str, Any]:
     if module.check_mode or not changed:
         return {"changed": changed, "installed": {}}
 
+    run = bounded(module.run_command, LONGEST_APT)
+
     def runner(args: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
-        code, output, errors = module.run_command(args, environ_update=environment)
+        code, output, errors = run(args, environ_update=environment)
         return code, output, errors
 
     apt = Apt(runner, params["lock_timeout"])

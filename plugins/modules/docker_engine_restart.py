@@ -111,6 +111,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._errors import (
     failure_of,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._restart import Restart
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import bounded
 
 
 def main() -> None:
@@ -124,7 +125,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    restart = Restart(module.params, module.run_command)
+    restart = Restart(module.params, bounded(module.run_command))
     try:
         module.exit_json(**restart.run(module.check_mode))
     except (SwarmError, OSError) as error:

@@ -54,11 +54,13 @@ options:
         managers there are, answer, and may still be lost. V(zones), which zone's loss would break the quorum, or leave a
         service without a task. V(nodes), which are ready, drained and paused. V(hosts), those of O(unreachable).
       - V(services), whether each has the tasks it asks for. V(pending), why a task has no node. V(restarts), tasks that
-        keep failing. V(updates), paused and rolled back ones. V(orphans), tasks that are on record on dead nodes.
+        keep failing; V(failed) where a replica still does, judged by how often it has failed, not by whether it runs at
+        this moment. V(updates), paused ones and those that the engine has rolled back. V(orphans), tasks that are on record on dead nodes.
       - V(networks), addresses that are left in each overlay network. V(mesh), published ports and virtual addresses
         where a kernel has no IPVS. V(certificates), how long the CA and this manager's own certificate are valid.
-      - V(clock), of hosts that O(observed) tells about. V(disk), on this host and on those. V(versions) of the engines.
-        V(autolock), its state, which is never a fault.
+      - V(clock), of hosts that O(observed) tells about. V(disk), on this host and on those; it names the nodes that it
+        could not look at. V(versions) of the engines. V(autolock), its state. V(encryption), overlay networks in use
+        that are not encrypted between hosts.
     type: list
     elements: str
     choices:
@@ -81,6 +83,7 @@ options:
       - disk
       - versions
       - autolock
+      - encryption
     default: []
   thresholds:
     description: From where on something is V(degraded).
@@ -116,6 +119,8 @@ options:
       restarts:
         description:
           - So many tasks of one replica have failed within O(thresholds.restart_window).
+          - This is V(failed), and not only V(degraded), until the replica has run for three times as long as it did
+            between its failures, and for 30 seconds.
           - The engine remembers five tasks of each replica, unless its task history says otherwise.
         type: int
         default: 3
@@ -181,7 +186,9 @@ checks:
       description: One of O(checks).
       type: str
     status:
-      description: V(ok), V(degraded), V(unknown) or V(failed); V(skipped) where it could not be made, which has no say in
+      description: >-
+        V(ok), V(degraded), V(unknown) or V(failed). V(noted) is a choice that is worth knowing and no fault, such as
+        autolock that is off; the verdict stays V(healthy). V(skipped) where it could not be made, which has no say in
         the verdict.
       type: str
     message:
@@ -222,6 +229,7 @@ services:
       outdated: 0
       zones: [a, b]
       image: registry.lab:5000/hello:1
+      on_request: false
       cause: null
       trouble: null
 report:

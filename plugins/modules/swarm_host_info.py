@@ -15,6 +15,8 @@ description:
     the engine through its unix socket.
   - On a manager that sees a leader, the nodes and the settings of the swarm are returned too.
   - Where an engine is just leaving its swarm, that is waited for, for at most ten seconds.
+  - A host that says nothing for O(observe_timeout) seconds, or whose engine does not, is treated like one that cannot be
+    reached. Its engine hangs, or a disk does.
 extends_documentation_fragment:
   - flotilla.swarm._attributes
   - flotilla.swarm._attributes.actiongroup_swarm
@@ -36,10 +38,16 @@ options:
     aliases: [docker_url]
   timeout:
     description:
-      - Seconds to wait for one answer of the engine.
+      - Seconds to wait for one answer of an engine that is known to be alive.
       - An engine that has just lost the leader of its swarm takes up to 20 seconds to say so.
     type: int
     default: 30
+  observe_timeout:
+    description:
+      - Seconds in which the host must have read its files, and in which its engine must have given a first answer.
+      - An election or a leave that is under way is waited for all the same, as long as the engine answers.
+    type: int
+    default: 15
   join_tokens:
     description:
       - Return the tokens with which hosts join the swarm, in RV(join_tokens).
@@ -185,7 +193,9 @@ join_tokens:
 import os
 import re
 import shutil
+import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import env_fallback
@@ -208,7 +218,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import left_over
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import read_settings
-from ansible_collections.flotilla.swarm.plugins.module_utils._wait import poll
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import poll, within
 
 # Seconds. swarmkit's election takes 10 to 20 ticks of one second (manager/state/raft/raft.go, ElectionTick), and another
 # round where two stood and neither won. On busy hosts it was seen to take 53 s.
@@ -216,6 +226,8 @@ ELECTION = 60
 # Seconds. An engine says that it is in no swarm before it has taken leave of its peers, for which it takes five
 # (libnetwork/networkdb, broadcastTimeout) and one more, and time of its own on a busy host.
 LEAVE = 10
+# The packages that hold the docker command. Debian's docker.io does so up to bookworm.
+CLI_PACKAGES = ("docker-ce-cli", "docker-cli", "docker.io", "moby-engine", "docker")
 
 
 def sdk_version() -> str | None:
@@ -232,16 +244,33 @@ def sdk_version() -> str | None:
     return None
 
 
-def cli_version(module: Module) -> str | None:
+def cli_version(packages: dict[str, str]) -> str | None:
+    """The version of the docker command: that of its package, or what the command itself says."""
     path = shutil.which("docker")
     if path is None:
         return None
-    words = module.run_command([path, "--version"])[1]
+    package = next((packages[name] for name in CLI_PACKAGES if name in packages), None)
+    if package is not None and path == "/usr/bin/docker":
+        return re.sub(r"^\d+:|-[^-]*$", "", package)
+    try:
+        # It asks the engine, even for its own version, and waits for it as long as it takes.
+        words = subprocess.run(
+            [path, "--version"],
+            env={"DOCKER_HOST": "unix:///nonexistent"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=5,
+            check=False,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
     found = re.search(r"version ([^\s,]+)", words)
     return found.group(1) if found else None
 
 
-def settled_info(reader: EngineReader) -> dict[str, Any]:
+def settled_info(reader: EngineReader, alive: Callable[[], None]) -> dict[str, Any]:
     """What the engine says of itself, once an election that is under way is over.
 
     A manager without a leader knows no cluster. After the leader has died that is so for some seconds, and
@@ -249,19 +278,25 @@ def settled_info(reader: EngineReader) -> dict[str, Any]:
     """
 
     def settled(info: dict[str, Any]) -> bool:
+        alive()
         member = parse_member(info)
         return member.state != "active" or member.role != "manager" or bool(member.cluster_id)
 
     return poll(reader.info, settled, ELECTION, 1.0)[0]
 
 
-def observe(module: Module) -> dict[str, Any]:
+def observe(params: dict[str, Any], alive: Callable[[float], None]) -> dict[str, Any]:
     host = observe_host()
+    alive(2 * params["observe_timeout"])
+
+    def answered() -> None:
+        alive(params["timeout"] + params["observe_timeout"])
+
     engine: dict[str, Any] = {
         "installed": shutil.which("dockerd", path="/usr/bin:/usr/sbin:/usr/local/bin") is not None,
         "running": False,
         "version": None,
-        "cli_version": cli_version(module),
+        "cli_version": cli_version(host["packages"]),
         "sdk_version": sdk_version(),
         "name": None,
         "docker_root": None,
@@ -272,10 +307,14 @@ def observe(module: Module) -> dict[str, Any]:
     member = Member(state="inactive")
     swarm: dict[str, Any] = {"nodes": None, "settings": None}
     tokens = {"manager": None, "worker": None}
-    reader = EngineReader(module.params["docker_host"], module.params["timeout"])
+    reader = EngineReader(params["docker_host"], params["timeout"])
     try:
-        info = settled_info(reader)
+        reader.ping(params["observe_timeout"])
+        answered()
+        info = settled_info(reader, answered)
     except SwarmError as error:
+        if error.code == "no_answer":
+            raise
         engine["error"] = error.message
         # The engine is meant to run and does not answer: it may be a member. Nothing may be
         # concluded from its silence, unlike from that of a host on which there is no engine.
@@ -297,7 +336,9 @@ def observe(module: Module) -> dict[str, Any]:
         if member.cluster_id:
             try:
                 document = reader.swarm()
+                answered()
                 nodes = [parse_node(node).as_dict() for node in reader.nodes()]
+                answered()
                 spec = document.get("Spec") or {}
                 swarm = {"nodes": nodes, "settings": read_settings(spec)}
                 found = document.get("JoinTokens") or {}
@@ -316,7 +357,7 @@ def observe(module: Module) -> dict[str, Any]:
             lambda _nothing: not left_over(result),
             LEAVE,
         )
-    if module.params["join_tokens"]:
+    if params["join_tokens"]:
         result["join_tokens"] = tokens
     return result
 
@@ -331,12 +372,16 @@ def main() -> None:
                 aliases=["docker_url"],
             ),
             timeout=dict(type="int", default=30),
+            observe_timeout=dict(type="int", default=15),
             join_tokens=dict(type="bool", default=False, no_log=False),
         ),
+        limits=dict(observe_timeout=1),
         supports_check_mode=True,
     )
+    params = module.params
     try:
-        module.exit_json(changed=False, **observe(module))
+        found = within(params["observe_timeout"], lambda alive: observe(params, alive))
+        module.exit_json(changed=False, **found)
     except SwarmError as error:
         module.fail_json(msg=error.message, failure=error.as_failure())
 

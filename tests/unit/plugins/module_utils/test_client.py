@@ -19,6 +19,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     _LONGEST_LOG,
     EngineReader,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 PIECE = b"3\r\nabc\r\n"
@@ -98,3 +99,19 @@ def test_a_log_is_no_longer_than_it_may(tmp_path: Path) -> None:
 
 def test_no_engine_is_no_log(tmp_path: Path) -> None:
     assert EngineReader(f"unix://{tmp_path / 'none'}", 60).log("t1", 5, 1) == b""
+
+
+def test_an_answer_that_comes_in_drops_has_a_limit_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    began = time.monotonic()
+    slow = EngineReader(f"unix://{path}", 60)
+    with engine(path, drip), pytest.raises(SwarmError, match="does not answer within") as failure:
+        slow.ping(0.4)
+    assert failure.value.code == "no_answer"
+    assert time.monotonic() - began < 2
+
+
+def test_an_engine_that_is_not_there_is_another_case(tmp_path: Path) -> None:
+    with pytest.raises(SwarmError) as failure:
+        EngineReader(f"unix://{tmp_path / 'none.sock'}", 60).ping(5)
+    assert failure.value.code == "engine_unreachable"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def statuses(seen: Picture, *more: Any) -> dict[str, str]:
 
 
 def test_a_healthy_swarm() -> None:
-    assert set(statuses(picture()).values()) == {"ok", "skipped"}
+    assert set(statuses(picture()).values()) == {"ok", "skipped", "noted"}
     assert verdict_of(evaluate(picture())) == "healthy"
 
 
@@ -295,7 +296,163 @@ def test_failures_count_by_replica_and_within_the_window() -> None:
     longer = Thresholds(restart_window=3600)
     assert found(failures(3, 1, "2026-11-23T20:30"), "restarts", Around(), longer).status != "ok"
     data = found(failures(3, 1, recent), "restarts").data["services"]
-    assert data == {"web": {"failed": 3, "worst_slot": 3}}
+    web = {"failed": 3, "worst_slot": 3, "looping": False}
+    assert {key: data["web"][key] for key in web} == web
+
+
+CRASH = "task: non-zero exit (1)"
+
+
+def looping(
+    ago: float, every: float, state: str = "running", error: str = CRASH, **more: Any
+) -> Picture:
+    """A replica that has failed four times, the last time some seconds AGO, and what its next task does now."""
+    failures = [
+        task(
+            "m1",
+            "failed",
+            "shutdown",
+            Err=error,
+            Timestamp=datetime.fromtimestamp(NOW - ago - number * every, timezone.utc).isoformat(),
+        )
+        for number in range(4)
+    ]
+    return picture(services=[service(1)], tasks=[*failures, task("m1", state)], **more)
+
+
+@given(
+    every=st.floats(0.1, 120),
+    part=st.floats(0, 1),
+    state=st.sampled_from(["running", "ready", "starting"]),
+)
+def test_a_crash_loop_fails_whatever_its_task_does_at_the_moment(
+    every: float, part: float, state: str
+) -> None:
+    seen = looping(part * every, every, state)
+    assert judged(seen)["verdict"] == "failed"
+    assert found(seen, "restarts").status == "failed"
+
+
+def test_a_crash_loop_is_over_when_the_replica_runs_for_longer_or_has_another_spec() -> None:
+    assert found(looping(29, 1), "restarts").status == "failed"
+    assert found(looping(31, 1), "restarts").status == "degraded"
+    assert found(looping(200, 60), "restarts").status == "degraded"
+    mended = looping(1, 1, current={task("m1", "running")["ID"]})
+    assert found(mended, "restarts").status == "degraded"
+    # Scaled to nothing: nobody wants it to run.
+    gone = looping(1, 1)
+    gone.tasks = gone.tasks[:-1]
+    assert found(gone, "restarts").status == "degraded"
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (CRASH, "docker service logs says why"),
+        ("task: unhealthy container", "docker service logs says why"),
+        ("No such image: hello:9", "docker service ps --no-trunc says why"),
+        ("port is already allocated", "docker service ps --no-trunc says why"),
+    ],
+)
+def test_what_never_ran_has_no_log_to_look_at(error: str, advice: str) -> None:
+    check = found(looping(1, 1, error=error), "restarts")
+    assert check.advice == advice
+    assert error in check.message
+
+
+MEMORY = "no suitable node (insufficient resources on 4 nodes)"
+PORT = "no suitable node (host-mode port already in use on 3 nodes; scheduling constraints not satisfied on 1 node)"
+
+
+@pytest.mark.parametrize(
+    ("reason", "constraint", "cause"),
+    [
+        (MEMORY, None, "resources"),
+        (PORT, "node.id!=w1", "port"),
+        (MEMORY, "node.labels.zone==a", "resources"),
+        (PORT, "node.platform.arch==x86_64", "constraint"),
+        (MEMORY, "node.labels.zone==z", "constraint"),
+    ],
+)
+def test_the_cause_of_a_task_without_a_node(
+    reason: str, constraint: str | None, cause: str
+) -> None:
+    placement = {"Placement": {"Constraints": [constraint] if constraint else []}}
+    waits = [task("", "pending", slot=1, Err=reason)]
+    seen = picture(services=[service(1, TaskTemplate=placement)], tasks=waits)
+    assert seen.rows[0]["cause"] == cause
+    (waiting,) = found(seen, "pending").data["pending"]
+    assert waiting["cause"] == cause
+
+
+def test_a_dead_node_is_not_explained_by_an_exit_code_from_before() -> None:
+    before = task(
+        "w1",
+        "failed",
+        "shutdown",
+        Err=CRASH,
+        Timestamp="2026-11-23T19:00:00Z",
+        created="2026-11-23T18:00:00Z",
+    )
+    nodes = [*picture().nodes[:3], node("w1", state="down")]
+    seen = picture(nodes=nodes, services=[service(1)], tasks=[before, task("w1")])
+    assert (seen.rows[0]["cause"], seen.rows[0]["trouble"]) == (
+        "node_down",
+        "the node does not answer",
+    )
+
+
+def test_a_rollback_that_was_asked_for_is_no_fault() -> None:
+    document = {
+        "ID": "s1",
+        "Spec": {"Name": "web", "Mode": {"Replicated": {"Replicas": 2}}},
+        "UpdateStatus": {"State": "rollback_completed"},
+    }
+    for more, status in (({}, "degraded"), ({"PreviousSpec": {"Name": "web"}}, "ok")):
+        check = found(picture(services=[parse_service({**document, **more})]), "updates")
+        assert check.status == status
+    assert check.data["rolled_back_on_request"] == ["web"]
+
+
+@pytest.mark.parametrize(
+    ("state", "autolock", "advice"),
+    [
+        ("locked", True, "unlock m2: docker swarm unlock"),
+        ("unknown", True, "start the engine there and unlock the managers"),
+        ("unknown", False, "start the engine there"),
+    ],
+)
+def test_a_manager_that_is_down_is_unlocked_where_that_is_what_it_waits_for(
+    state: str, autolock: bool, advice: str
+) -> None:
+    nodes = [*picture().nodes[:1], node("m2", "manager", state="down")]
+    cluster = {"Spec": {"EncryptionConfig": {"AutoLockManagers": autolock}}}
+    hosts = {"web-2": {"host": {"hostname": "m2"}, "swarm": {"state": state}}}
+    seen = picture(nodes=nodes, cluster=cluster)
+    assert found(seen, "nodes", Around(hosts)).advice == advice
+
+
+def test_choices_worth_knowing_are_noted_and_no_fault() -> None:
+    ports = {"EndpointSpec": {"Ports": [{"PublishedPort": 80}]}}
+    shown = {
+        "ID": "s1",
+        "Spec": {"Name": "web", "Mode": {"Replicated": {"Replicas": 2}}, **ports},
+        "Endpoint": {"VirtualIPs": [{"NetworkID": "n1"}, {"NetworkID": "n2"}]},
+    }
+    networks = [
+        {"Id": "n1", "Name": "ingress", "Ingress": True, "Options": {"vxlanid_list": "4096"}},
+        {"Id": "n2", "Name": "front", "Options": {"encrypted": ""}},
+        {"Id": "n3", "Name": "nobody_uses_it", "Options": None},
+    ]
+    seen = picture(services=[parse_service(shown)], networks=networks)
+    check = found(seen, "encryption")
+    assert check.status == "noted"
+    assert check.data == {"unencrypted": ["ingress"], "published": ["web"]}
+    assert found(seen, "autolock").status == "noted"
+    assert judged(seen)["verdict"] == "healthy"
+    assert "autolock" in render(judged(seen))
+    networks[0]["Options"]["encrypted"] = ""
+    assert found(seen, "encryption").status == "ok"
 
 
 @pytest.mark.parametrize(
@@ -418,7 +575,11 @@ def test_a_full_disk() -> None:
     assert "m1 5%" in check.message
     assert "w1" not in check.message
     little = Thresholds(disk_free_percent=5)
-    assert found(picture(), "disk", around(**hosts), little).status == "ok"
+    check = found(picture(), "disk", around(**hosts), little)
+    assert check.status == "ok"
+    # What nobody has looked at may be full.
+    assert check.data["not_looked_at"] == ["m2", "m3"]
+    assert check.message.endswith("not looked at: m2, m3")
 
 
 # What keeps us from looking
