@@ -20,6 +20,7 @@ import json
 import re
 import socket
 import time
+import urllib.parse
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -328,9 +329,9 @@ class EngineReader:
         self.where = docker_host
         self._connection = _UnixConnection(docker_host[len("unix://") :], timeout)
 
-    def get(self, path: str, attempt: str) -> Any:
+    def get(self, path: str, attempt: str, **query: Any) -> Any:
         try:
-            self._connection.request("GET", path)
+            self._connection.request("GET", _with_query(path, query))
             answer = self._connection.getresponse()
             text = answer.read().decode("utf-8", "replace")
         except (OSError, http.client.HTTPException) as error:
@@ -339,6 +340,24 @@ class EngineReader:
         if answer.status >= 400:
             raise _failed(attempt, _message_of(text), answer.status)
         return json.loads(text)
+
+    def each(self, path: str, attempt: str, **query: Any) -> Iterator[Any]:
+        """As EngineClient does it."""
+        try:
+            self._connection.request("GET", _with_query(path, query))
+            answer = self._connection.getresponse()
+            if answer.status >= 400:
+                text = answer.read().decode("utf-8", "replace")
+                raise _failed(attempt, _message_of(text), answer.status)
+            yield from elements(iter(lambda: answer.read1(65536), b""))
+            # The next request has the same connection.
+            answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise _unreachable(attempt, self.where, error) from error
+        except ValueError as error:
+            self._connection.close()
+            raise _failed(attempt, f"{error}") from error
 
     def log(self, task_id: str, lines: int, seconds: float) -> bytes:
         """The end of a task's log as it comes, or what of it came in time: its node may not answer."""
@@ -371,3 +390,15 @@ class EngineReader:
 
     def nodes(self) -> list[dict[str, Any]]:
         return self.get("/nodes", "list the nodes")
+
+
+def _with_query(path: str, query: dict[str, Any]) -> str:
+    text = urllib.parse.urlencode({key: _as_query(value) for key, value in query.items()})
+    return f"{path}?{text}" if text else path
+
+
+def client_for_reading(params: dict[str, Any]) -> EngineClient | EngineReader:
+    """The SDK is only loaded where it takes it to get to the engine: that costs more than all that is read."""
+    if params["docker_host"].startswith("unix://") and params["api_version"] == "auto":
+        return EngineReader(params["docker_host"], params["timeout"])
+    return EngineClient(params)

@@ -59,7 +59,7 @@ class Picture:
 
 
 def look(client: Any) -> Picture:
-    """The SDK has asked for the version of the API before; with that it is seven requests."""
+    """Six requests, however large the swarm is, and one more if the SDK asks for the version of the API before."""
     picture = Picture()
     try:
         info = client.info()
