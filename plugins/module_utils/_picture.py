@@ -4,7 +4,7 @@
 
 # This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""What one manager tells of its swarm, in seven requests however large it is, and what each service is doing.
+"""What one manager tells of its swarm, in six requests however large it is, and what each service is doing.
 
 Of services and tasks only those parts are kept that a verdict is made of: whole, 20,000 tasks would not fit on a
 small manager.

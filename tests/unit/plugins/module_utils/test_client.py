@@ -129,8 +129,9 @@ def test_lists_are_read_one_by_one_and_the_next_request_has_the_same_connection(
 
 
 def test_a_list_that_ends_too_early_is_a_failure_in_words(tmp_path: Path) -> None:
-    with engine(tmp_path / "s", answers(b'[{"ID": "a"}, ')) as reader, pytest.raises(
-        SwarmError, match="Could not list the tasks: .*ends in the middle"
+    with (
+        engine(tmp_path / "s", answers(b'[{"ID": "a"}, ')) as reader,
+        pytest.raises(SwarmError, match=r"Could not list the tasks: .*ends in the middle"),
     ):
         list(reader.each("/tasks", "list the tasks"))
 
