@@ -4,8 +4,9 @@
 
 """Measures speed as ratios, so that a slow machine and a quick one give the same figures.
 
-    bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts cold_5_hosts edit_25_hosts stack_plan_50
-                            scale_2_30 failed_requests_scale (_restart, _drain, _rebalance); without names, all
+    bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts no_change_25_hosts no_change_growth cold_5_hosts
+                            edit_25_hosts stack_plan_50 scale_2_30 failed_requests_scale (_restart, _drain,
+                            _rebalance); without names, all
 
 Prints one line a figure, `bench: NAME ratio=R limit=L`, and fails if one is over its limit. What is compared
 runs in turn, and a figure is the median of the ratios. BENCH_ROUNDS, BENCH_COLD_ROUNDS and BENCH_REQUEST_ROUNDS say
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,11 @@ BIN = Path(sys.executable).parent
 PREFIX = f"{os.environ.get('LAB_PREFIX') or 'flotilla'}-bench"
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 REQUEST_ROUNDS = int(os.environ.get("BENCH_REQUEST_ROUNDS", "3"))
-COLD_ROUNDS = int(os.environ.get("BENCH_COLD_ROUNDS", "3"))
+COLD_ROUNDS = int(os.environ.get("BENCH_COLD_ROUNDS", "1"))
+# By the number of hosts: how many times an ansible -m ping a run that changes nothing may take. None of these labs
+# has more than three managers, and each larger one is made of the smaller one.
+NO_CHANGE = {5: 2.0, 15: 1.9, 25: 1.9}
+CALLBACKS = {"ANSIBLE_CALLBACK_PLUGINS": str(TOP / "bench" / "callback_plugins")}
 # Remote calls of a run that changes nothing: one look at every host, and on the manager that acts one a concern.
 CALL_LIMITS = {"remote_calls_worker": 3.0, "remote_calls_acting_manager": 8.0}
 # A line that is deleted is a host that leaves, also where it is every third host.
@@ -73,9 +78,15 @@ class Lab:
 
     def __enter__(self) -> Lab:
         self.run("the old lab", sys.executable, LAB, "down")
+        self.up()
+        return self
+
+    def up(self, workers: int | None = None) -> None:
+        """Boot the hosts; with so many workers where it runs already."""
+        if workers is not None:
+            self.environment["LAB_WORKERS"] = str(workers)
         self.run("the lab", sys.executable, LAB, "up")
         self.inventory = self.run("the inventory", sys.executable, LAB, "inventory").strip()
-        return self
 
     def __exit__(self, *_error: object) -> None:
         self.run("the lab", sys.executable, LAB, "down")
@@ -156,11 +167,23 @@ class Lab:
                 "site.yml",
                 *command,
                 COUNT_CALLS=str(where),
-                ANSIBLE_CALLBACK_PLUGINS=str(TOP / "bench" / "callback_plugins"),
                 ANSIBLE_CALLBACKS_ENABLED="count_calls",
+                **CALLBACKS,
             )
             found: dict[str, dict[str, Any]] = json.loads(where.read_text())
             return found
+
+    def phases(self) -> dict[str, float]:
+        """The seconds that a run spends in each action, in the start of Ansible, in loading and in its end."""
+        with tempfile.TemporaryDirectory() as directory:
+            where = Path(directory, "phases.json")
+            started = time.time()
+            self.site(PHASES=str(where), ANSIBLE_CALLBACKS_ENABLED="phases", **CALLBACKS)
+            marks = [("start", started), *json.loads(where.read_text()), ("", time.time())]
+        spent: dict[str, float] = {}
+        for (what, begin), (_next, end) in zip(marks, marks[1:]):
+            spent[what] = spent.get(what, 0.0) + end - begin
+        return spent
 
 
 class Figures:
@@ -186,15 +209,41 @@ def settle(lab: Lab) -> None:
         raise BenchError("a second run of site.yml changes something:\n" + "\n".join(changed))
 
 
-def no_change(figures: Figures, lab: Lab, name: str, limit: float) -> None:
+def no_change(lab: Lab) -> tuple[list[float], list[float]]:
+    """The seconds of each ping and of each run that changes nothing, in turn."""
     settle(lab)
     lab.ping()
-    pings, sites = [], []
+    pings, sites, rounds = [], [], []
     for _round in range(ROUNDS):
         pings.append(lab.ping())
         sites.append(lab.site())
+        rounds.append(lab.phases())
     say(f"       ping {seconds(pings)} s, site.yml without a change {seconds(sites)} s")
-    figures.add(name, statistics.median(s / p for s, p in zip(sites, pings)), limit)
+    spent = {what: statistics.median(each.get(what, 0.0) for each in rounds) for what in rounds[0]}
+    say("       where its time goes: " + ", ".join(f"{w} {t:.2f}" for w, t in spent.items()) + " s")
+    return pings, sites
+
+
+def no_changes(figures: Figures, sizes: Sequence[int], growth: bool) -> None:
+    """One lab that grows from one number of hosts to the next."""
+    found: dict[int, tuple[list[float], list[float]]] = {}
+    with Lab(3, sizes[0] - 3, "engine") as lab:
+        for size in sizes:
+            lab.up(size - 3)
+            pings, sites = found[size] = no_change(lab)
+            ratios = [s / p for s, p in zip(sites, pings)]
+            figures.add(f"no_change_{size}_hosts", statistics.median(ratios), NO_CHANGE[size])
+            if size == 5:
+                count_calls(figures, lab)
+    if growth:
+        figures.add("no_change_growth", growth_of(found), 1)
+
+
+def growth_of(found: Mapping[int, tuple[Sequence[float], Sequence[float]]]) -> float:
+    """How much more a run takes with 25 hosts than with 5, over how much more a ping does."""
+    (pings, sites), (many_pings, many_sites) = found[5], found[25]
+    middle = statistics.median
+    return (middle(many_sites) / middle(sites)) / (middle(many_pings) / middle(pings))
 
 
 def count_calls(figures: Figures, lab: Lab) -> None:
@@ -342,7 +391,8 @@ def requests(figures: Figures, names: Sequence[str]) -> None:
 
 def main(names: Sequence[str]) -> int:
     known = (
-        *("no_change_5_hosts", "no_change_15_hosts", "cold_5_hosts", "edit_25_hosts"),
+        *(f"no_change_{size}_hosts" for size in NO_CHANGE),
+        *("no_change_growth", "cold_5_hosts", "edit_25_hosts"),
         *("stack_plan_50", "scale_2_30"),
         *(f"failed_requests_{step}" for step in failed_requests.STEPS),
     )
@@ -353,13 +403,14 @@ def main(names: Sequence[str]) -> int:
     wanted = names or known
     figures = Figures()
     try:
-        if "no_change_5_hosts" in wanted:
-            with Lab(3, 2, "engine") as lab:
-                no_change(figures, lab, "no_change_5_hosts", 3)
-                count_calls(figures, lab)
-        if "no_change_15_hosts" in wanted:
-            with Lab(3, 12, "engine") as lab:
-                no_change(figures, lab, "no_change_15_hosts", 2.5)
+        growth = "no_change_growth" in wanted
+        sizes = [
+            size
+            for size in NO_CHANGE
+            if f"no_change_{size}_hosts" in wanted or (growth and size in (5, 25))
+        ]
+        if sizes:
+            no_changes(figures, sizes, growth)
         if "cold_5_hosts" in wanted:
             cold(figures, 1.5)
         if "edit_25_hosts" in wanted:

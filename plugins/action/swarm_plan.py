@@ -13,6 +13,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.flotilla.swarm.plugins.filter.engine_plan import engine_plan
 from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
     Host,
     Plan,
@@ -149,7 +150,8 @@ class ActionModule(ActionBase):
         if host.mistakes or host.observed is None:
             return host
         try:
-            engine = variables.get("__docker_engine_plan")
+            wanted = variables.engine(host.observed["host"]["os"]["family"])
+            engine = engine_plan(host.observed, wanted, host.name, variables.get("playbook_dir"))
             checks = variables.get("__docker_engine_preflight_settings")
         except AnsibleError as error:
             return replace(host, mistakes=(f"{host.name}: {error}",))

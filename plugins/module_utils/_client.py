@@ -23,6 +23,7 @@ import socket
 import ssl
 import sys
 import time
+import urllib.parse
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -406,8 +407,19 @@ class EngineReader:
         self.where = docker_host
         self._connection = _UnixConnection(docker_host[len("unix://") :], timeout)
 
-    def get(self, path: str, attempt: str) -> Any:
-        return _document(attempt, self._read(self._connection, path, attempt))
+    def get(self, path: str, attempt: str, **query: Any) -> Any:
+        return _document(attempt, self._read(self._connection, _with_query(path, query), attempt))
+
+    def each(self, path: str, attempt: str, **query: Any) -> Iterator[Any]:
+        """As EngineClient does it."""
+        with self._asked(self._connection, _with_query(path, query), attempt) as answer:
+            try:
+                yield from elements(iter(lambda: answer.read1(65536), b""))
+            except ValueError as error:
+                self._connection.close()
+                raise _failed(attempt, f"{error}") from error
+            # The next request has the same connection.
+            answer.read()
 
     def ping(self, seconds: float) -> None:
         """Raise unless the engine answers within this time. A live engine does so whatever its swarm is busy with."""
@@ -416,9 +428,20 @@ class EngineReader:
             self._read(connection, "/_ping", "talk to the engine")
 
     def _read(self, connection: _UnixConnection, path: str, attempt: str) -> str:
+        with self._asked(connection, path, attempt) as answer:
+            return answer.read().decode("utf-8", "replace")
+
+    @contextlib.contextmanager
+    def _asked(
+        self, connection: _UnixConnection, path: str, attempt: str
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The answer to a request, of which every failure to come is a SwarmError."""
         try:
             answer = connection.ask(path)
-            text = answer.read().decode("utf-8", "replace")
+            if answer.status >= 400:
+                text = answer.read().decode("utf-8", "replace")
+                raise _failed(attempt, _message_of(text), answer.status)
+            yield answer
         except socket.timeout as error:
             connection.close()
             raise SwarmError(
@@ -429,9 +452,6 @@ class EngineReader:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise _unreachable(attempt, self.where, error) from error
-        if answer.status >= 400:
-            raise _failed(attempt, _message_of(text), answer.status)
-        return text
 
     def log(self, task_id: str, lines: int, seconds: float) -> bytes:
         """The end of a task's log as it comes, or what of it came in time: its node may not answer."""
@@ -457,3 +477,15 @@ class EngineReader:
 
     def nodes(self) -> list[dict[str, Any]]:
         return self.get("/nodes", "list the nodes")
+
+
+def _with_query(path: str, query: dict[str, Any]) -> str:
+    text = urllib.parse.urlencode({key: _as_query(value) for key, value in query.items()})
+    return f"{path}?{text}" if text else path
+
+
+def client_for_reading(params: dict[str, Any]) -> EngineClient | EngineReader:
+    """The SDK is only loaded where it takes it to get to the engine: that costs more than all that is read."""
+    if params["docker_host"].startswith("unix://") and params["api_version"] == "auto":
+        return EngineReader(params["docker_host"], params["timeout"])
+    return EngineClient(params)

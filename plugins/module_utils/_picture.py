@@ -4,7 +4,7 @@
 
 # This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""What one manager tells of its swarm, in seven requests however large it is, and what each service is doing.
+"""What one manager tells of its swarm, in six requests however large it is, and what each service is doing.
 
 Of services and tasks only those parts are kept that a verdict is made of: whole, 20,000 tasks would not fit on a
 small manager.
@@ -61,7 +61,7 @@ class Picture:
 
 
 def look(client: Any) -> Picture:
-    """The SDK has asked for the version of the API before; with that it is seven requests."""
+    """Six requests, however large the swarm is, and one more if the SDK asks for the version of the API before."""
     picture = Picture()
     try:
         info = client.info()

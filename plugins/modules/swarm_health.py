@@ -263,7 +263,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
     Module,
     docker_argument_spec,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import client_for_reading
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._health import (
     CHECKS,
@@ -345,7 +345,7 @@ def main() -> None:
         nonlocal attempts
         attempts += 1
         try:
-            picture = look(EngineClient(params))
+            picture = look(client_for_reading(params))
         except SwarmError as error:
             picture = Picture(trouble=error)
         return judged(picture, around(params, picture), limits, params["checks"] or ())

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.yaml import yaml_load
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._variables import check_values
 
@@ -58,8 +59,11 @@ class RoleVariables:
 
     def options(self, role: str) -> dict[str, Any]:
         """A role's argument spec."""
-        specs = self._read(role, "meta", "argument_specs.yml")
-        return specs["argument_specs"]["main"].get("options") or {}
+        path = ROLES / role / "meta" / "argument_specs.yml"
+        if path not in self._files:
+            # Plain YAML: there is nothing to template in it, and Ansible's loader takes five times as long.
+            self._files[path] = yaml_load(path.read_text(encoding="utf-8"))
+        return self._files[path]["argument_specs"]["main"].get("options") or {}
 
     def checked(self, role: str, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Some of a role's variables as its argument spec has them, and what is wrong with them."""
@@ -70,8 +74,8 @@ class RoleVariables:
         result = ArgumentSpecValidator(options).validate(given)
         return result.validated_parameters, [str(message) for message in result.error_messages]
 
-    def _read(self, role: str, part: str, name: str = "main.yml") -> dict[str, Any]:
-        path = ROLES / role / part / name
+    def _read(self, role: str, part: str) -> dict[str, Any]:
+        path = ROLES / role / part / "main.yml"
         if path not in self._files:
             # The loader's own cache hands out a deep copy each time, which costs more than all the rest.
             exists = path.exists()
@@ -88,6 +92,7 @@ class HostVariables:
         self._roles = roles
         self._raw = raw
         self._templar = templar
+        self._inputs: dict[str, tuple[dict[str, Any], list[str]]] = {}
         self.names = raw.keys()
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -98,6 +103,21 @@ class HostVariables:
 
         Each value is of the type that the role declares: C(-e name=false) is a string, and a true one.
         """
-        return self._roles.checked(
-            role, {name: self.get(name) for name in self._roles.options(role)}
-        )
+        if role not in self._inputs:
+            given = {name: self.get(name) for name in self._roles.options(role)}
+            self._inputs[role] = self._roles.checked(role, given)
+        return self._inputs[role]
+
+    def engine(self, family: str) -> dict[str, Any]:
+        """What the role docker_engine calls __docker_engine_variables, for a family of systems.
+
+        Templating it takes 30 templates a host, each of which only names one of the role's inputs, and these are
+        known already. A contract test holds the two against each other.
+        """
+        inputs, _problems = self.inputs("docker_engine")
+        packages = self._raw["__docker_engine_families"][family]
+        return {
+            **{name[len("docker_engine_") :]: value for name, value in inputs.items()},
+            **{name: value for name, value in packages.items() if name != "packages"},
+            "package_names": packages["packages"],
+        }

@@ -232,6 +232,25 @@ def test_role_defaults_and_argument_specs_are_the_same(role: Path) -> None:
     assert not different
 
 
+def test_the_plan_may_take_the_inputs_of_docker_engine_for_the_variables_of_the_role() -> None:
+    """plugin_utils/_inputs.py, HostVariables.engine: each variable only names an input or what the family has."""
+    role = ROOT / "roles" / "docker_engine"
+    options = load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+    variables = load(role / "vars" / "main.yml")
+    families = variables["__docker_engine_families"]
+    of_family = {"package_names": "packages"}
+    for name, template in variables["__docker_engine_variables"].items():
+        option = options.get(f"docker_engine_{name}")
+        if option is None:
+            part = of_family.get(name, name)
+            assert template == f"{{{{ __docker_engine_family.{part} }}}}", name
+            assert all(part in family for family in families.values()), name
+        else:
+            as_bool = " | bool" if option["type"] == "bool" else ""
+            assert template == f"{{{{ docker_engine_{name}{as_bool} }}}}", name
+    assert "{{" not in str(families)
+
+
 def test_role_options_are_described(role: Path) -> None:
     spec = spec_of(role)
     assert spec["short_description"]

@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
     _LONGEST_LOG,
     EngineReader,
+    client_for_reading,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 
@@ -42,7 +43,9 @@ def engine(path: Path, answer: Callable[[socket.socket], object]) -> Iterator[En
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
-        yield EngineReader(f"unix://{path}", 60)
+        reader = EngineReader(f"unix://{path}", 60)
+        with contextlib.closing(reader._connection):
+            yield reader
     finally:
         listener.close()
         thread.join(5)
@@ -115,3 +118,48 @@ def test_an_engine_that_is_not_there_is_another_case(tmp_path: Path) -> None:
     with pytest.raises(SwarmError) as failure:
         EngineReader(f"unix://{tmp_path / 'none.sock'}", 60).ping(5)
     assert failure.value.code == "engine_unreachable"
+def answers(*bodies: bytes) -> Callable[[socket.socket], object]:
+    """The answers to some requests on one connection, each in two chunks and with a line's end after it."""
+
+    def answer(connection: socket.socket) -> None:
+        for number, body in enumerate(bodies):
+            if number:
+                connection.recv(65536)
+            half = len(body) // 2
+            for piece in (body[:half], body[half:] + b"\n", b""):
+                connection.sendall(HEAD if piece == body[:half] else b"")
+                connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+
+    return answer
+
+
+def test_lists_are_read_one_by_one_and_the_next_request_has_the_same_connection(
+    tmp_path: Path,
+) -> None:
+    with engine(tmp_path / "s", answers(b'[{"ID": "a"}, {"ID": "b"}]', b'{"Name": "c"}')) as reader:
+        listed = list(reader.each("/tasks", "list the tasks", filters={"_up-to-date": ["true"]}))
+        assert listed == [{"ID": "a"}, {"ID": "b"}]
+        assert reader.get("/info", "read the state of the engine") == {"Name": "c"}
+
+
+def test_a_list_that_ends_too_early_is_a_failure_in_words(tmp_path: Path) -> None:
+    with (
+        engine(tmp_path / "s", answers(b'[{"ID": "a"}, ')) as reader,
+        pytest.raises(SwarmError, match=r"Could not list the tasks: .*ends in the middle"),
+    ):
+        list(reader.each("/tasks", "list the tasks"))
+
+
+@pytest.mark.parametrize(
+    ("docker_host", "api_version"), [("tcp://127.0.0.1:1", "auto"), ("unix:///nowhere", "1.40")]
+)
+def test_what_the_standard_library_cannot_do_is_read_with_the_sdk(
+    docker_host: str, api_version: str
+) -> None:
+    given = {"docker_host": docker_host, "api_version": api_version, "timeout": 1}
+    plain = {**given, "docker_host": "unix:///nowhere", "api_version": "auto"}
+    assert isinstance(client_for_reading(plain), EngineReader)
+    with pytest.raises((SwarmError, KeyError)) as caught:
+        client_for_reading(given)
+    # Without the options of TLS the client gets no further than there.
+    assert isinstance(caught.value, KeyError) or caught.value.code == "no_sdk"
