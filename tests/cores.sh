@@ -50,8 +50,8 @@ possible() { local name; for name in $("$1"); do [ -z "$(python_of "$name")" ] |
 # named WORD: the name of an ansible-core, which may be asked for as the oldest or the newest
 named() {
     case $1 in
-        oldest) possible released | head -n 1 ;;
-        newest) possible released | tail -n 1 ;;
+        oldest) possible released | sed -n 1p ;;
+        newest) possible released | sed -n "\$p" ;;
         *) [ -n "$(row "$1")" ] || die "no ansible-core $1; there are: $(names | xargs)"; echo "$1" ;;
     esac
 }
