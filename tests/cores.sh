@@ -102,7 +102,7 @@ try() {
     core=$("$CACHE/$name/bin/python" -c 'from ansible.release import __version__; print(__version__)')
     python=$("$CACHE/$name/bin/python" -c 'import platform; print(platform.python_version())')
     echo "==> ansible-core $core on Python $python"
-    for check in unit syntax doc; do
+    for check in syntax doc unit; do
         local log=$LOGS/$name-$check.log at=$SECONDS
         if (set -e; export PATH=$CACHE/$name/bin:$PATH; "check_$check") > "$log" 2>&1 < /dev/null && quiet "$check" "$log"; then
             echo "    $check: ok after $((SECONDS - at)) s"
