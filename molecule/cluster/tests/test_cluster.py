@@ -42,7 +42,11 @@ def spec() -> dict[str, Any]:
 
 def test_the_runs_of_these_tests_are_of_the_ansible_that_core_asks_for() -> None:
     version = subprocess.run(
-        ["ansible-playbook", "--version"], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=True
+        ["ansible-playbook", "--version"],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     ).stdout
     assert version.startswith(f"ansible-playbook [core {os.environ.get('CORE', '')}"), version
 

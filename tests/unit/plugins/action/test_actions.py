@@ -171,7 +171,9 @@ def test_no_action_plugin_is_left_out() -> None:
     assert called == {path.stem for path in (PLUGINS / "action").glob("*.py")}
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if name not in ("refused_rules", "rotate")])
+@pytest.mark.parametrize(
+    "name", [name for name in TASKS if name not in ("refused_rules", "rotate")]
+)
 def test_all_documented_keys_are_there_also_in_a_failure(played: Played, name: str) -> None:
     (module,) = TASKS[name]
     assert not documented(module) - set(played.said[name]), played.said[name]
