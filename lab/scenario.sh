@@ -4,10 +4,21 @@
 #   scenario.sh NAME [molecule test options]
 #
 # What a scenario needs of its lab stands in molecule/NAME/lab.env (LAB_IMAGE=bare, LAB_MANAGERS=1, ...);
-# the environment wins over it. KEEP=1 leaves the lab running to look around.
+# the environment wins over it. KEEP=1 leaves the lab running to look around. CORE=2.16 (or oldest,
+# newest) has that ansible-core run the playbooks, from a virtual environment of tests/cores.sh; Molecule stays that of .venv.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PWD/.venv/bin:$PATH ANSIBLE_CONFIG=$PWD/ansible.cfg ANSIBLE_COLLECTIONS_PATH=$PWD/.cache/collections
+
+if [ -n "${CORE:-}" ]; then
+    bin=$(tests/cores.sh path "$CORE")
+    PATH=$bin:$PATH CORE=$(basename "$(dirname "$bin")")
+    export CORE
+    case $(ansible-playbook --version | head -n 1) in
+        "ansible-playbook [core $CORE"*) ;;
+        *) echo "scenario: the ansible-playbook in $bin is not of ansible-core $CORE: remove that folder and try again." >&2 && exit 2 ;;
+    esac
+fi
 
 name=${1:-}
 if [ -z "$name" ] || [ ! -e "molecule/$name/molecule.yml" ]; then
@@ -48,6 +59,7 @@ LAB_SUBNET=$(python lab/lab.py subnet)
 export LAB_SUBNET
 python lab/lab.py inventory > /dev/null
 rm -rf "$MOLECULE_EPHEMERAL_DIRECTORY"
+echo "==> scenario $name on $LAB_SUITE: $(ansible-playbook --version | head -n 1), $(python --version)"
 started=$SECONDS
 molecule test --no-command-borders --destroy=never --scenario-name "$name" "$@"
 echo "==> scenario $name on $LAB_SUITE: passed in $((SECONDS - started)) s"

@@ -39,14 +39,19 @@ class CallbackModule(CallbackBase):
         self.tasks: dict[str, list[str]] = {}
 
     def _count(self, result: Any) -> None:
-        action = result.task.action.rpartition(".")[2]
-        if action in LOCAL or result.result.get("skipped"):
+        # With an underscore before ansible-core 2.19.
+        task, said, on = (
+            getattr(result, name) if hasattr(result, name) else getattr(result, f"_{name}")
+            for name in ("task", "result", "host")
+        )
+        action = task.action.rpartition(".")[2]
+        if action in LOCAL or said.get("skipped"):
             return
-        delegated = result.result.get("_ansible_delegated_vars") or {}
-        host = delegated.get("ansible_delegated_host") or result.host.get_name()
-        results = result.result.get("results")
+        delegated = said.get("_ansible_delegated_vars") or {}
+        host = delegated.get("ansible_delegated_host") or on.get_name()
+        results = said.get("results")
         count = 1
-        if result.task.loop is not None and isinstance(results, list):
+        if task.loop is not None and isinstance(results, list):
             count = sum(1 for item in results if not item.get("skipped"))
         self.calls[host] += count
         self.tasks.setdefault(host, []).append(f"{action} x{count}" if count > 1 else action)

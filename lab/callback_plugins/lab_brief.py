@@ -54,7 +54,9 @@ class CallbackModule(Default):
         super().v2_playbook_on_handler_task_start(task)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        if not isinstance(result.task, TaskInclude):
+        # `task` from ansible-core 2.19 on.
+        task = result.task if hasattr(result, "task") else result._task
+        if not isinstance(task, TaskInclude):
             super().v2_runner_on_ok(result)
 
     def v2_playbook_on_include(self, included_file: Any) -> None:

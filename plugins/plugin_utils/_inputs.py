@@ -12,6 +12,7 @@ roles are read here, and there is no second place that says what is in them.
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,18 @@ class RoleVariables:
         path = ROLES / role / part / "main.yml"
         if path not in self._files:
             # The loader's own cache hands out a deep copy each time, which costs more than all the rest.
-            exists = path.exists()
-            self._files[path] = (
-                self._loader.load_from_file(str(path), trusted_as_template=True) if exists else {}
-            ) or {}
+            self._files[path] = (_load(self._loader, path) if path.exists() else {}) or {}
         return self._files[path]
+
+
+def _load(loader: Any, path: Path) -> Any:
+    """A file of ours, with its templates.
+
+    From ansible-core 2.19 on the loader has to be told that they are meant as such; before, it does not know the word.
+    """
+    trust = "trusted_as_template"
+    known = trust in inspect.signature(loader.load_from_file).parameters
+    return loader.load_from_file(str(path), **({trust: True} if known else {}))
 
 
 class HostVariables:

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from drive import (
+    ENVIRONMENT,
     HEALTH,
     HOSTS,
     assert_whole,
@@ -35,6 +38,17 @@ def spec() -> dict[str, Any]:
         ssh("m2", "curl -s --unix-socket /run/docker.sock http://d/swarm")
     )["Spec"]
     return found
+
+
+def test_the_runs_of_these_tests_are_of_the_ansible_that_core_asks_for() -> None:
+    version = subprocess.run(
+        ["ansible-playbook", "--version"],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    assert version.startswith(f"ansible-playbook [core {os.environ.get('CORE', '')}"), version
 
 
 def test_one_swarm_of_all_hosts() -> None:

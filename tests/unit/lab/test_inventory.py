@@ -39,7 +39,7 @@ def test_the_default_lab_is_shown_in_inventories() -> None:
 
 
 def test_another_size_has_an_inventory_of_its_own() -> None:
-    prefix = "unit-test"
+    prefix = f"unit-test-{os.getpid()}"
     try:
         done = lab("inventory", LAB_PREFIX=prefix, LAB_MANAGERS="5", LAB_WORKERS="1")
         where = Path(done.stdout.strip())

@@ -387,8 +387,8 @@ def test_no_inventory_gets_a_second_swarm(hosts: list[Host]) -> None:
         return
     assert len(inits) <= 1
     if inits:
-        assert not any(host.member for host in hosts)
-        assert all(host.observed is not None for host in hosts if host.role == "manager")
+        assert not any(each.member for each in hosts)
+        assert all(each.observed is not None for each in hosts if each.role == "manager")
     joins = [step["host"] for step in plan.steps if step["action"] == "join"]
     assert len(set(joins)) == len(joins)
     assert plan.init not in joins
@@ -402,7 +402,7 @@ def test_carrying_out_a_plan_leaves_nothing_to_plan(hosts: list[Host]) -> None:
     joined = {plan.init, *plan.round["join_managers"], *plan.round["join_workers"]} - {None}
     if plan.refusals or not joined:
         return
-    there = [host.name for host in hosts if host.name in joined or host.member]
+    there = [each.name for each in hosts if each.name in joined or each.member]
     nodes = cluster(
         [name for name in there if name.startswith("m")],
         [name for name in there if name.startswith("w")],

@@ -344,7 +344,7 @@ def test_waiting_ends_with_the_verdict_that_was_wanted() -> None:
         ({"checks": ["disc"]}, "disc"),
         ({"accept": ["good"]}, "good"),
         ({"thresholds": {"disk": 5}}, "disk"),
-        ({"thresholds": {"ca_days": "soon"}}, "soon"),
+        ({"thresholds": {"ca_days": "soon"}}, "ca_days"),
         ({"format": "yaml"}, "yaml"),
         ({"observed": "m1"}, "observed"),
     ],

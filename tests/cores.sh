@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# The collection on other versions of ansible-core than the one that .venv pins. Usage:
+#   tests/cores.sh             the oldest and the newest that this machine's Pythons allow
+#   tests/cores.sh --all       every one
+#   tests/cores.sh 2.16 2.20   these
+#   tests/cores.sh path 2.16   makes the virtual environment of that one, and says where its commands are (also: oldest, newest)
+#
+# On each: all unit tests, the syntax of all playbooks, the documentation of all plugins and roles. A real cluster is made by
+#   CORE=2.16 lab/scenario.sh cluster
+#
+# The virtual environments are in .cache/cores. Beside ansible-core they have what requirements.txt pins, but for Molecule.
+# A Python is taken from PATH or from pyenv. What could not be tried for want of one is said.
+set -eu -o pipefail
+cd "$(dirname "$0")/.."
+ROOT=$PWD
+CACHE=$ROOT/.cache/cores
+LOGS=$CACHE/logs
+
+# The newest release of each, and the Pythons that it and we run on. The first one there is taken: together they cover all.
+CORES="
+2.16.19   3.11 3.12
+2.17.14   3.12 3.11
+2.18.19   3.13 3.12 3.11
+2.19.14   3.11 3.12 3.13
+2.20.10   3.12 3.13 3.14
+2.21.5    3.13 3.14 3.12
+2.22.0rc1 3.14 3.13
+"
+
+die() { echo "cores: $*" >&2; exit 2; }
+
+row() { awk -v name="$1" '$1 ~ "^" name "[.]" { print; exit }' <<<"$CORES"; }
+names() { awk 'NF { split($1, part, "."); print part[1] "." part[2] }' <<<"$CORES"; }
+# Release candidates are no answer to the question of the newest.
+released() { awk 'NF && $1 !~ /[a-z]/ { split($1, part, "."); print part[1] "." part[2] }' <<<"$CORES"; }
+
+# python_of NAME: an interpreter for that ansible-core, or nothing
+python_of() {
+    local version candidate
+    for version in $(row "$1" | cut -d ' ' -f 2-); do
+        while read -r candidate; do
+            # Not the interpreter of a virtual environment that we may have been started from.
+            "$candidate" -c 'import ensurepip, venv, sys; print(sys._base_executable)' 2> /dev/null && return
+        done < <(type -aP "python$version"; compgen -G "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version.*/bin/python$version")
+    done
+}
+
+possible() { local name; for name in $("$1"); do [ -z "$(python_of "$name")" ] || echo "$name"; done; }
+
+# named WORD: the name of an ansible-core, which may be asked for as the oldest or the newest
+named() {
+    case $1 in
+        oldest) possible released | sed -n 1p ;;
+        newest) possible released | sed -n "\$p" ;;
+        *) [ -n "$(row "$1")" ] || die "no ansible-core $1; there are: $(names | xargs)"; echo "$1" ;;
+    esac
+}
+
+# venv NAME: made anew when what goes into it has changed
+venv() {
+    local core python key place=$CACHE/$1
+    read -r core _ <<<"$(row "$1")"
+    python=$(python_of "$1")
+    [ -n "$python" ] || die "ansible-core $1 needs one of the Pythons $(row "$1" | cut -d ' ' -f 2- | xargs)"
+    key=$({ echo "$core"; cat requirements.txt; "$python" -c 'import sys; print(sys.version, sys.executable)'; } | sha256sum)
+    [ "$(cat "$place/.key" 2> /dev/null)" != "$key" ] || return 0
+    echo "cores: installing ansible-core $core into ${place#"$ROOT/"}" >&2
+    rm -rf "$place"
+    grep -vE '^(#|ansible-core|molecule)' requirements.txt > "$LOGS/requirements-$1.txt"
+    # A second attempt, because package indexes have bad moments.
+    { "$python" -m venv "$place" && install "$place" "$core" "$1" || install "$place" "$core" "$1"; } > "$LOGS/venv-$1.log" 2>&1 ||
+        { tail -n 20 "$LOGS/venv-$1.log" >&2; die "could not install ansible-core $core"; }
+    echo "$key" > "$place/.key"
+}
+install() { "$1/bin/pip" install -q --disable-pip-version-check "ansible-core==$2" -r "$LOGS/requirements-$3.txt"; }
+
+# --- checks: each with the commands of one ansible-core first in PATH ---------------------------------
+
+check_unit() { python -m pytest -q -p no:cacheprovider tests/unit; }
+
+check_syntax() {
+    local inventory
+    for inventory in inventories/example inventories/lab; do
+        ansible-playbook -i "$inventory" --syntax-check playbooks/*.yml
+    done
+}
+
+check_doc() {
+    local kind names
+    for kind in module role lookup filter; do
+        names=$(ansible-doc -t "$kind" --list --json flotilla.swarm | python -c 'import json, sys; print(*sorted(json.load(sys.stdin)))')
+        echo "$kind: ${names:?none}"
+        # shellcheck disable=SC2086  # one word a name
+        ansible-doc -t "$kind" $names > /dev/null
+    done
+}
+
+# try NAME: all checks on one ansible-core; a line of the table
+try() {
+    local name=$1 started=$SECONDS check core result=ok python
+    venv "$name"
+    core=$("$CACHE/$name/bin/python" -c 'from ansible.release import __version__; print(__version__)')
+    python=$("$CACHE/$name/bin/python" -c 'import platform; print(platform.python_version())')
+    echo "==> ansible-core $core on Python $python"
+    for check in syntax doc unit; do
+        local log=$LOGS/$name-$check.log at=$SECONDS
+        if (set -e; export PATH=$CACHE/$name/bin:$PATH; "check_$check") > "$log" 2>&1 < /dev/null && quiet "$check" "$log"; then
+            echo "    $check: ok after $((SECONDS - at)) s"
+        else
+            echo "    $check: FAILED after $((SECONDS - at)) s; everything it said: ${log#"$ROOT/"}"
+            tail -n 40 "$log" | sed 's/^/        /'
+            result=FAILED
+        fi
+    done
+    if [ "$result" = ok ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+    table+=("$(printf '%-13s %-8s %-7s %5d' "$core" "$python" "$result" $((SECONDS - started)))")
+}
+# A warning of Ansible's is a failure: that it is not supported, that something is deprecated, that documentation is broken.
+# From 2.19 on ansible-doc warns of a collection of Ansible's own, _protomatter.
+quiet() { [ "$1" = unit ] || ! grep -nE '^\[(WARNING|DEPRECATION WARNING|ERROR)' "$2" | grep -v _protomatter; }
+
+# --- run -------------------------------------------------------------------------------------------
+
+mkdir -p "$LOGS"
+exec 9> "$CACHE/lock"
+export ANSIBLE_CONFIG=$ROOT/ansible.cfg ANSIBLE_COLLECTIONS_PATH=$ROOT/.cache/collections ANSIBLE_NOCOLOR=1
+unset ANSIBLE_FORCE_COLOR
+
+if [ "${1:-}" = path ]; then
+    name=$(named "${2:?tests/cores.sh path NAME}")
+    # Two checks may want the same one at once.
+    flock 9
+    venv "$name"
+    echo "$CACHE/$name/bin"
+    exit
+fi
+
+link=$ROOT/.cache/collections/ansible_collections/flotilla/swarm
+[ -e "$link" ] || { mkdir -p "$(dirname "$link")"; ln -sfn "$ROOT" "$link"; }
+untried=()
+case ${1:-} in
+    "") read -r -a wanted <<<"$({ named oldest; named newest; } | sort -u -V | xargs)" ;;
+    --all) read -r -a wanted <<<"$(possible names | xargs)" ;;
+    *) wanted=(); for word in "$@"; do name=$(named "$word"); wanted+=("$name"); done ;;
+esac
+for name in $(names); do
+    [ -n "$(python_of "$name")" ] || untried+=("$name (Python $(row "$name" | cut -d ' ' -f 2- | xargs | sed 's/ / or /g'))")
+done
+[ "${#wanted[@]}" -gt 0 ] || die "no Python on this machine runs any of the versions: $(names | xargs)"
+
+passed=0 failed=0 table=()
+for name in "${wanted[@]}"; do
+    { flock 9; venv "$name"; flock -u 9; }
+    try "$name"
+done
+
+printf '\n%-13s %-8s %-7s %5s\n' ansible-core Python result s
+printf '%s\n' "${table[@]}"
+[ "${#untried[@]}" = 0 ] || { printf 'not on this machine, so not tried:'; printf ' %s;' "${untried[@]}"; echo; } | sed 's/;$//'
+printf '\ncores: %d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,233 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every action plugin, called by Ansible itself in a playbook on this machine, where no engine answers at the address given.
+
+One run for all: what it printed, and what each task registered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip("docker")
+
+from ansible_collections.flotilla.swarm.plugins.module_utils import _client
+
+COLLECTIONS = _client.__file__.partition("/ansible_collections/")[0]
+PLUGINS = Path(_client.__file__).parents[1]
+NOWHERE = "unix:///nowhere/docker.sock"
+
+ZONES = {"m1": "a", "m2": "b", "m3": "c", "w1": "a"}
+NODES = [
+    {
+        "id": f"id-{name}",
+        "role": "manager" if name.startswith("m") else "worker",
+        "leader": name == "m1",
+        "availability": "active",
+        "labels": {"zone": zone},
+    }
+    for name, zone in ZONES.items()
+]
+OBSERVED = {
+    name: {
+        "host": {"boot_id": "1", "reboot_required": name == "w1", "reboot_note": None},
+        "swarm": {
+            "node_id": f"id-{name}",
+            "cluster_id": "c" if name.startswith("m") else None,
+            "nodes": NODES if name.startswith("m") else None,
+        },
+    }
+    for name in ZONES
+}
+
+# The tasks by the name of what they register. Numbers as templates: before ansible-core 2.19 they arrive as text.
+TASKS: dict[str, dict[str, Any]] = {
+    "seen": {"swarm_host_info": {"docker_host": NOWHERE}},
+    "plan": {"swarm_plan": {"rules": {"removal_limit": "{{ 1 / 2 }}"}}},
+    "refused_rules": {"swarm_plan": {"rules": {"removal_limit": "much"}}},
+    "reboots": {"swarm_reboot_plan": {"observed": "{{ observed }}", "batch": "{{ 1 + 1 }}"}},
+    "no_reboots": {"swarm_reboot_plan": {"observed": "{{ observed }}", "nodes": ["w7"]}},
+    "health": {"swarm_health": {"docker_host": NOWHERE, "observed": "{{ {'m1': seen} }}"}},
+    "stack": {
+        "swarm_stack": {"docker_host": NOWHERE, "name": "shop", "definition": "services: {}"}
+    },
+    "rotate": {"swarm_stack": {"name": "shop", "definition": "services: {}", "rotate": True}},
+    "scale": {"swarm_scale": {"docker_host": NOWHERE, "services": {"shop_web": "{{ 1 + 1 }}"}}},
+    "restart": {"swarm_restart": {"docker_host": NOWHERE, "services": ["shop_web"]}},
+    "rollback": {"swarm_rollback": {"docker_host": NOWHERE, "services": ["shop_web"]}},
+    "rebalance": {"swarm_rebalance": {"docker_host": NOWHERE}},
+}
+
+
+class Played:
+    def __init__(self, place: Path) -> None:
+        tasks: list[dict[str, Any]] = [
+            {
+                "name": name,
+                **{f"flotilla.swarm.{which}": args for which, args in call.items()},
+                "register": name,
+                # As where a host is down: the run goes on.
+                "ignore_errors": True,
+                "ignore_unreachable": True,
+            }
+            for name, call in TASKS.items()
+        ]
+        # The role's plays register so what a host said, and the plan reads it from there.
+        tasks[0]["register"] = "__swarm_host"
+        tasks.insert(1, {"ansible.builtin.set_fact": {"seen": "{{ __swarm_host }}"}})
+        tasks.append(
+            {
+                "name": "unreachable",
+                "flotilla.swarm.swarm_health": {"format": "brief"},
+                "delegate_to": "down",
+                "register": "unreachable",
+                "ignore_errors": True,
+                "ignore_unreachable": True,
+            }
+        )
+        keep = {name: f"{{{{ {name} }}}}" for name in [*TASKS, "unreachable"]}
+        tasks.append(
+            {"ansible.builtin.copy": {"content": "{{ kept | to_json }}", "dest": f"{place}/said"}, "vars": {"kept": keep}}
+        )  # fmt: skip
+        play = {
+            "hosts": "m1",
+            "connection": "local",
+            "gather_facts": False,
+            "vars": {"observed": OBSERVED, "ansible_python_interpreter": sys.executable},
+            "tasks": tasks,
+        }
+        inventory = {
+            "all": {
+                "children": {"swarm_managers": {"hosts": {"m1": {"swarm_zone": "a"}}}},
+                "vars": {
+                    "docker_engine_source": "none",
+                    "docker_engine_disk_free_mb": "{{ 10 ** 9 }}",
+                    "swarm_data_path_port": "{{ 4700 + 89 }}",
+                    "docker_engine_clock_skew_limit": "{{ 3 / 2 }}",
+                },
+                "hosts": {
+                    "down": {
+                        "ansible_host": "127.0.0.1",
+                        "ansible_port": 1,
+                        "ansible_connection": "ssh",
+                    }
+                },
+            }
+        }
+        place.joinpath("hosts.yml").write_text(yaml.safe_dump(inventory))
+        place.joinpath("play.yml").write_text(yaml.safe_dump([play], sort_keys=False))
+        kept = {name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"}
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).with_name("ansible-playbook")),
+                "-i",
+                "hosts.yml",
+                "play.yml",
+            ],
+            cwd=place,
+            env={
+                **kept,
+                "ANSIBLE_COLLECTIONS_PATH": COLLECTIONS,
+                "ANSIBLE_LOCAL_TEMP": str(place / "tmp"),
+                "ANSIBLE_NOCOLOR": "1",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        self.text = done.stdout
+        assert "Traceback" not in self.text, self.text
+        assert place.joinpath("said").exists(), self.text
+        self.said: dict[str, dict[str, Any]] = json.loads(place.joinpath("said").read_text())
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    if not Path(sys.executable).with_name("ansible-playbook").exists():
+        pytest.skip("no ansible-playbook beside this Python")
+    return Played(tmp_path_factory.mktemp("actions"))
+
+
+def documented(name: str) -> set[str]:
+    text = (PLUGINS / "modules" / f"{name}.py").read_text(encoding="utf-8")
+    keys = yaml.safe_load(text.split('RETURN = r"""')[1].split('"""')[0])
+    return {key for key, value in keys.items() if value["returned"] == "always"}
+
+
+def test_no_action_plugin_is_left_out() -> None:
+    called = {name for call in TASKS.values() for name in call}
+    assert called == {path.stem for path in (PLUGINS / "action").glob("*.py")}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in TASKS if name not in ("refused_rules", "rotate")]
+)
+def test_all_documented_keys_are_there_also_in_a_failure(played: Played, name: str) -> None:
+    (module,) = TASKS[name]
+    assert not documented(module) - set(played.said[name]), played.said[name]
+
+
+def test_a_host_says_what_it_is_and_its_clock_is_compared(played: Played) -> None:
+    said = played.said["seen"]
+    assert said["swarm"]["state"] == "inactive"
+    assert said["clock"] == {"skew": 0.0}
+
+
+def test_a_plan_compares_numbers_as_numbers_and_its_refusal_stops_the_run(played: Played) -> None:
+    plan = played.said["plan"]
+    assert plan["failed"]
+    assert plan["failure"] == {"code": "refused", "details": {}}
+    assert plan["msg"].startswith("Nothing was changed: ")
+    assert "less than 1000000000 MB" in plan["msg"], plan["msg"]
+    assert "PLAN  " in played.text
+    assert "refused" in played.text
+    wrong = played.said["refused_rules"]
+    assert wrong["failed"]
+    assert "removal_limit" in wrong["msg"]
+
+
+def test_the_order_of_reboots_is_printed_and_is_data(played: Played) -> None:
+    plan = played.said["reboots"]
+    assert not plan["failed"]
+    assert plan["batches"] == [["w1"]]
+    assert plan["managers"] == ["m1", "m2", "m3"]
+    assert "\n".join(plan["plan"]) in played.text
+    refused = played.said["no_reboots"]
+    assert refused["failure"] == {"code": "refused", "details": {}}
+    assert "w7" in refused["msg"]
+
+
+def test_a_verdict_is_printed_where_no_engine_answers_and_where_no_host_does(
+    played: Played,
+) -> None:
+    for name, code in (("health", "engine_unreachable"), ("unreachable", "host_unreachable")):
+        said = played.said[name]
+        assert (said["failed"], said["verdict"], said["failure"]["code"]) == (True, "unknown", code)
+        assert said["report"] in played.text
+        assert documented("swarm_health") <= set(said)
+
+
+def test_a_stack_fails_with_the_words_of_its_module(played: Played) -> None:
+    assert played.said["stack"]["failure"]["code"] == "engine_unreachable"
+    assert "rotate is true or false" in played.said["rotate"]["msg"]
+
+
+@pytest.mark.parametrize("name", ["scale", "restart", "rollback", "rebalance"])
+def test_a_rollout_that_does_not_begin_has_changed_nothing(played: Played, name: str) -> None:
+    said = played.said[name]
+    assert said["failure"]["code"] == "engine_unreachable"
+    assert not said["changed"]
+    # What goes from one part to the next is nobody else's business.
+    assert "_rollout" not in said
