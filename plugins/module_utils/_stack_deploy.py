@@ -78,6 +78,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     plan_write,
     service_changes,
     with_login,
+    with_platforms,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_networks import (
     Detour,
@@ -661,7 +662,8 @@ class Stack:
 
 def _adjusted(write: Write, live: Live) -> dict[str, Any]:
     check_band(write.spec)
-    return within_band(write.spec, live.spec_of("service", write.name))
+    current = live.spec_of("service", write.name)
+    return with_platforms(within_band(write.spec, current), current)
 
 
 def _writes(steps: list[Step]) -> bool:
