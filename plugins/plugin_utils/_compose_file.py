@@ -12,9 +12,11 @@ its place in the text, and neither depth nor aliases of aliases cost more than t
 
 from __future__ import annotations
 
+import bisect
 import codecs
 import functools
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +45,8 @@ class _Node:
     # Of a mapping: its keys and values, and what is merged into it.
     pairs: list[tuple[str, _Node]] = field(default_factory=list)
     merged: list[_Node] = field(default_factory=list)
+    # Of a scalar: its text, which as a key is its name.
+    name: str = ""
     # Of an alias: what it stands for.
     target: _Node | None = None
     is_merge: bool = False
@@ -115,7 +119,7 @@ def _tree(text: str) -> tuple[_Node | None, list[_Node]]:
             node.size, node.data = node.target.size, node.target.data
             aliases.append(node)
         elif isinstance(event, yaml.ScalarEvent):
-            node.data = _scalar(event)
+            node.name, node.data = event.value, _scalar(event)
             node.is_merge = event.implicit[0] and event.value == "<<"
             if event.anchor:
                 anchors[event.anchor] = node
@@ -177,18 +181,13 @@ def _finish(node: _Node, event: Any, start: Any) -> None:
             of_a_list = isinstance(value.data, list)
             node.merged += value.real.merged if of_a_list else [value.real]
         elif not isinstance(key.data, (dict, list)):
-            name = _name(key)
-            node.pairs.append((name, value))
-            own[name] = value.data
+            node.pairs.append((key.real.name, value))
+            own[key.real.name] = value.data
     node.data = {}
     for source in reversed(node.merged):
         if isinstance(source.data, dict):
             node.data.update(source.data)
     node.data.update(own)
-
-
-def _name(key: _Node) -> str:
-    return key.data if isinstance(key.data, str) else json.dumps(key.data)
 
 
 # --- Conditions -------------------------------------------------------------------------------------------
@@ -204,11 +203,10 @@ def _listed(text: str, root: _Node, aliases: list[_Node]) -> str:
         if isinstance(value.data, dict)
     }
     # A place within another one goes with it.
-    outer = [
-        place
-        for place in sorted(places)
-        if not any(o[0] <= place[0] and place[1] <= o[1] for o in places if o != place)
-    ]
+    outer: list[tuple[int, int]] = []
+    for place in sorted(places):
+        if not outer or place[0] >= outer[-1][1]:
+            outer.append(place)
     lost = [
         alias
         for alias in aliases
@@ -230,7 +228,8 @@ def _listed(text: str, root: _Node, aliases: list[_Node]) -> str:
 
 
 def _within(places: list[tuple[int, int]], index: int) -> bool:
-    return any(start <= index < end for start, end in places)
+    number = bisect.bisect_right(places, (index, sys.maxsize)) - 1
+    return number >= 0 and index < places[number][1]
 
 
 def _with_sources(node: _Node) -> Iterator[_Node]:
