@@ -632,28 +632,59 @@ _PROGRESS = re.compile(
 )
 
 
-def cli_notes(output: str) -> list[str]:
-    """What the CLI says about the Compose files: keys that it ignores, images that it could not resolve.
+# What the CLI logs, with the time, which no two plans have in common.
+_LOGGED = re.compile(r'^time="[^"]*" level=\w+ msg=("(?:[^"\\]|\\.)*"|\S+)|^[A-Z]{4}\[\d+\] (.*)$')
+_DECODING = re.compile(r"^\d+ error\(s\) decoding:$")
 
-    It wraps long sentences and ends them with an empty line.
+
+def cli_notes(output: str) -> list[str]:
+    """What the CLI says about the Compose files: keys that it ignores, images that it could not resolve; and why it stopped.
+
+    It wraps long sentences and ends them with an empty line. What it logs, and errors of one value each, are lines.
     """
     notes: list[list[str]] = [[]]
     for line in map(str.strip, output.splitlines()):
-        if line and not _PROGRESS.match(line):
-            notes[-1].append(line)
-        else:
+        logged = _LOGGED.match(line)
+        if logged:
+            quoted, plain = logged.groups()
+            text = plain or quoted.strip('"').replace('\\"', '"').replace("\\n", " ")
+            notes += [[text.strip()], []]
+        elif not line or _PROGRESS.match(line) or _DECODING.match(line):
             notes.append([])
-    return [" ".join(lines) for lines in notes if lines]
+        elif line.startswith("* "):
+            notes.append([line[2:]])
+        else:
+            notes[-1].append(line)
+    return [hide(" ".join(lines)) for lines in notes if lines]
+
+
+_NOTE = re.compile(
+    r"^Ignoring (unsupported|deprecated) options:|^image .* could not be accessed on a registry"
+    r"|^\w+: (Setting|Exposing|Attaching|Linking|Use|Volume|Memory|CPU|Disabling)\b"
+)
+
+
+def cli_reasons(output: str) -> list[str]:
+    """Why the CLI stopped, without its notes. It may have several reasons, and then says them in any order."""
+    logged = {note for line in output.splitlines() if _LOGGED.match(line) for note in cli_notes(line)}
+    return [note for note in cli_notes(output) if note not in logged and not _NOTE.match(note)]
 
 
 def cli_failure(
-    stack: str, attempt: str, output: str, refusals: Iterable[tuple[str, str, str]]
+    stack: str,
+    attempt: str,
+    output: str,
+    refusals: Iterable[tuple[str, str, str]],
+    reasons: Iterable[str] = (),
 ) -> SwarmError:
     """Why the CLI stopped. The engine's own words come first, then the CLI's."""
-    refused = [f"{kind} {name}: {message}" for kind, name, message in refusals]
-    said = refused or cli_notes(output)[-4:] or ["the CLI gave no reason"]
+    refused = sorted({f"{kind} {name}: {hide(message)}" for kind, name, message in refusals})
+    said = refused or sorted(reasons) or cli_reasons(output)[-4:]
+    said = list(said) or ["it gave no reason"]
     if any("only updates to Labels" in line for line in refused):
-        said.append("the data of a secret or config cannot change: give the new data a new name")
+        said.append(
+            "the data of a secret or config cannot change: name it in rotate, or give the new data a new name"
+        )
     if any("unsupported Compose file version" in line for line in said):
         said.append('this CLI wants a line version: "3.8" in a Compose file')
     code = "refused" if refused else "cli_failed"

@@ -29,6 +29,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     Step,
     cli_failure,
     cli_notes,
+    cli_reasons,
     hide_credentials,
     leftovers,
     plan_lines,
@@ -466,6 +467,18 @@ def test_the_outline_lists_what_the_plan_of_a_first_deploy_lists() -> None:
     ]
 
 
+def test_the_outline_knows_the_variables_of_names() -> None:
+    documents = [
+        {
+            "services": {"web": {"image": "w", "networks": ["n"]}},
+            "networks": {"n": {"name": "${NET}-net", "driver": "${DRIVER:-overlay}"}},
+            "configs": {"c": {"name": "c-${NET}"}},
+        }
+    ]
+    named = [(step.name, step.summary) for step in outline("s", documents, {"NET": "front"})]
+    assert named[:2] == [("front-net", "overlay"), ("c-front", "")]
+
+
 def test_files_that_go_along() -> None:
     documents = [
         {
@@ -546,14 +559,58 @@ def test_keys_that_the_cli_ignores_without_a_word(service: Any, keys: list[str])
     assert silently_ignored([None, {}, {"services": []}]) == []
 
 
-def test_a_refusal_is_in_the_words_of_the_engine() -> None:
-    error = cli_failure(
-        "s", "plan", "noise", [("secret", "k", "only updates to Labels are allowed")]
+def test_what_the_cli_logs_is_a_note_without_the_time() -> None:
+    output = (
+        'time="2026-11-24T17:19:20Z" level=warning msg="the attribute \\"version\\" is obsolete"\n'
+        "WARN[0000] a.yml: x is obsolete\n"
+        'time="2026-11-24T17:19:21Z" level=info msg=short\n'
+        "services.web Additional property imagee is not allowed\n"
     )
+    assert cli_notes(output)[:3] == [
+        'the attribute "version" is obsolete',
+        "a.yml: x is obsolete",
+        "short",
+    ]
+    assert cli_reasons(output) == ["services.web Additional property imagee is not allowed"]
+
+
+def test_notes_are_no_reasons() -> None:
+    output = (
+        "Ignoring unsupported options: build, restart\n\nIgnoring deprecated options:\n\n"
+        "container_name: Setting the container name is not supported.\n\n"
+        "1 error(s) decoding:\n\n* error decoding 'Ports': Invalid ip address x:y\n"
+        "* error decoding 'Volumes': invalid empty volume spec\n"
+    )
+    error = cli_failure("s", "plan", output, [])
+    assert error.message == (
+        "Could not plan stack s: docker stack deploy says: error decoding 'Ports': Invalid ip address x:y; error decoding"
+        " 'Volumes': invalid empty volume spec"
+    )
+    assert "no reason" in cli_failure("s", "plan", "Ignoring unsupported options: a\n", []).message
+
+
+def test_a_message_of_the_cli_does_not_show_a_credential() -> None:
+    output = 'invalid interpolation format for services.a.environment.PASSWORD: "hunter2${"; escape it'
+    error = cli_failure("s", "plan", output, [])
+    assert "hunter2" not in error.message + str(error.details)
+
+
+def test_a_refusal_is_in_the_words_of_the_engine() -> None:
+    refusals = [
+        ("service", "b", "bad"),
+        ("secret", "k", "only updates to Labels are allowed"),
+        ("service", "a", "bad"),
+    ]
+    error = cli_failure("s", "plan", "noise", refusals)
     assert error.code == "refused"
-    assert "secret k: only updates to Labels are allowed; the data of a secret" in error.message
+    assert "secret k: only updates to Labels are allowed; service a: bad; service b: bad; " in (
+        error.message
+    )
+    assert "name it in rotate" in error.message
     error = cli_failure("s", "plan", "", [])
     assert (error.code, "no reason" in error.message) == ("cli_failed", True)
+    error = cli_failure("s", "plan", "b", [], ["b", "a"])
+    assert error.message.endswith("docker stack deploy says: a; b")
 
 
 # Verdicts

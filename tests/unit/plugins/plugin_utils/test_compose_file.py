@@ -133,7 +133,7 @@ def test_a_large_file_is_read_in_seconds() -> None:
     assert len(text) > 2_000_000
     started = time.process_time()
     found = read(text)
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 20
     assert found.text.count('depends_on: ["db"]') == 5200
     assert len(found.document["services"]) == 5200
     # The same text is not read again.
