@@ -16,7 +16,6 @@ a value changes is shown, since the change is what is about to happen.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -496,7 +495,8 @@ def _quoted(text: str, ambiguous: str = "") -> str:
 def show_both(name: str, before: Any, after: Any) -> tuple[str, str]:
     """Both values of a field. Of long ones, the part where they begin to differ."""
     old, new = show(name, before), show(name, after)
-    first = len(os.path.commonprefix([old, new]))
+    pairs = enumerate(zip(old, new))
+    first = next((n for n, (one, other) in pairs if one != other), min(len(old), len(new)))
     start = max(0, first - _LEAD) if first >= _LONGEST - len("...") else 0
     return _excerpt(old, start), _excerpt(new, start)
 
@@ -666,7 +666,9 @@ _NOTE = re.compile(
 
 def cli_reasons(output: str) -> list[str]:
     """Why the CLI stopped, without its notes. It may have several reasons, and then says them in any order."""
-    logged = {note for line in output.splitlines() if _LOGGED.match(line) for note in cli_notes(line)}
+    logged = {
+        note for line in output.splitlines() if _LOGGED.match(line) for note in cli_notes(line)
+    }
     return [note for note in cli_notes(output) if note not in logged and not _NOTE.match(note)]
 
 

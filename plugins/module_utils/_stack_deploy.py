@@ -119,7 +119,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._waves import (
 ATTEMPTS = 3
 
 # How many runs of the CLI without a new error mean that all are known, and how many errors are enough.
-MORE_RUNS = 6
+MORE_RUNS = 3
 MOST_REASONS = 10
 # Bytes of NAME=value that Linux gives to a program (MAX_ARG_STRLEN).
 LONGEST_VARIABLE = 128 * 1024 - 1

@@ -384,15 +384,24 @@ EDITS: list[tuple[str, tuple[str, str], list[tuple[str, str, str, str]]]] = [
         ("zeros", edit, [(f"zeros_{service}", field, before, after)])
         for edit, service, field, before, after in (
             (
-                ("update: {<<: *s, deploy: {replicas: 0}}", "update: {<<: *s, deploy: {replicas: 0, update_config: {parallelism: 0}}}"),
+                (
+                    "update: {<<: *s, deploy: {replicas: 0}}",
+                    "update: {<<: *s, deploy: {replicas: 0, update_config: {parallelism: 0}}}",
+                ),
                 *("update", "update_config.parallelism", "(none)", "0"),
             ),
             (
-                ("labels: {of: rollback}", "labels: {of: rollback}, rollback_config: {parallelism: 0, order: stop-first}"),
+                (
+                    "labels: {of: rollback}",
+                    "labels: {of: rollback}, rollback_config: {parallelism: 0, order: stop-first}",
+                ),
                 *("rollback", "rollback_config.parallelism", "(none)", "0"),
             ),
             (
-                ("labels: {of: restart}", "labels: {of: restart}, restart_policy: {condition: any}"),
+                (
+                    "labels: {of: restart}",
+                    "labels: {of: restart}, restart_policy: {condition: any}",
+                ),
                 *("restart", "restart_policy", "(none)", "(defaults)"),
             ),
             (

@@ -23,11 +23,51 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._redaction import (
 @pytest.mark.parametrize(
     "name",
     [
-        *("DB_PASSWORD", "db_pass", "API_TOKEN", "aws.secret.access", "SSH_KEY", "AUTH", "X-Api-Key"),
-        *("DB_PW", "DBPW", "SMTP_CREDS", "smtpCreds", "JWT", "OTP", "TOTP_SEED", "JWT_SIGNING", "PGPASS"),
-        *("Authorization", "authentication", "ENCRYPTION_KEYS", "SSH_KEY_2", "KEY1", "dbPw", "SENTRY_DSN"),
-        *("VAULT_SECRET_ID", "AZURE_CONNECTION_STRING", "ConnStr", "AccountKey", "SLACK_WEBHOOK_URL"),
-        *("--password", "--db-pass", "-pw", "MYSQL_PWD", "WIFI_PSK", "GITHUB_PAT", "rememberMeCookie"),
+        *(
+            "DB_PASSWORD",
+            "db_pass",
+            "API_TOKEN",
+            "aws.secret.access",
+            "SSH_KEY",
+            "AUTH",
+            "X-Api-Key",
+        ),
+        *(
+            "DB_PW",
+            "DBPW",
+            "SMTP_CREDS",
+            "smtpCreds",
+            "JWT",
+            "OTP",
+            "TOTP_SEED",
+            "JWT_SIGNING",
+            "PGPASS",
+        ),
+        *(
+            "Authorization",
+            "authentication",
+            "ENCRYPTION_KEYS",
+            "SSH_KEY_2",
+            "KEY1",
+            "dbPw",
+            "SENTRY_DSN",
+        ),
+        *(
+            "VAULT_SECRET_ID",
+            "AZURE_CONNECTION_STRING",
+            "ConnStr",
+            "AccountKey",
+            "SLACK_WEBHOOK_URL",
+        ),
+        *(
+            "--password",
+            "--db-pass",
+            "-pw",
+            "MYSQL_PWD",
+            "WIFI_PSK",
+            "GITHUB_PAT",
+            "rememberMeCookie",
+        ),
     ],
 )
 def test_names_of_credentials(name: str) -> None:
@@ -37,9 +77,33 @@ def test_names_of_credentials(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("DB_PASSWORD_FILE", "AUTHOR", "authors", "KEYBOARD", "MONKEY", "TOKEN_TTL", "PATH", "secret.name"),
-        *("COMPATIBILITY", "SPIN_RATE", "HTTP_PROXY", "PATTERN", "CREDITS", "PWM", "AWS_ACCESS_KEY_ID", "TOPIC"),
-        *("LOG_LEVEL", "WORKERS", "--publish", "traefik.http.routers.web.rule", "KEY_ROTATION_DAYS"),
+        *(
+            "DB_PASSWORD_FILE",
+            "AUTHOR",
+            "authors",
+            "KEYBOARD",
+            "MONKEY",
+            "TOKEN_TTL",
+            "PATH",
+            "secret.name",
+        ),
+        *(
+            "COMPATIBILITY",
+            "SPIN_RATE",
+            "HTTP_PROXY",
+            "PATTERN",
+            "CREDITS",
+            "PWM",
+            "AWS_ACCESS_KEY_ID",
+            "TOPIC",
+        ),
+        *(
+            "LOG_LEVEL",
+            "WORKERS",
+            "--publish",
+            "traefik.http.routers.web.rule",
+            "KEY_ROTATION_DAYS",
+        ),
     ],
 )
 def test_names_of_other_things(name: str) -> None:
@@ -88,10 +152,31 @@ def test_what_has_the_form_of_a_credential(text: str) -> None:
     "text",
     [
         "registry.lab:5000/hello:1@sha256:a5233f8ef25979f834a6f2265b94fbbb17d8657e7f9366e12a59137cfbd597be",
-        *("http://web:8080/path?page=2&mail=a@b", "sh -c 'sleep 1; exit 3'", "a=b; c: d", "12:30 me@example.com"),
-        *("git@github.com:org/repo.git", "mkdir -p /data", "ssh -p 22 h", "7f9c2ba4-e88f-827d-616f-0ab7a3f6c1d2"),
-        *("/Usr/Local/Share/Some/Path2/With3", "n1v3ryl0ngswarmid0f25chars", "tcp://10.0.0.1:2375", "-Xmx512m"),
-        *("node.labels.zone == a", "Host(`shop.example.com`)", "user=u host=db", "--publish 80:80", ""),
+        *(
+            "http://web:8080/path?page=2&mail=a@b",
+            "sh -c 'sleep 1; exit 3'",
+            "a=b; c: d",
+            "12:30 me@example.com",
+        ),
+        *(
+            "git@github.com:org/repo.git",
+            "mkdir -p /data",
+            "ssh -p 22 h",
+            "7f9c2ba4-e88f-827d-616f-0ab7a3f6c1d2",
+        ),
+        *(
+            "/Usr/Local/Share/Some/Path2/With3",
+            "n1v3ryl0ngswarmid0f25chars",
+            "tcp://10.0.0.1:2375",
+            "-Xmx512m",
+        ),
+        *(
+            "node.labels.zone == a",
+            "Host(`shop.example.com`)",
+            "user=u host=db",
+            "--publish 80:80",
+            "",
+        ),
         "max-file=3, max-size=10m",
     ],
 )
@@ -112,7 +197,9 @@ def test_no_password_gets_through(secret: str, end: str) -> None:
         hide(f"run --password={secret} -x"),
         hide(f"run --password {secret} -x"),
         hide(f"mysql -p{secret} db"),
-        *hide_arguments(["mysql", f"-p{secret}", "db", "--password", secret, f"--api-key={secret}"]),
+        *hide_arguments(
+            ["mysql", f"-p{secret}", "db", "--password", secret, f"--api-key={secret}"]
+        ),
         *hide_arguments(["sshpass", "-p", secret, "curl", "-u", f"me:{secret}"]),
         *hide_arguments(["sh", "-c", f"TOKEN={secret} exec run --secret {secret}"]),
     ]
@@ -124,7 +211,9 @@ def test_any_text_is_taken(text: str) -> None:
     assert isinstance(hide(text), str)
 
 
-@pytest.mark.parametrize("piece", ["a", "a=", " ", ",", "a:b,", "x://a:b", "-p", "://a:", '"', "a: ", "=", "-a ", "A1a/"])
+@pytest.mark.parametrize(
+    "piece", ["a", "a=", " ", ",", "a:b,", "x://a:b", "-p", "://a:", '"', "a: ", "=", "-a ", "A1a/"]
+)
 def test_a_long_text_does_not_take_long(piece: str) -> None:
     text = piece * (128 * 1024 // len(piece))
     started = time.process_time()

@@ -323,7 +323,9 @@ def test_values_that_differ_look_different(before: dict[str, Any], after: dict[s
 plain_texts = st.text("0 ,'\"\\\n()", max_size=6) | st.text("01", min_size=150, max_size=260)
 
 
-@given(plain_texts, plain_texts, st.lists(plain_texts, max_size=3), st.lists(plain_texts, max_size=3))
+@given(
+    plain_texts, plain_texts, st.lists(plain_texts, max_size=3), st.lists(plain_texts, max_size=3)
+)
 def test_what_is_shown_tells_values_apart(
     one: str, other: str, some: list[str], others: list[str]
 ) -> None:
@@ -590,7 +592,9 @@ def test_notes_are_no_reasons() -> None:
 
 
 def test_a_message_of_the_cli_does_not_show_a_credential() -> None:
-    output = 'invalid interpolation format for services.a.environment.PASSWORD: "hunter2${"; escape it'
+    output = (
+        'invalid interpolation format for services.a.environment.PASSWORD: "hunter2${"; escape it'
+    )
     error = cli_failure("s", "plan", output, [])
     assert "hunter2" not in error.message + str(error.details)
 

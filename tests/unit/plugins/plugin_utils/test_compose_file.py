@@ -60,8 +60,10 @@ TEXTS = {
 def test_conditions_become_lists_wherever_they_come_from(text: str) -> None:
     assert read(text).text == TEXTS[text]
     # And they are known.
-    conditions = {c for needs in dependencies([read(text).document]).values() for c in needs.values()}
-    assert conditions <= {"service_healthy", ""} and conditions
+    conditions = {
+        c for needs in dependencies([read(text).document]).values() for c in needs.values()
+    }
+    assert conditions in ({"service_healthy"}, {""})
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,9 @@ def test_bytes_that_are_no_text() -> None:
 
 
 def test_a_large_file_is_read_in_seconds() -> None:
-    service = f"    depends_on: {{db: {CONDITION}}}\n    environment:\n" + "      KEY: a value\n" * 20
+    service = (
+        f"    depends_on: {{db: {CONDITION}}}\n    environment:\n" + "      KEY: a value\n" * 20
+    )
     text = "services:\n" + "".join(f"  s{n}:\n{service}" for n in range(5200))
     assert len(text) > 2_000_000
     started = time.process_time()
@@ -154,7 +158,9 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     services = draw(
         st.dictionaries(
             names,
-            st.fixed_dictionaries({"image": st.sampled_from(["w", "22:22"])}, optional={"depends_on": one}),
+            st.fixed_dictionaries(
+                {"image": st.sampled_from(["w", "22:22"])}, optional={"depends_on": one}
+            ),
             max_size=3,
         )
     )
