@@ -79,8 +79,7 @@ import json
 import os
 from typing import Any
 
-import yaml
-from ansible.errors import AnsibleError, AnsibleLookupError
+from ansible.errors import AnsibleError, AnsibleFileNotFound, AnsibleLookupError
 from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
@@ -98,6 +97,11 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     plan_lines,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._waves import dependencies
+from ansible_collections.flotilla.swarm.plugins.plugin_utils._compose_file import (
+    ComposeFile,
+    decoded,
+    read,
+)
 
 
 class LookupModule(LookupBase):
@@ -109,6 +113,8 @@ class LookupModule(LookupBase):
             return [self._stack(term, variables or {}) for term in terms]
         except SwarmError as error:
             raise AnsibleLookupError(error.message) from error
+        except RecursionError as error:
+            raise AnsibleLookupError("A stack is nested too deeply.") from error
 
     def _stack(self, stack: Any, variables: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(stack, dict) or not stack.get("name"):
@@ -128,9 +134,10 @@ class LookupModule(LookupBase):
             paths = [str(path) for path in stack["compose"]]
             found = [self._find(name, path, variables) for path in paths]
             folder = os.path.dirname(found[0])
-            read = self._template if stack.get("template") else self._text
-            sources = [(path, read(name, where, variables)) for path, where in zip(paths, found)]
-        documents = [_parse(name, path, text) for path, text in sources]
+            text_of = self._template if stack.get("template") else self._text
+            sources = [(path, text_of(name, where, variables)) for path, where in zip(paths, found)]
+        composed = [_composed(name, path, text) for path, text in sources]
+        documents = [file.document for file in composed]
         environment: dict[str, str] = {}
         for path in stack.get("env_files") or []:
             text = self._text(name, self._find(name, str(path), variables), variables)
@@ -144,7 +151,7 @@ class LookupModule(LookupBase):
         rotate = rotatable(documents, environment) if stack.get("rotate") else {}
         steps = outline(name, documents, environment, rotate)
         return {
-            "definition": [_listed(text) for _path, text in sources],
+            "definition": [file.text for file in composed],
             "environment": environment,
             "files": {
                 path: base64.b64encode(
@@ -175,7 +182,10 @@ class LookupModule(LookupBase):
         )
 
     def _text(self, name: str, path: str, _variables: dict[str, Any]) -> str:
-        return self._read(name, path).decode("utf-8", "replace")
+        try:
+            return decoded(self._read(name, path))
+        except SwarmError as error:
+            raise AnsibleLookupError(f"Stack {name}: {path} {error.message}.") from None
 
     def _template(self, name: str, path: str, variables: dict[str, Any]) -> str:
         template = lookup_loader.get(
@@ -192,6 +202,12 @@ class LookupModule(LookupBase):
         try:
             with open(self._loader.get_real_file(path), "rb") as file:
                 return file.read()
+        except AnsibleFileNotFound:
+            # Ansible's own message speaks of options of modules, and would be added to ours.
+            raise AnsibleLookupError(f"Stack {name}: there is no file {path}.") from None
+        except OSError as error:
+            why = error.strerror or "it cannot be opened"
+            raise AnsibleLookupError(f"Stack {name}: could not read {path}: {why}.") from None
         except Exception as error:
             raise AnsibleLookupError(f"Stack {name}: could not read {path}: {error}") from error
 
@@ -218,38 +234,8 @@ def _check_types(stack: dict[str, Any]) -> None:
             )
 
 
-def _parse(name: str, path: str, text: str) -> dict[str, Any]:
+def _composed(name: str, path: str, text: str) -> ComposeFile:
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise AnsibleLookupError(f"Stack {name}: {path} is not YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise AnsibleLookupError(f"Stack {name}: {path} is not a Compose file.")
-    return document
-
-
-def _listed(text: str) -> str:
-    """The text with `depends_on` as lists. Only these places change, for YAML can be read in more than one way."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    places = []
-    for service in _entries(_value(root, "services")):
-        needs = _value(service, "depends_on")
-        if (
-            isinstance(needs, yaml.MappingNode)
-            and needs.start_mark.index > service.start_mark.index
-        ):
-            names = json.dumps([str(key.value) for key, _condition in needs.value])
-            places.append((needs.start_mark.index, needs.end_mark.index, names))
-    for start, end, names in sorted(places, reverse=True):
-        old = text[start:end]
-        text = text[:start] + names + old[len(old.rstrip()) :] + text[end:]
-    return text
-
-
-def _value(node: Any, name: str) -> Any:
-    pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    return next((value for key, value in pairs if key.value == name), None)
-
-
-def _entries(node: Any) -> list[Any]:
-    return [value for _key, value in node.value] if isinstance(node, yaml.MappingNode) else []
+        return read(text)
+    except SwarmError as error:
+        raise AnsibleLookupError(f"Stack {name}: {path} {error.message}.") from None

@@ -428,6 +428,13 @@ def _matches(document: dict[str, Any], filters: dict[str, list[str]]) -> bool:
 
 
 _PREFIX = "flotilla-stack-"
+# A folder of one run, and those in it that relative paths start from.
+_PRIVATE_PATH = re.compile(rf"[\w/.-]*/{_PREFIX}\w+/(files/(d/)*)?")
+
+
+def without_private_paths(text: str) -> str:
+    """The text with paths as the user gave them: nobody else knows the folder of a run, and no two are the same."""
+    return _PRIVATE_PATH.sub("", text)
 
 
 @contextlib.contextmanager
@@ -522,7 +529,7 @@ def run_cli(
                 stderr=subprocess.STDOUT,
                 env=cli_environment(environment),
                 cwd=directory or "/",
-                text=True,
+                encoding="utf-8",
                 errors="replace",
                 start_new_session=True,
             )
@@ -539,6 +546,7 @@ def run_cli(
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
         run.returncode = process.returncode
+        run.output = without_private_paths(run.output.replace(path, engine_socket))
         return run
 
 

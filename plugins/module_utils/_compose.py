@@ -129,9 +129,10 @@ def outline(
         for name, entry in entries.items():
             if not entry.get("external"):
                 summary = str(entry.get("driver") or "overlay") if kind == "network" else ""
+                summary = interpolate(summary, environment)
                 # The hash in a name is keyed with the ID of a swarm that is not there yet.
                 end = "-..." if name in (rotated or {}).get(f"{kind}s", {}) else ""
-                full = str(entry.get("name") or f"{stack}_{name}{end}")
+                full = interpolate(str(entry.get("name") or f"{stack}_{name}{end}"), environment)
                 steps.append(Step("create", kind, full, summary))
     return sorted(steps, key=lambda step: (KINDS.index(step.kind), step.name))
 

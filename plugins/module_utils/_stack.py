@@ -23,14 +23,33 @@ from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import KINDS, Write
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._redaction import (
+    HIDDEN,
+    hide,
+    hide_arguments,
+    is_credential,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._table import count_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import mode_of
 
 NAMESPACE = "com.docker.stack.namespace"
 IMAGE_LABEL = "com.docker.stack.image"
-HIDDEN = "(hidden)"
-_LONGEST = 200
+
 ABSENT = "(none)"
+
+
+class Mark:
+    """What stands for a value and is equal to none of a user's."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+# A variable that is named in a service and has no value there.
+UNSET = Mark("(unset)")
 
 # --- Plan ---------------------------------------------------------------------------------------------
 
@@ -184,15 +203,27 @@ def service_changes(
     changes = [*_come_and_go(old, new), *_changes(_flat(old), _flat(new))]
     changes.sort(key=lambda change: _field_order(change.name))
     names = {change.name for change in changes}
-    if "image" not in names:
-        # With a resolved digest the engine is told the image's platforms. A CLI that keeps the digest
-        # does not repeat them (docker/cli: deploy_composefile.go); taking them away changes nothing.
-        changes = [c for c in changes if c.name != _PLATFORMS or c.after != ABSENT]
     # Said already: another secret has another ID, and another image another label.
     said = {f"{c.name[: -len('.name')]}.id" for c in changes if _REFERENCE_NAME.match(c.name)}
     if "image" in names:
         said.add(f"labels.{IMAGE_LABEL}")
     return [change for change in changes if change.name not in said]
+
+
+def with_platforms(wanted: dict[str, Any], current: dict[str, Any] | None) -> dict[str, Any]:
+    """The spec with the platforms of its image as the swarm has them, if the image is the same.
+
+    With a digest that the registry gave, the CLI tells the engine the image's platforms. When it keeps a digest it does not
+    repeat them (docker/cli: cli/command/stack/swarm/deploy_composefile.go), and tasks could then go where the image cannot run.
+    """
+    old, new = ((spec or {}).get("TaskTemplate") or {} for spec in (current, wanted))
+    images = [(template.get("ContainerSpec") or {}).get("Image") for template in (old, new)]
+    platforms = (old.get("Placement") or {}).get("Platforms")
+    placement = new.get("Placement") or {}
+    if not platforms or placement.get("Platforms") or images[0] != images[1]:
+        return wanted
+    template = {**new, "Placement": {**placement, "Platforms": platforms}}
+    return {**wanted, "TaskTemplate": template}
 
 
 # What the engine adds to the options of a network.
@@ -225,7 +256,6 @@ def _comparable_network(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_PLATFORMS = "placement.platforms"
 _REFERENCE_NAME = re.compile(r"(secrets|configs)\..*\.name$")
 
 
@@ -258,8 +288,11 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
             old, new = (
                 [i for i in a or [] if i not in (b or [])] for a, b in ((old, new), (new, old))
             )
-        found.append(Change(name, show(name, old), show(name, new)))
-    return found
+        found.append(Change(name, *show_both(name, old, new)))
+    # That a section comes or goes says something only if nothing in it does.
+    sections = {c.name for c in found if PRESENT in (before.get(c.name), after.get(c.name))}
+    said = {s for s in sections for c in found if c.name.startswith(f"{s}.")}
+    return [change for change in found if change.name not in said]
 
 
 def _field_order(name: str) -> tuple[int, str]:
@@ -282,8 +315,15 @@ _DEFAULTS = {
     "restart_policy.condition": "any",
 }
 _MOUNT_DEFAULTS = {"bind_options.propagation": "rprivate"}
-# A zero that is not the same as nothing.
-_ZERO_COUNTS = {"replicas", "delay", "window", "stop_grace_period", "init", "swappiness"}
+# A zero that is not the same as nothing: the engine keeps it, and leaves the field out where nothing was sent.
+_ZERO_COUNTS = {
+    *("replicas", "max_concurrent", "total_completions", "parallelism", "delay", "window"),
+    *("stop_grace_period", "init", "memory_swappiness", "swap_bytes", "mode"),
+}
+# A section that is there and says nothing, such as an empty healthcheck, is not the same as none either: the engine keeps
+# it, and tasks are replaced when it comes or goes. But these the CLI always sends.
+PRESENT = Mark("(defaults)")
+_ALWAYS_PRESENT = {"resources", "placement", "privileges"}
 # Maps whose keys are the user's own: an empty value is a value.
 _USER_MAPS = {
     *("labels", "container_labels", "env", "options", "driver_opts", "sysctls", "ipam_options"),
@@ -341,7 +381,7 @@ def _environment(entries: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for entry in entries:
         name, equals, value = entry.partition("=")
-        found[name] = value if equals else "(unset)"
+        found[name] = value if equals else UNSET
     return found
 
 
@@ -382,6 +422,8 @@ def _flat(document: dict[str, Any]) -> dict[str, Any]:
 
 def _leaves(value: Any, path: str, users_own: bool) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
+        if path and not users_own and path not in _ALWAYS_PRESENT:
+            yield path, PRESENT
         for key, item in value.items():
             # A mount's target, a secret's target and the like are names of the user too.
             own = users_own or path in ("mounts", "secrets", "configs", "ulimits")
@@ -417,47 +459,62 @@ def _clean(value: Any) -> Any:
 
 # --- Showing ---------------------------------------------------------------------------------------------
 
-_CREDENTIAL = re.compile(
-    r"passw|passphrase|pwd|secret|token|credential|(private|api|access)_?key|auth(?!or)|salt|cookie"
-    r"|(^|[_.-])(key|pass|dsn)$",
-    re.IGNORECASE,
-)
-# A file or a path that holds a credential is not one.
-_NOT_CREDENTIAL = re.compile(r"(_|-|\.)(file|path|dir|name|id|ttl|timeout|enabled)$", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"(\w+://[^/\s:@]*:)[^/\s@]+(@)")
-_ARGUMENT = re.compile(r"^(--?[\w.-]+|[\w.-]+)=(.*)$", re.DOTALL)
-
-
-def is_credential(name: str) -> bool:
-    return bool(_CREDENTIAL.search(name)) and not _NOT_CREDENTIAL.search(name)
+_LONGEST = 200
+# Of a long value, how much before the first difference.
+_LEAD = 40
 
 
 def show(name: str, value: Any) -> str:
-    """The value of a field for a person, without what must not be seen."""
+    """The value of a field for a person, without what must not be seen. Other values look different, if it is not that."""
     if value is None:
         return ABSENT
     own_map, own_key = _own_key(name)
     if own_map and is_credential(own_key):
         return HIDDEN
     if isinstance(value, list):
-        return ", ".join(_arguments(value)) or ABSENT
+        return ", ".join(_items(value)) or ABSENT
+    if isinstance(value, Mark):
+        return str(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return _quantity(name.rpartition(".")[2], value)
-    text = _URL_PASSWORD.sub(rf"\1{HIDDEN}\2", str(value))
-    if not text or text != text.strip():
-        return repr(text)
-    text = text.replace("\n", "\\n")
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return _quoted(hide(str(value)))
+
+
+_MARKS = (ABSENT, str(UNSET), str(PRESENT))
+
+
+def _quoted(text: str, ambiguous: str = "") -> str:
+    """The text, in quotes where it would look like something else without."""
+    plain = text.isprintable() and text == text.strip() and text[:1] not in ("", "'", '"')
+    if plain and text not in _MARKS and not (ambiguous and ambiguous in text):
+        return text
+    return repr(text)
+
+
+def show_both(name: str, before: Any, after: Any) -> tuple[str, str]:
+    """Both values of a field. Of long ones, the part where they begin to differ."""
+    old, new = show(name, before), show(name, after)
+    pairs = enumerate(zip(old, new))
+    first = next((n for n, (one, other) in pairs if one != other), min(len(old), len(new)))
+    start = max(0, first - _LEAD) if first >= _LONGEST - len("...") else 0
+    return _excerpt(old, start), _excerpt(new, start)
+
+
+def _excerpt(text: str, start: int) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    end = start + _LONGEST
+    return f"{'...' if start else ''}{text[start:end]}{'...' if len(text) > end else ''}"
 
 
 def hide_credentials(line: str, container: dict[str, Any]) -> str:
-    """A line of a log without the credentials that the service has in its environment."""
+    """A line of a log without the credentials that the service has in its environment, and what looks like one."""
     for name, value in _environment(container.get("Env") or []).items():
-        if is_credential(name) and len(value) > 3:
+        if is_credential(name) and isinstance(value, str) and len(value) > 3:
             line = line.replace(value, HIDDEN)
-    return _URL_PASSWORD.sub(rf"\1{HIDDEN}\2", line)
+    return hide(line)
 
 
 def _own_key(name: str) -> tuple[bool, str]:
@@ -468,20 +525,12 @@ def _own_key(name: str) -> tuple[bool, str]:
     return False, ""
 
 
-def _arguments(values: list[Any]) -> Iterator[str]:
-    hide_next = False
+def _items(values: list[Any]) -> Iterator[str]:
+    """Arguments, and whatever else a list has. None of them looks like two."""
+    if all(isinstance(value, str) for value in values):
+        values = list(hide_arguments(values))
     for value in values:
-        if hide_next:
-            hide_next = False
-            yield HIDDEN
-            continue
-        text = show("", value) if isinstance(value, str) else " ".join(_words(value))
-        match = _ARGUMENT.match(text)
-        if match and is_credential(match.group(1)):
-            text = f"{match.group(1)}={HIDDEN}"
-        elif text.startswith("-") and is_credential(text):
-            hide_next = True
-        yield text
+        yield _quoted(value, ", ") if isinstance(value, str) else " ".join(_words(value))
 
 
 def _words(value: Any) -> Iterator[str]:
@@ -584,28 +633,61 @@ _PROGRESS = re.compile(
 )
 
 
-def cli_notes(output: str) -> list[str]:
-    """What the CLI says about the Compose files: keys that it ignores, images that it could not resolve.
+# What the CLI logs, with the time, which no two plans have in common.
+_LOGGED = re.compile(r'^time="[^"]*" level=\w+ msg=("(?:[^"\\]|\\.)*"|\S+)|^[A-Z]{4}\[\d+\] (.*)$')
+_DECODING = re.compile(r"^\d+ error\(s\) decoding:$")
 
-    It wraps long sentences and ends them with an empty line.
+
+def cli_notes(output: str) -> list[str]:
+    """What the CLI says about the Compose files: keys that it ignores, images that it could not resolve; and why it stopped.
+
+    It wraps long sentences and ends them with an empty line. What it logs, and errors of one value each, are lines.
     """
     notes: list[list[str]] = [[]]
     for line in map(str.strip, output.splitlines()):
-        if line and not _PROGRESS.match(line):
-            notes[-1].append(line)
-        else:
+        logged = _LOGGED.match(line)
+        if logged:
+            quoted, plain = logged.groups()
+            text = plain or quoted.strip('"').replace('\\"', '"').replace("\\n", " ")
+            notes += [[text.strip()], []]
+        elif not line or _PROGRESS.match(line) or _DECODING.match(line):
             notes.append([])
-    return [" ".join(lines) for lines in notes if lines]
+        elif line.startswith("* "):
+            notes.append([line[2:]])
+        else:
+            notes[-1].append(line)
+    return [hide(" ".join(lines)) for lines in notes if lines]
+
+
+_NOTE = re.compile(
+    r"^Ignoring (unsupported|deprecated) options:|^image .* could not be accessed on a registry"
+    r"|^\w+: (Setting|Exposing|Attaching|Linking|Use|Volume|Memory|CPU|Disabling)\b"
+)
+
+
+def cli_reasons(output: str) -> list[str]:
+    """Why the CLI stopped, without its notes. It may have several reasons, and then says them in any order."""
+    logged = {
+        note for line in output.splitlines() if _LOGGED.match(line) for note in cli_notes(line)
+    }
+    return [note for note in cli_notes(output) if note not in logged and not _NOTE.match(note)]
 
 
 def cli_failure(
-    stack: str, attempt: str, output: str, refusals: Iterable[tuple[str, str, str]]
+    stack: str,
+    attempt: str,
+    output: str,
+    refusals: Iterable[tuple[str, str, str]],
+    reasons: Iterable[str] = (),
 ) -> SwarmError:
     """Why the CLI stopped. The engine's own words come first, then the CLI's."""
-    refused = [f"{kind} {name}: {message}" for kind, name, message in refusals]
-    said = refused or cli_notes(output)[-4:] or ["the CLI gave no reason"]
+    refused = sorted({f"{kind} {name}: {hide(message)}" for kind, name, message in refusals})
+    said = refused or sorted(reasons) or cli_reasons(output)[-4:]
+    said = list(said) or ["it gave no reason"]
     if any("only updates to Labels" in line for line in refused):
-        said.append("the data of a secret or config cannot change: give the new data a new name")
+        said.append(
+            "the data of a secret or config cannot change: name it in rotate, or give the new data a new name"
+        )
     if any("unsupported Compose file version" in line for line in said):
         said.append('this CLI wants a line version: "3.8" in a Compose file')
     code = "refused" if refused else "cli_failed"

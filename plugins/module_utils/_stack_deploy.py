@@ -13,6 +13,7 @@ import binascii
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -69,6 +70,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     Step,
     cli_failure,
     cli_notes,
+    cli_reasons,
     hide_credentials,
     leftovers,
     plan_lines,
@@ -77,6 +79,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     plan_write,
     service_changes,
     with_login,
+    with_platforms,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_networks import (
     Detour,
@@ -114,6 +117,12 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._waves import (
 # Others write to the swarm too. When somebody was quicker, the plan is made anew.
 ATTEMPTS = 3
 
+# How many runs of the CLI without a new error mean that all are known, and how many errors are enough.
+MORE_RUNS = 3
+MOST_REASONS = 10
+# Bytes of NAME=value that Linux gives to a program (MAX_ARG_STRLEN).
+LONGEST_VARIABLE = 128 * 1024 - 1
+
 # Seconds in which the logs of all services that failed have to be there, and those of one.
 LOGS_TIME = 10
 LOG_TIME = 3
@@ -133,6 +142,7 @@ class Stack:
         self.engine = EngineReader(params["docker_host"], params["timeout"])
         self.socket = params["docker_host"][len("unix://") :]
         self.environment = {k: variable(v) for k, v in (given["environment"] or {}).items()}
+        check_given(self.name, self.environment)
         self.detaches: bool | None = None
         # Made once, so that what is written has the names that were planned.
         self.rotated: str | None = None
@@ -348,8 +358,8 @@ class Stack:
         )
         return steps
 
-    def cli(self, live: Live, forward: Decide | None) -> Run:
-        """Run the CLI: to plan, or to write what `forward` lets through."""
+    def cli(self, live: Live, forward: Decide | None, only: int | None = None) -> Run:
+        """Run the CLI: to plan, or to write what `forward` lets through; with one of the Compose files alone, for its errors."""
         params = self.params
         if self.detaches is None:
             self.detaches = cli_takes("stack deploy", "--detach")
@@ -375,11 +385,11 @@ class Stack:
                 for number, text in enumerate(texts):
                     paths.append(os.path.join(folder, f".flotilla-compose-{number}.yml"))
                     _write_private(paths[-1], text.encode())
-            for path in paths:
+            for path in paths if only is None else [paths[only]]:
                 arguments += ["-c", path]
             run = run_cli(
                 self.socket,
-                [*arguments, self.name],
+                [*arguments, "--", self.name],
                 stdin=texts[0] if len(texts) == 1 else "",
                 environment=environment,
                 directory=folder,
@@ -430,7 +440,32 @@ class Stack:
             )
         if run.returncode != 0 or run.refusals:
             refusals = [(r.write.kind, r.write.name, r.message) for r in run.refusals]
-            raise cli_failure(self.name, attempt, run.output, refusals)
+            reasons = self._reasons(run) if attempt == "plan" and not refusals else []
+            raise cli_failure(self.name, attempt, run.output, refusals, reasons)
+
+    def _reasons(self, run: Run) -> list[str]:
+        """All that the CLI finds wrong, each with the file that it is in, if there are several."""
+        found = set(cli_reasons(run.output)[-4:])
+        # Of several errors it says any one, so it is asked until there is nothing new.
+        left = MORE_RUNS
+        while left and len(found) < MOST_REASONS:
+            more = {*cli_reasons(self.cli(Live(), None).output)[-4:]} - found
+            found |= more
+            left = MORE_RUNS if more else left - 1
+        names = [str(path) for path in self.params["compose"] or []]
+        given = self.given["definition"]
+        texts = given if isinstance(given, list) else [given]
+        names += [f"Compose file {n}" for n, text in enumerate(texts, 1) if text is not None]
+        if len(names) == 1:
+            return sorted(found)
+        alone = [{*cli_reasons(self.cli(Live(), None, n).output)} for n in range(len(names))]
+        wheres = {
+            reason: [name for name, reasons in zip(names, alone) if reason in reasons]
+            for reason in found
+        }
+        return sorted(
+            f"{', '.join(where)}: {reason}" if where else reason for reason, where in wheres.items()
+        )
 
     # Apply
 
@@ -664,9 +699,32 @@ class Stack:
         return found
 
 
+def check_given(stack: str, environment: dict[str, str]) -> None:
+    """Refuse what no command line and no environment of a program can hold."""
+    if not re.match(r"[A-Za-z0-9]", stack) or "\0" in stack:
+        raise SwarmError(
+            "bad_name",
+            f"The stack {stack!r} cannot have this name: it must begin with a letter or a digit, such as shop.",
+        )
+    for name, value in sorted(environment.items()):
+        size = len(f"{name}={value}".encode("utf-8", "surrogateescape"))
+        wrong = ""
+        if not name or "=" in name or "\0" in name:
+            wrong = "its name must have letters, digits and underscores only"
+        elif "\0" in value:
+            wrong = "its value has a NUL character, which no variable can hold; take it out"
+        elif size > LONGEST_VARIABLE:
+            wrong = f"it has {size} bytes, and Linux takes {LONGEST_VARIABLE}; use a config or a secret for it"
+        if wrong:
+            raise SwarmError(
+                "bad_environment", f"Could not give stack {stack} the variable {name!r}: {wrong}."
+            )
+
+
 def _adjusted(write: Write, live: Live) -> dict[str, Any]:
     check_band(write.spec)
-    return within_band(write.spec, live.spec_of("service", write.name))
+    current = live.spec_of("service", write.name)
+    return with_platforms(within_band(write.spec, current), current)
 
 
 def _writes(steps: list[Step]) -> bool:

@@ -212,7 +212,7 @@ options:
       - How many of the last lines of its log to return of each service that failed; V(0) for none. The last one is
         in the message as well.
       - An application may write anything to its log. Only the values of environment variables whose name says that
-        they hold a credential, and passwords in URLs, are taken out.
+        they hold a credential, and what has the form of one, are taken out.
     type: int
     default: 5
   settle:
@@ -227,7 +227,8 @@ notes:
     nearest end of it. The C(replicas) of the Compose file count for the first deploy only, within the band as well.
   - It must run on a manager of the swarm that has the Docker CLI, through the engine's unix socket.
   - What is hidden in plans and results. Data of secrets and configs; environment variables, labels, options
-    and arguments whose name says that they hold a credential; passwords in URLs.
+    and arguments whose name says that they hold a credential; and in any value what has the form of one, such as
+    passwords in URLs, queries, connection strings and command lines, private keys, and tokens.
   - The data of a secret or config cannot be changed in the swarm. A plan that would is refused, as the run would
     be, unless O(rotate) names it.
 """
@@ -484,6 +485,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
     Module,
     docker_argument_spec,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._capture import without_private_paths
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_deploy import Stack
 
@@ -573,11 +575,12 @@ def main() -> None:
     except SwarmError as error:
         result["changed"] = bool(result["applied"])
         module.fail_json(msg=error.message, failure=error.as_failure(), **result)
-    # Of what is given, a character that no path or variable can have.
+    # Of what is given, a character that no path can have.
     except (OSError, ValueError) as error:
         result["changed"] = bool(result["applied"])
+        why = without_private_paths(str(error))
         module.fail_json(
-            msg=f"Could not {ATTEMPT[module.params['state']]} stack {module.params['name']}: {error}.",
+            msg=f"Could not {ATTEMPT[module.params['state']]} stack {module.params['name']}: {why}.",
             failure={"code": "os_error", "details": {}},
             exception=traceback.format_exc(),
             **result,

@@ -380,6 +380,65 @@ EDITS: list[tuple[str, tuple[str, str], list[tuple[str, str, str, str]]]] = [
         [("names_lists", "dns_config.search", "example.com, example.org", "example.com")],
     ),
     ("many", ("s8: *s}", "s8: *s, s9: *s}"), [("many_s9", "", "", "")]),
+    *(
+        ("zeros", edit, [(f"zeros_{service}", field, before, after)])
+        for edit, service, field, before, after in (
+            (
+                (
+                    "update: {<<: *s, deploy: {replicas: 0}}",
+                    "update: {<<: *s, deploy: {replicas: 0, update_config: {parallelism: 0}}}",
+                ),
+                *("update", "update_config.parallelism", "(none)", "0"),
+            ),
+            (
+                (
+                    "labels: {of: rollback}",
+                    "labels: {of: rollback}, rollback_config: {parallelism: 0, order: stop-first}",
+                ),
+                *("rollback", "rollback_config.parallelism", "(none)", "0"),
+            ),
+            (
+                (
+                    "labels: {of: restart}",
+                    "labels: {of: restart}, restart_policy: {condition: any}",
+                ),
+                *("restart", "restart_policy", "(none)", "(defaults)"),
+            ),
+            (
+                ("labels: {of: limits}", "labels: {of: limits}, resources: {limits: {}}"),
+                *("limits", "resources.limits", "(none)", "(defaults)"),
+            ),
+            (
+                ("labels: {of: health}", "labels: {of: health}, healthcheck: {}"),
+                *("health", "healthcheck", "(none)", "(defaults)"),
+            ),
+            (
+                ("labels: {of: logging}", "labels: {of: logging}, logging: {}"),
+                *("logging", "log_driver", "(none)", "(defaults)"),
+            ),
+            (
+                ("labels: {of: dns}", "labels: {of: dns}, dns: []"),
+                *("dns", "dns_config", "(none)", "(defaults)"),
+            ),
+            (
+                ("labels: {of: init}", "labels: {of: init}, init: false, stop_signal: ''"),
+                *("init", "init", "(none)", "no"),
+            ),
+            (
+                ("target: /t}", "target: /t, tmpfs: {size: 0}}"),
+                *("tmpfs", "mounts./t.tmpfs_options", "(none)", "(defaults)"),
+            ),
+            (("mode: 0440}", "mode: 0000}"), *("mode", "configs./c.mode", "0440", "0000")),
+            (
+                (", update_config: {order: stop-first}", ""),
+                *("no_update", "update_config.parallelism", "1", "(none)"),
+            ),
+            (
+                (", rollback_config: {parallelism: 0}}", "}"),
+                *("no_rollback", "rollback_config.parallelism", "0", "(none)"),
+            ),
+        )
+    ),
 ]
 
 
@@ -439,6 +498,31 @@ def test_of_an_edit_the_run_writes_just_that(edited: dict[str, Any]) -> None:
         for a in run["applied"]
     } == wanted
     assert not [name for name, run in edited["second"].items() if run["changed"] or "error" in run]
+
+
+def test_after_an_edit_the_cli_itself_writes_the_same(
+    manager: Manager, edited: dict[str, Any]
+) -> None:
+    """What Docker's CLI makes of the same file is what our run has left, but for the platforms, which it forgets."""
+    edits = [edit for name, edit, _changes in EDITS if name == "zeros"]
+    text = given("zeros", *edits)["definition"][0]
+    label = f'{{"label":["{NAMESPACE}={stack_of("zeros")}"]}}'
+
+    def specs() -> dict[str, Any]:
+        services = manager.engine(f"/services?filters={label}")
+        return {service["Spec"]["Name"]: service["Spec"] for service in services}
+
+    ours = specs()
+    for spec in ours.values():
+        assert spec["TaskTemplate"]["Placement"].pop("Platforms")
+    files = "".join(f"echo {content} | base64 -d > {path}; " for path, content in FILES.items())
+    packed = base64.b64encode(text.encode()).decode()
+    manager.sh(
+        f"set -e; cd $(mktemp -d); mkdir files; {files} echo {packed} | base64 -d > zeros.yml;"
+        f" docker stack deploy -c zeros.yml --resolve-image changed {stack_of('zeros')}"
+    )
+    assert len(ours) == 13
+    assert specs() == ours
 
 
 # What no engine changes on a network that is there, and what a plan says of it.

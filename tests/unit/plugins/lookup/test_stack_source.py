@@ -134,9 +134,39 @@ def test_conditions_are_taken_out_and_what_depends_on_what_is_told(look: Any) ->
         "cache": {"db": ""},
     }
     assert found["ignored_keys"] == ["depends_on"]
-    # Nothing to take out: not a letter changes, of what an anchor holds neither.
-    for text in (WITH_LISTS, "x: &d {db: {}}\nservices: {web: {depends_on: *d}}\n"):
-        assert look({"name": "s", "definition": text})["definition"] == [text]
+    # Nothing to take out: not a letter changes.
+    assert look({"name": "s", "definition": WITH_LISTS})["definition"] == [WITH_LISTS]
+    assert "    # a comment\n" in found["definition"][0]
+
+
+def test_files_in_the_encodings_of_the_cli(tmp_path: Path, look: Any) -> None:
+    """What Docker's CLI takes is taken, and what it refuses is refused, not spoilt."""
+    folder = tmp_path / "inventory"
+    folder.mkdir()
+    text = "services: {web: {image: w, environment: {A: 'h\u00e9llo \u2713 \U0001f600', B: ''}}}\n"
+    stack = {"name": "s", "compose": ["a.yml"]}
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        folder.joinpath("a.yml").write_bytes(text.encode(encoding))
+        assert look(stack)["definition"] == [text]
+    folder.joinpath("a.yml").write_bytes(b"services: {}\nx: h\xe9llo\n")
+    with pytest.raises(AnsibleLookupError, match=r"a\.yml is not UTF-8: line 2 has the byte 0xe9"):
+        look(stack)
+    folder.joinpath("a.yml").write_bytes(text.encode("utf-16-le"))
+    with pytest.raises(AnsibleLookupError, match=r"a\.yml is not "):
+        look(stack)
+    folder.joinpath("a.yml").write_text(text)
+    folder.joinpath("a.env").write_bytes(b"A=\xe9\n")
+    with pytest.raises(AnsibleLookupError, match=r"a\.env is not UTF-8: line 1"):
+        look({**stack, "env_files": ["a.env"]})
+    folder.joinpath("a.env").write_bytes("A=\u00e9\n".encode("utf-8-sig"))
+    assert look({**stack, "env_files": ["a.env"]})["environment"] == {"A": "\u00e9"}
+
+
+def test_a_missing_file_is_named_without_words_of_ansible(tmp_path: Path, look: Any) -> None:
+    with pytest.raises(AnsibleLookupError) as error:
+        look({"name": "s", "definition": {"secrets": {"k": {"file": "none"}}}})
+    assert "Stack s: there is no file " in str(error.value)
+    assert "remote_src" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +178,7 @@ def test_conditions_are_taken_out_and_what_depends_on_what_is_told(look: Any) ->
         ({"name": "s", "compose": ["none.yml"]}, "neither beside the playbook"),
         ({"name": "s", "definition": "a: ["}, "is not YAML"),
         ({"name": "s", "definition": "text"}, "is not a Compose file"),
-        ({"name": "s", "definition": {"secrets": {"k": {"file": "none"}}}}, "could not read"),
+        ({"name": "s", "definition": {"secrets": {"k": {"file": "none"}}}}, "there is no file"),
     ],
 )
 def test_what_is_wrong_is_said(look: Any, stack: Any, words: str) -> None:

@@ -19,6 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._capture import (
+    without_private_paths,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
     silently_ignored,
     variable,
@@ -27,6 +30,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._errors import Swar
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_deploy import (
     _filters,
     _json_object,
+    check_given,
     compose_texts,
     write_files,
 )
@@ -146,3 +150,26 @@ def test_no_files_give_a_traceback(files: dict[str, Any]) -> None:
     with contextlib.suppress(SwarmError, OSError), tempfile.TemporaryDirectory() as directory:
         write_files(os.path.join(directory, "files"), files)
         assert set(os.listdir(directory)) <= {"files"}
+
+
+@pytest.mark.parametrize(
+    ("stack", "environment", "words"),
+    [
+        ("--help", {}, "'--help' cannot have this name: it must begin with a letter or a digit"),
+        ("-1", {}, "must begin with"),
+        ("", {}, "must begin with"),
+        ("s", {"A": "1", "B": "a\0b"}, "stack s the variable 'B': its value has a NUL character"),
+        ("s", {"A=B": "1"}, "the variable 'A=B': its name"),
+        ("s", {"A": "x" * 131072}, "the variable 'A': it has 131074 bytes"),
+    ],
+)
+def test_what_no_command_can_be_given(stack: str, environment: dict[str, str], words: str) -> None:
+    with pytest.raises(SwarmError, match=words):
+        check_given(stack, environment)
+    check_given("s1", {"A": "x" * 131069})
+
+
+def test_private_paths_are_nobodys_business() -> None:
+    said = "open /run/flotilla-stack-a1b_c2/files/d/d/x.env: no such file or directory"
+    assert without_private_paths(said) == "open x.env: no such file or directory"
+    assert without_private_paths("open /srv/x.env: gone") == "open /srv/x.env: gone"
