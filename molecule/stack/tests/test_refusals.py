@@ -179,12 +179,9 @@ def found(manager: Manager, name: str) -> list[str]:
     """All that the engine has of a stack."""
     label = f"label=com.docker.stack.namespace={name}"
     kinds = "service config secret network"
-    return (
-        manager.sh(
-            f'for k in {kinds}; do docker $k ls --filter {label} --format "$k {{{{.Name}}}}"; done'
-        ).split("\n")[:-1]
-        or []
-    )
+    return manager.sh(
+        f'for k in {kinds}; do docker $k ls --filter {label} --format "$k {{{{.Name}}}}"; done'
+    ).splitlines()
 
 
 @pytest.fixture(scope="module")
