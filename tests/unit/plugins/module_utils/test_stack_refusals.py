@@ -72,7 +72,7 @@ def test_a_probe_is_the_service_with_what_cannot_be_and_leaves_the_spec_alone() 
     assert secrets == ["planned1", MARK]
     left = without(spec, {"s_new", "planned1"})["TaskTemplate"]
     assert left["ContainerSpec"] == {"Image": "x", "Secrets": []}
-    assert len(spec["TaskTemplate"]["Networks"]) == 2  # type: ignore[arg-type]
+    assert len(spec["TaskTemplate"]["Networks"]) == 2
     network = network_probe({"Name": "n", "IPAM": {"Config": [{"Subnet": "10.0.0.0/8"}]}})
     assert network["Name"] == MARK
     assert network["IPAM"]["Config"] == [{"Subnet": "10.0.0.0/8"}, {"Subnet": MARK}]
