@@ -59,7 +59,7 @@ def test_data(name: str, size: int, driver: bool, good: bool) -> None:
 
 
 def test_a_probe_is_the_service_with_what_cannot_be_and_leaves_the_spec_alone() -> None:
-    spec = {
+    spec: dict[str, Any] = {
         "Name": "s_web",
         "TaskTemplate": {
             "ContainerSpec": {"Image": "x", "Secrets": [{"SecretID": "planned1"}]},
