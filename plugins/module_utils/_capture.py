@@ -16,9 +16,10 @@ decided by the caller:
   CLI on its own writes every service of the stack every time, which moves its version and makes its
   previous spec, the one a rollback goes to, the same as its spec.
 
-Updates are tried out on the engine even in a plan: they are sent with a version that no object has, so
-that the engine checks everything else first and then refuses (swarmkit: manager/controlapi). That is
-the only way to know whether a secret's data would change, and the refusals are in the engine's words.
+Creates and updates are tried out on the engine even in a plan: they are sent with something that cannot be, such as a
+version that no object has, so that the engine checks everything else first and then refuses (see `_stack_refusals`). That
+is the only way to know whether a secret's data would change, and the refusals are in the engine's words. The CLI does
+not hear of them: it would stop at the first one, and a plan names them all.
 
 The CLI leaves a network alone that is there, whatever the files say of it. So that a plan knows what they say, it
 hides the stack's own networks from the CLI, which then "creates" them; that is recorded as an update.
@@ -48,7 +49,14 @@ from typing import Any, Callable
 from urllib.parse import parse_qs, urlsplit
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._rotation import LIMITS
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_refusals import (
+    bad_data,
+    bad_name,
+    network_probe,
+    objection,
+    service_probe,
+    without,
+)
 
 KINDS = ("network", "secret", "config", "service")
 
@@ -56,7 +64,7 @@ _PATH = re.compile(r"^(?:/v[0-9.]+)?(/.*)$")
 _WRITE = re.compile(r"^/(networks|secrets|configs|services)/(?:create|([^/]+)(?:/(update))?)$")
 _READ = re.compile(r"^/(networks|secrets|configs)(?:/([^/]+))?$")
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "host"}
-_OUT_OF_SEQUENCE = "update out of sequence"
+_OVERTAKEN = ("update out of sequence", "already exists")
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,11 @@ class Refusal:
     write: Write
     status: int
     message: str
+
+    @property
+    def overtaken(self) -> bool:
+        """Somebody else has written the same object in the meantime, or created it."""
+        return any(words in self.message for words in _OVERTAKEN)
 
 
 @dataclass
@@ -251,9 +264,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             refusal = self._rehearse(write, body)
             if refusal is not None:
                 run.refusals.append(refusal)
-                self._answer(refusal.status, {"message": refusal.message})
-            else:
-                self._pretend(write, collection)
+            self._pretend(write, collection)
         elif self.server.forward(write):
             self._forward(write, body)
         else:
@@ -262,32 +273,58 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _forward(self, write: Write, body: bytes) -> None:
         status, answer = self._ask(self.command, self.path, body, dict(self.headers.items()))
         if status < 400:
-            self.server.run.forwarded.append(write)
+            created = _id_of(answer) if write.action == "create" and answer else ""
+            self.server.run.forwarded.append(replace(write, object_id=created or write.object_id))
+            self._answer(status, answer)
+            return
+        refusal = Refusal(write, status, _message(answer))
+        self.server.run.refusals.append(refusal)
+        if refusal.overtaken:
+            # The plan is made again afterwards. The further this run gets, the less is left to collide about.
+            self._answer(200 if write.action == "update" else 201, {"ID": "", "Id": ""})
         else:
-            self.server.run.refusals.append(Refusal(write, status, _message(answer)))
-        self._answer(status, answer)
+            self._answer(status, answer)
 
     def _rehearse(self, write: Write, body: bytes) -> Refusal | None:
-        """Would the engine take it? Only an update can be asked about without doing it; of data, the size is known."""
-        if write.action == "create" and write.kind in ("secret", "config"):
-            return _unfit(write, body)
-        if write.action != "update" or write.kind == "network":
-            return None
-        if self._refers_to_invented(write.spec):
-            return None
-        path = f"{urlsplit(self.path).path}?version=0"
-        status, answer = self._ask("POST", path, body, {"Content-Type": "application/json"})
-        message = _message(answer)
-        if status < 400 or _OUT_OF_SEQUENCE in message:
-            return None
-        return Refusal(write, status, message)
+        """Would the engine take it? It is asked in such a way that it takes nothing; see `_stack_refusals`."""
+        document = _json(body)
+        if write.kind in ("secret", "config") and write.action == "create":
+            size = len(base64.b64decode((document or {}).get("Data") or ""))
+            words = bad_data(write.kind, write.name, size, bool(write.spec.get("Driver")))
+            return Refusal(write, 400, words) if words else None
+        invented = self._invented()
+        path = urlsplit(self.path).path
+        probes: list[Any] = []
+        if write.kind == "network":
+            words = bad_name(write.name) if write.action == "create" else None
+            if words:
+                return Refusal(write, 400, words)
+            if write.spec.get("Driver") == "overlay":
+                probes = [network_probe(document)]
+        elif write.action == "create":
+            probes = [service_probe(document, invented)]
+        elif write.action == "update":
+            path = f"{path}?version=0"
+            probes = [document]
+            if write.kind == "service":
+                # With all references, for two may have one target; and without those that stop the engine too early.
+                probes = [without(document, invented, ("Networks",)), without(document, invented)]
+                probes = probes[: 1 if probes[0] == probes[1] else 2]
+        for probe in probes:
+            content = {"Content-Type": "application/json"}
+            status, answer = self._ask("POST", path, json.dumps(probe).encode(), content)
+            found = objection(_message(answer), invented)
+            if found is not None:
+                return Refusal(write, status, found)
+        return None
 
-    def _refers_to_invented(self, spec: dict[str, Any]) -> bool:
-        names = set()
+    def _invented(self) -> set[str]:
+        """IDs and names of what only this plan has created."""
+        found = set()
         for documents in self.server.invented.values():
             for document in documents.values():
-                names |= {_id_of(document), _name_of(document)}
-        return bool(names & set(_strings(spec)))
+                found |= {_id_of(document), _name_of(document)}
+        return found
 
     def _pretend(self, write: Write, collection: str) -> None:
         if write.action == "remove":
@@ -346,19 +383,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _unfit(write: Write, body: bytes) -> Refusal | None:
-    """Data of a size that the engine refuses, in its words (swarmkit: manager/controlapi/secret.go and config.go)."""
-    document = _json(body)
-    data = document.get("Data") if isinstance(document, dict) else None
-    if (document or {}).get("Driver"):
-        return None
-    size, limit = len(base64.b64decode(data or "")), LIMITS[f"{write.kind}s"]
-    if 0 < size < limit:
-        return None
-    words = f"{write.kind} data must be larger than 0 and less than {limit} bytes"
-    return Refusal(write, 400, words)
-
-
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body) if body.strip() else None
@@ -370,17 +394,6 @@ def _message(answer: Any) -> str:
     if isinstance(answer, dict) and answer.get("message"):
         return str(answer["message"])
     return "no reason given"
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
 
 
 def _document(write: Write, invented: str) -> dict[str, Any]:

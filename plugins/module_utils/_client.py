@@ -45,6 +45,8 @@ _ENGINE_SAYS = (
     ("code = Aborted", "timeout"),
     ("lost leader status", "timeout"),
     ("already part of a swarm", "already_in_swarm"),
+    # Of a network, engines before 25 say so with another status.
+    ("already exists", "conflict"),
 )
 
 _NOT_FOUND = re.compile(r"(network|service|secret|config|node) \S+ not found$")
@@ -284,9 +286,11 @@ class EngineClient:
             newest = self.get("/version", "read the version of the engine")["ApiVersion"]
         self.call("POST", f"/services/{service_id}/update", attempt, spec, query, newest)
 
-    def create(self, kind: str, spec: dict[str, Any]) -> None:
-        """Create a service, secret, config or network."""
-        self.call("POST", f"/{kind}s/create", f"create {kind} {spec.get('Name')}", spec)
+    def create(self, kind: str, spec: dict[str, Any]) -> str:
+        """Create a service, secret, config or network, and return its ID."""
+        attempt = f"create {kind} {spec.get('Name')}"
+        made = self.call("POST", f"/{kind}s/create", attempt, spec)
+        return str(made.get("ID") or made.get("Id"))
 
     def relabel(self, kind: str, document: dict[str, Any], labels: dict[str, str]) -> None:
         """Give a secret or config other labels; nothing else of it can be changed."""

@@ -127,6 +127,20 @@ class Live:
         return dict(zip(KINDS, (self.networks, self.secrets, self.configs, self.services)))
 
 
+def state_of(stack: str, live: Live) -> dict[tuple[str, str], Any]:
+    """What the stack owns, each in the state that it has: what others change shows here."""
+    return {
+        (kind, str(spec_in(kind, document).get("Name"))): (
+            document.get("ID") or document.get("Id"),
+            # A network gets its addresses a moment after it was created.
+            document.get("IPAM") if kind == "network" else document.get("Version"),
+        )
+        for kind, documents in live.by_kind().items()
+        for document in documents
+        if (spec_in(kind, document).get("Labels") or {}).get(NAMESPACE) == stack
+    }
+
+
 def spec_in(kind: str, document: dict[str, Any]) -> dict[str, Any]:
     """What the engine was asked for; a network's document is its own spec."""
     return document if kind == "network" else document.get("Spec") or {}
@@ -135,13 +149,21 @@ def spec_in(kind: str, document: dict[str, Any]) -> dict[str, Any]:
 def plan_stack(stack: str, writes: Iterable[Write], live: Live) -> list[Step]:
     """The steps of a deploy, in an order that does not depend on the CLI's."""
     writes = [write for write in writes if write.action != "remove"]
-    taken = sorted(f"{w.kind} {w.name}" for w in writes if _is_taken(w, live))
+    taken = [w for w in writes if _is_taken(w, live)]
+    own = sorted(f"{w.kind} {w.name}" for w in taken if _is_of(stack, w, live))
+    if own:
+        raise SwarmError(
+            "out_of_sequence",
+            f"Could not plan stack {stack}: something else, such as another run, changed {', '.join(own)} at the same time."
+            " Wait until that has ended, and run again.",
+        )
     if taken:
+        names = sorted(f"{w.kind} {w.name}" for w in taken)
         raise SwarmError(
             "name_taken",
-            f"Could not plan stack {stack}: {', '.join(taken)} is there already and not of this stack."
+            f"Could not plan stack {stack}: {', '.join(names)} is there already and not of this stack."
             " Remove it, give the stack another name, or declare it external.",
-            taken=taken,
+            taken=names,
         )
     steps = {(write.kind, write.name): plan_write(write, live) for write in writes}
     return sorted(steps.values(), key=lambda step: (KINDS.index(step.kind), step.name))
@@ -151,6 +173,11 @@ def _is_taken(write: Write, live: Live) -> bool:
     """Would the engine refuse to create it? The CLI looks for the stack's own only."""
     there = live.spec_of(write.kind, write.name)
     return write.action == "create" and there is not None
+
+
+def _is_of(stack: str, write: Write, live: Live) -> bool:
+    spec = live.spec_of(write.kind, write.name) or {}
+    return (spec.get("Labels") or {}).get(NAMESPACE) == stack
 
 
 def plan_write(write: Write, live: Live) -> Step:

@@ -25,7 +25,9 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._band import (
     within_band,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import (
+    KINDS,
     Decide,
+    Refusal,
     Run,
     Write,
     cli_takes,
@@ -78,6 +80,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     plan_stack,
     plan_write,
     service_changes,
+    state_of,
     with_login,
     with_platforms,
 )
@@ -85,9 +88,18 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack_networks imp
     Detour,
     plan_networks,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_refusals import (
+    local_networks,
+    secret_plugins,
+    shared_ports,
+    taken_subnets,
+    too_long,
+    unknown_drivers,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_removal import (
     Owned,
     Removal,
+    created_only,
     owned,
     plan_pruning,
     plan_removal,
@@ -115,7 +127,10 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._waves import (
 )
 
 # Others write to the swarm too. When somebody was quicker, the plan is made anew.
-ATTEMPTS = 3
+ATTEMPTS = 5
+
+# Failures in the middle of a deploy: half a stack helps nobody, so what was written is taken back whatever is asked for.
+REFUSED = ("refused", "cli_failed", "cli_timeout", "name_taken")
 
 # How many runs of the CLI without a new error mean that all are known, and how many errors are enough.
 MORE_RUNS = 3
@@ -154,6 +169,8 @@ class Stack:
         self.changing: set[str] = set()
         self.wanted: list[Write] = []
         self.before: Live | None = None
+        # The IDs of what this run has created.
+        self.created: set[str] = set()
         self.stuck: set[str] = set()
 
     def run(self, check_mode: bool) -> None:
@@ -166,7 +183,8 @@ class Stack:
             else:
                 self.roll_back(check_mode)
         except SwarmError as error:
-            if not self.written or self.params["on_failure"] != "rollback":
+            wanted_back = self.params["on_failure"] == "rollback" or error.code in REFUSED
+            if not self.written or not wanted_back:
                 raise
             raise self.put_back(error) from error
 
@@ -174,8 +192,14 @@ class Stack:
         """Make the stack what the Compose files say."""
         behind: list[Step] = []
         for attempt in range(ATTEMPTS):
-            steps, live = self.plan()
-            self._begin(attempt, live)
+            live = self.observe()
+            try:
+                steps = self.plan(live)
+            except SwarmError:
+                if attempt + 1 == ATTEMPTS or not self.others_wrote(live):
+                    raise
+                continue
+            self._begin(live)
             if not check_mode and any(step.action == "replace" for step in steps):
                 behind += self.replace_networks(steps, live)
                 live = self.observe()
@@ -187,26 +211,33 @@ class Stack:
     def roll_back(self, check_mode: bool) -> None:
         """Make the stack what it was in a revision."""
         chosen: Revision | None = None
-        for attempt in range(ATTEMPTS):
+        for _attempt in range(ATTEMPTS):
             live = self.observe()
             chosen = chosen or choose(self.name, live, self.params["revision"])
             steps = self.plan_return(chosen, live)
-            self._begin(attempt, live)
+            self._begin(live)
             if check_mode or self.apply_return(steps, chosen.snapshot, live):
                 self.finish(steps, check_mode)
                 return
         raise self._raced("roll stack", " back")
 
-    def _begin(self, attempt: int, live: Live) -> None:
-        if attempt == 0:
+    def _begin(self, live: Live) -> None:
+        if self.before is None:
             self.before = live
             if self.result["changed"]:
                 self.result["diff"] = self._diff()
 
+    def others_wrote(self, live: Live, mine: Iterable[Write] = ()) -> bool:
+        """Whether the stack is another than it was, apart from what this run has just written."""
+        written = {(write.kind, write.name) for write in mine}
+        before, now = (state_of(self.name, look) for look in (live, self.observe()))
+        return any(before.get(key) != now.get(key) for key in (before.keys() | now) - written)
+
     def _raced(self, attempt: str, how: str) -> SwarmError:
         return SwarmError(
             "out_of_sequence",
-            f"Could not {attempt} {self.name}{how}: somebody else keeps writing its services. Run again.",
+            f"Could not {attempt} {self.name}{how}: something else, such as another run, changes it at the same time, and"
+            f" {ATTEMPTS} attempts met a change. Wait until that has ended, and run again.",
         )
 
     def finish(self, steps: list[Step], check_mode: bool) -> None:
@@ -252,10 +283,10 @@ class Stack:
 
     # Plan
 
-    def plan(self) -> tuple[list[Step], Live]:
-        live = self.observe()
+    def plan(self, live: Live) -> list[Step]:
         run = self.cli(live, None)
         self._note(run)
+        run.refusals += self.refusals(run.writes, live)
         self._check(run, "plan")
         steps = plan_stack(self.name, run.writes, live)
         if self._logs_in():
@@ -281,7 +312,42 @@ class Stack:
                 " or set strict to false.",
                 keys=self.result["ignored"],
             )
-        return [*steps, *history], live
+        return [*steps, *history]
+
+    def refusals(self, writes: list[Write], live: Live) -> list[Refusal]:
+        """What the engine would refuse of all writes together, or not carry out."""
+        by_kind: dict[str, dict[str, Write]] = {kind: {} for kind in KINDS}
+        for write in writes:
+            by_kind[write.kind][write.name] = write
+        specs = {
+            kind: {name: write.spec for name, write in found.items()}
+            for kind, found in by_kind.items()
+        }
+        networks, services = specs["network"], specs["service"]
+        drivers = {
+            name: str(spec["Driver"].get("Name"))
+            for name, spec in specs["secret"].items()
+            if spec.get("Driver") and live.spec_of("secret", name) is None
+        }
+        known = set()
+        if drivers:
+            known = secret_plugins(self.engine.nodes()) | legacy_plugins(drivers.values())
+        changing = {n: s for n, s in services.items() if plan_service(n, s, live).action != "none"}
+        previous = {name: live.spec_of("service", name) for name in changing}
+        found = {
+            "network": [*taken_subnets(networks, live.networks)],
+            "secret": [*unknown_drivers(drivers, known)],
+            "service": [
+                *local_networks(networks, services),
+                *shared_ports(services),
+                *too_long(changing, previous),
+            ],
+        }
+        return [
+            Refusal(by_kind[kind][name], 400, words)
+            for kind, objections in found.items()
+            for name, words in objections
+        ]
 
     def plan_history(self, live: Live, steps: list[Step], prunes: bool) -> list[Step]:
         if not self.params["wait"]:
@@ -439,7 +505,7 @@ class Stack:
                 "cli_timeout", f"Could not {attempt} stack {self.name}: the CLI does not end."
             )
         if run.returncode != 0 or run.refusals:
-            refusals = [(r.write.kind, r.write.name, r.message) for r in run.refusals]
+            refusals = sorted({(r.write.kind, r.write.name, r.message) for r in run.refusals})
             reasons = self._reasons(run) if attempt == "plan" and not refusals else []
             raise cli_failure(self.name, attempt, run.output, refusals, reasons)
 
@@ -494,7 +560,11 @@ class Stack:
         for write in run.forwarded:
             self.result["applied"].append(f"{write.kind} {write.name}")
             self.written[f"{write.kind} {write.name}"] = write.spec
-        if any("update out of sequence" in refusal.message for refusal in run.refusals):
+            if write.action == "create":
+                self.created.add(write.object_id)
+        failed = bool(run.returncode or run.refusals)
+        overtaken = any(refusal.overtaken for refusal in run.refusals)
+        if overtaken or (failed and self.others_wrote(live, run.forwarded)):
             return False
         self._check(run, "deploy")
         return True
@@ -504,23 +574,26 @@ class Stack:
         engine = EngineClient(self.params)
         for step in steps:
             name, entry = step.name, f"{step.kind} {step.name}"
-            if step.kind == "network" and step.action == "create":
-                engine.create("network", {**target.networks[name], "CheckDuplicate": True})
-            elif step.kind == "service" and step.action in ("create", "update"):
-                spec = wanted(name, target, live)
-                service = live.document_of("service", name)
-                try:
-                    if service is None:
-                        engine.create("service", spec)
-                    else:
-                        engine.update_service(service["ID"], service["Version"]["Index"], spec)
-                except SwarmError as error:
-                    if error.code not in ("out_of_sequence", "conflict"):
-                        raise
-                    return False
-                self.written[entry] = spec
-            else:
+            writes = ("create",) if step.kind == "network" else ("create", "update")
+            if step.kind not in ("network", "service") or step.action not in writes:
                 continue
+            document = live.document_of(step.kind, name)
+            try:
+                if step.kind == "network":
+                    spec = {**target.networks[name], "CheckDuplicate": True}
+                else:
+                    spec = wanted(name, target, live)
+                if document is None:
+                    self.created.add(engine.create(step.kind, spec))
+                else:
+                    engine.update_service(document["ID"], document["Version"]["Index"], spec)
+            except SwarmError as error:
+                if error.code in ("out_of_sequence", "conflict", "not_found"):
+                    return False
+                # What the engine does not take is no passing trouble.
+                code = "refused" if error.code == "engine_error" else error.code
+                raise SwarmError(code, error.message, **error.details) from error
+            self.written[entry] = spec
             self.result["applied"].append(entry)
         return True
 
@@ -540,14 +613,27 @@ class Stack:
                 if why_not is not None:
                     self.result["notes"].append(f"no revision was left: {why_not}")
                     continue
-                engine.create("config", config_of(self.name, number, turn, content))
+                try:
+                    engine.create("config", config_of(self.name, number, turn, content))
+                except SwarmError as error:
+                    if error.code != "conflict":
+                        raise
+                    # Another run of the same stack has come to its end first.
+                    self.result["notes"].append(
+                        f"no revision was left: another run has left number {number} at the same time"
+                    )
+                    continue
             elif config is None:
                 continue
             elif step.action == "update":
                 labels = {**config["Spec"]["Labels"], TURN: str(turn)}
                 engine.relabel("config", config, labels)
             else:
-                engine.remove("config", config["ID"], name)
+                try:
+                    engine.remove("config", config["ID"], name)
+                except SwarmError as error:
+                    if error.code != "not_found":
+                        raise
             self.result["applied"].append(f"revision {number}")
         self.result["revisions"] = [
             revision.as_dict() for revision in revisions(self.name, self.observe())
@@ -559,18 +645,26 @@ class Stack:
         self.written = {}
         applied: list[str] = []
         self.result["put_back"] = applied
+        said = error.message.rstrip(".")
         try:
-            self._put_back(self.before or Live(), written, applied)
+            stays = self._put_back(self.before or Live(), written, applied)
         except SwarmError as trouble:
             details = {**error.details, "put_back": trouble.message}
-            message = f"{error.message}. It could not be put back: {trouble.message}"
+            message = (
+                f"{said}. What this run had changed could not be rolled back: {trouble.message}"
+            )
             return SwarmError(error.code, message, **details)
         finally:
             self.result["services"] = verdicts
-        message = f"{error.message}. What this run had changed is as it was before: {', '.join(applied) or 'nothing'}"
+        message = (
+            f"{said}. What this run had changed was rolled back: {', '.join(applied) or 'nothing'}."
+        )
+        if stays:
+            message += f" {'; '.join(stays)}."
         return SwarmError(error.code, message, **error.details)
 
-    def _put_back(self, before: Live, written: set[str], applied: list[str]) -> None:
+    def _put_back(self, before: Live, written: set[str], applied: list[str]) -> list[str]:
+        """Restore what was there, remove what this run has created, and say what of that others use already."""
         mine = self.result["applied"]
         self.result["applied"] = applied
         try:
@@ -582,10 +676,11 @@ class Stack:
                 steps = [plan_service(name, wanted(name, target, live), live) for name in services]
                 if self.apply_return(steps, target, live):
                     break
-            self.verify(set(services))
-            existed = {(one.kind, one.name) for one in owned(self.name, before)}
-            new = [one for one in owned(self.name, self.observe()) if one.entry in written]
-            self.apply_removal([one.step() for one in new if (one.kind, one.name) not in existed])
+            if services:
+                self.verify(set(services))
+            goes, stays = created_only(self.name, before, self.observe(), self.created)
+            self.apply_removal(goes)
+            return stays
         finally:
             self.result["applied"] = mine
 
@@ -628,7 +723,9 @@ class Stack:
             )
             found.append(judge(service, tasks, ids, nodes, overruled))
         gone = names - {verdict.service for verdict in found}
-        found += [Verdict(name, "", 0, 0, FAILED, "gone", "it is not there") for name in gone]
+        found += [
+            Verdict(name, "", 0, 0, FAILED, "gone", "something else removed it") for name in gone
+        ]
         return sorted((v for v in found if v.service in names), key=lambda v: v.service)
 
     def verify(self, names: set[str], later: set[str] | None = None) -> None:
@@ -732,6 +829,21 @@ def _writes(steps: list[Step]) -> bool:
     return any(
         step.action in ("create", "update", "replace") and step.kind != "revision" for step in steps
     )
+
+
+def legacy_plugins(names: Iterable[str]) -> set[str]:
+    """Those of these plugins that are no objects of the engine but lie in files (moby: pkg/plugins/discovery.go)."""
+    found = set()
+    for name in names:
+        if os.path.basename(name) != name:
+            continue
+        paths = [f"/run/docker/plugins/{name}.sock", f"/run/docker/plugins/{name}/{name}.sock"]
+        for folder in ("/etc/docker/plugins", "/usr/lib/docker/plugins"):
+            for ending in ("spec", "json"):
+                paths += [f"{folder}/{name}.{ending}", f"{folder}/{name}/{name}.{ending}"]
+        if any(map(os.path.exists, paths)):
+            found.add(name)
+    return found
 
 
 def refuse_relative_mounts(

@@ -124,6 +124,28 @@ def plan_pruning(
     ]
 
 
+def created_only(
+    stack: str, before: Live, now: Live, created: set[str]
+) -> tuple[list[Step], list[str]]:
+    """What a run has created and has to go again, and what stays of it, since services of others use it already."""
+    existed = {(one.kind, one.name) for one in owned(stack, before)}
+    new = [
+        one
+        for one in owned(stack, now)
+        if one.object_id in created and (one.kind, one.name) not in existed
+    ]
+    ids = {one.object_id for one in new}
+    others = [service for service in now.services if service.get("ID") not in ids]
+    used = references((_name(service), service.get("Spec") or {}) for service in others)
+    users = {one.entry: used.get((one.kind, one.object_id), []) for one in new}
+    stays = [
+        f"{entry} stays, since service {names[0]} uses it"
+        for entry, names in users.items()
+        if names
+    ]
+    return [one.step() for one in new if not users[one.entry]], stays
+
+
 def _name(service: dict[str, Any]) -> str:
     return str((service.get("Spec") or {}).get("Name"))
 

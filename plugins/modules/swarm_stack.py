@@ -120,6 +120,8 @@ options:
       - With V(stop), it stays as it is, to be looked at.
       - With V(rollback), each service that this run has written gets back the spec that it had before, and what it has
         created is removed. The task fails all the same, with the cause.
+      - A deploy that the engine or the CLI refuses half-way is rolled back in either case. What a service of somebody else
+        uses already stays, and the message names it.
     type: str
     choices: [stop, rollback]
     default: stop
@@ -362,7 +364,7 @@ applied:
   returned: always
   sample: [service hello_web]
 put_back:
-  description: What O(on_failure=rollback) has written or removed after a failure, each as kind and name.
+  description: What a rollback after a failure (see O(on_failure)) has written or removed, each as kind and name.
   type: list
   elements: str
   returned: always

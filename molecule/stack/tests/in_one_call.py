@@ -36,10 +36,26 @@ class Manager:
         )
 
     def stacks(self, stacks: list[dict[str, Any]], check: bool = False) -> dict[str, Any]:
+        found: dict[str, Any] = self._call("stacks_in_one_call", stacks, check)["stacks"]
+        return found
+
+    def at_once(self, stacks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The same, with a result for each even if it is the same stack."""
+        found: list[dict[str, Any]] = self._call("stacks_in_one_call", stacks)["in_order"]
+        return found
+
+    def by_the_cli(self, stacks: list[dict[str, Any]]) -> dict[str, str]:
+        """What Docker's own command says when it cannot deploy them; each is removed again."""
+        found: dict[str, str] = self._call("stacks_by_the_cli", stacks)["refused"]
+        return found
+
+    def _call(
+        self, module: str, stacks: list[dict[str, Any]], check: bool = False
+    ) -> dict[str, Any]:
         packed = base64.b64encode(zlib.compress(json.dumps(stacks).encode())).decode()
         command: list[Any] = [
             *(Path(sys.executable).with_name("ansible"), "m1", "-i", self.inventory),
-            *("-M", HERE / "library", "-m", "stacks_in_one_call"),
+            *("-M", HERE / "library", "-m", module),
             *("-a", f"stacks={packed}"),
             *(["--check"] if check else []),
         ]
@@ -51,7 +67,7 @@ class Manager:
             check=False,
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        found: dict[str, Any] = json.loads(done.stdout[done.stdout.index("=> ") + 3 :])["stacks"]
+        found: dict[str, Any] = json.loads(done.stdout[done.stdout.index("=> ") + 3 :])
         return found
 
     def versions(self) -> dict[str, int]:

@@ -64,8 +64,8 @@ def handle(
     result: dict[str, Any] = dict(changed=False, applied=[])
     stack = Recorded(options, inputs, result)
     try:
-        stack.deploy(check_mode)
-        result["writes"] = stack.writes
+        stack.run(check_mode)
+        result["writes"] = stack.writes if options["state"] == "present" else []
     except SwarmError as error:
         result["error"] = error.message
     return stack.name, result
@@ -81,8 +81,8 @@ def main() -> None:
     # Packed, since an argument has a limit, and for Ansible the braces of Go's templates are its own.
     stacks = json.loads(zlib.decompress(base64.b64decode(module.params.pop("stacks"))))
     with ThreadPoolExecutor(4) as pool:
-        done = pool.map(lambda one: handle(module.params, module.check_mode, one), stacks)
-        module.exit_json(stacks=dict(done))
+        done = list(pool.map(lambda one: handle(module.params, module.check_mode, one), stacks))
+    module.exit_json(stacks=dict(done), in_order=[result for _name, result in done])
 
 
 if __name__ == "__main__":
