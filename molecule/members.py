@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from drive import ENVIRONMENT, INVENTORY, PREFIX, STATE, Run, play, ssh
 
 ALL = ("m1", "m2", "m3", "w1", "w2", "w3", "w4")
