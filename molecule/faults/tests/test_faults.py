@@ -362,7 +362,9 @@ def test_a_lost_quorum_stops_the_run_and_heals() -> None:
     with swarm_kept():
         on_each(MANAGERS[1:], lambda host: ssh(host, "systemctl stop docker.socket docker"))
         # Its leader steps down, or another one is not elected.
-        wait_until(lambda: "does not have a leader" in ssh("m1", "docker node ls 2>&1", check=False))
+        wait_until(
+            lambda: "does not have a leader" in ssh("m1", "docker node ls 2>&1", check=False)
+        )
         health = module("m1", "swarm_health")
         assert health["verdict"] == "failed"
         assert health["failure"]["code"] == "no_quorum"
