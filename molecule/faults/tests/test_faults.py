@@ -231,8 +231,9 @@ def test_an_engine_that_keeps_the_port_of_its_last_swarm_is_restarted() -> None:
     if int(version.split(".")[0]) >= 28 and ":7946" not in ssh("m2", "ss -lnt"):
         pytest.skip("this engine keeps nothing")
     promised = site("--check").plan
-    # On a busy machine others have kept theirs as well, when all left at once.
-    assert ["~", "engine", "m2", *KEPT_PORT.split()] in [line.split() for line in promised]
+    # On a busy machine others may have kept theirs as well, when all left at once.
+    (row,) = [line for line in promised if KEPT_PORT in line]
+    assert "m2" in row.partition(" restart ")[0].replace(",", " ").split()
     assert site().plan == promised
     assert_whole()
     assert site().changed == 0
