@@ -37,7 +37,7 @@ from ansible_collections.flotilla.swarm.tests.unit.plugins.module_utils.simulate
 def cases(times: int) -> settings:
     """Several times what other properties get; the same cases in every run but a long one, so that what fails is what was changed."""
     return settings(
-        max_examples=times * settings.default.max_examples,
+        max_examples=times * settings().max_examples,
         derandomize=settings.get_current_profile_name() != "soak",
         suppress_health_check=list(HealthCheck),
     )
