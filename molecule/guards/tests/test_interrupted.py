@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from drive import ENVIRONMENT, SEED, SITE, Run, command, hits, killed, ssh, wait
 from members import BASE, Inventory, begin_with, labels_of, members, rows, settled
 
 KILLS = int(os.environ.get("MEMBERSHIP_KILLS", "3"))
-EXTRA = {"swarm_removal_limit": 0.5}
+EXTRA: dict[str, Any] = {"swarm_removal_limit": 0.5}
 MIXED = {
     "m1": "manager",
     "m2": "manager",

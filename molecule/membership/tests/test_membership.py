@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -264,7 +265,7 @@ def test_changed_addresses_need_a_rejoin_which_has_to_be_allowed() -> None:
     for name, address in new.items():
         ssh(name, f"ip address replace {address}/32 dev eth0")
         route = f"ip route replace {address}/32 via {Inventory().hosts[name]['ansible_host']}"
-        on_each(BASE.keys() - {name}, lambda host, route=route: ssh(host, route))
+        on_each(BASE.keys() - {name}, partial(ssh, script=route))
     inventory = Inventory()
     for name, address in new.items():
         inventory.set(name, swarm_advertise_addr=address)

@@ -114,7 +114,7 @@ def test_a_run_that_is_killed_is_gone_on_with_and_no_host_reboots_twice(
     """Two kills of a run that reboots three hosts, and so on. REBOOT_KILLS says how many, SEED repeats a series."""
     with capsys.disabled():
         print(f"\nSEED={drive.SEED}")
-    asked = {"swarm_reboot_nodes": "w1,w2,m1"}
+    asked: dict[str, Any] = {"swarm_reboot_nodes": "w1,w2,m1"}
     before = boots()
 
     def finish() -> None:
