@@ -6,14 +6,19 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +36,9 @@ MANAGERS = ("m1", "m2", "m3")
 WORKERS = ("w1", "w2")
 HOSTS = MANAGERS + WORKERS
 ZONES = {"m1": "a", "m2": "b", "m3": "c", "w1": "a", "w2": "b"}
+
+# What is random in a scenario comes from this number; SEED=number repeats a run of it.
+SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 
 ENVIRONMENT = {
     **os.environ,
@@ -70,6 +78,20 @@ class Run:
         return sum(counts["changed"] for counts in self.recap.values())
 
     @property
+    def refusal(self) -> str:
+        """Our own sentence of a run that was refused."""
+        found = re.search(r'"msg": ("Nothing was changed: (?:[^"\\]|\\.)*")', self.text)
+        assert found, self.text[-3000:]
+        return str(json.loads(found.group(1)))
+
+    @property
+    def failures(self) -> set[str]:
+        """The codes of the tasks that failed; a failure without a code of ours is named `without code`."""
+        lines = re.findall(r"^fatal: \[.*\]: FAILED! => (\{.*)", self.text, re.MULTILINE)
+        codes = [re.search(r'"failure": \{\s*"code": "(\w+)"', line) for line in lines]
+        return {code.group(1) if code else "without code" for code in codes}
+
+    @property
     def verdict(self) -> str:
         return re.findall(r"^VERDICT  (\S+)", self.text, re.MULTILINE)[-1]
 
@@ -101,12 +123,12 @@ def site(*args: str, **extra: Any) -> Run:
     return run
 
 
-def killed(after: float, **extra: Any) -> str:
-    """A run of site.yml that gets kill -9, with all its processes; in which task, or nothing if it had ended well."""
+def killed(after: float, playbook: Path = SITE, **extra: Any) -> str:
+    """A run that gets kill -9, with all its processes; in which task, or nothing if it had ended well."""
     # A file and no pipe: connections to the hosts outlive the run, and would hold that open.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
-            command(SITE, **extra),
+            command(playbook, **extra),
             env=ENVIRONMENT,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -123,6 +145,30 @@ def killed(after: float, **extra: Any) -> str:
         return ["start", *re.findall(r"^TASK \[(?:.* : )?(.*)\] \*", text, re.MULTILINE)][-1]
     assert process.returncode == 0, text[-6000:]
     return ""
+
+
+def hits(
+    kills: int, latest: float, kill: Callable[[float], str], earliest: float = 0.5
+) -> Iterator[str]:
+    """As many kills at random moments, each of which hits a run: after how many seconds, and in which task.
+
+    `kill` starts a run, kills it after so many seconds, and gives nothing if the run had ended before. Then the next moment
+    is an earlier one. What has been hit is the caller's to finish before it asks for the next.
+    """
+    assert kills > 0, "no kill is asked for: nothing would be proven"
+    chance = random.Random(SEED)
+    for number in range(kills):
+        for _attempt in range(5):
+            moment = chance.uniform(earliest, latest)
+            if task := kill(moment):
+                break
+            latest = max(earliest, moment * 0.8)
+        else:
+            raise AssertionError(
+                f"kill {number + 1} hit nothing: five runs had ended, the last one within"
+                f" {moment:.1f} s (SEED={SEED})"
+            )
+        yield f"{moment:.1f} s ({task})"
 
 
 def module(host: str, which: str, *flags: str, **args: Any) -> dict[str, Any]:
@@ -143,28 +189,22 @@ def module(host: str, which: str, *flags: str, **args: Any) -> dict[str, Any]:
     return dict(result)
 
 
-def ssh(host: str, script: str, check: bool = True) -> str:
-    """A shell command on a host, by the inventory's own way there."""
-    inventory = yaml.safe_load((INVENTORY / "hosts.yml").read_text(encoding="utf-8"))
+def way_to(host: str) -> list[str]:
+    """The inventory's own way to a host: one connection that all calls share, also those of Ansible."""
+    inventory = yaml.safe_load((INVENTORY / "hosts.yml").read_text(encoding="utf-8"))["all"]
     address = next(
         group["hosts"][host]["ansible_host"]
-        for group in inventory["all"]["children"].values()
+        for group in inventory["children"].values()
         if host in group["hosts"]
     )
+    options = shlex.split(inventory["vars"]["ansible_ssh_common_args"])
+    return ["-i", str(STATE / "ssh_key"), "-o", "ConnectTimeout=10", *options, f"root@{address}"]
+
+
+def ssh(host: str, script: str, check: bool = True) -> str:
+    """A shell command on a host."""
     done = subprocess.run(
-        [
-            "ssh",
-            "-i",
-            str(STATE / "ssh_key"),
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-            "-o",
-            "LogLevel=ERROR",
-            f"root@{address}",
-            script,
-        ],
+        ["ssh", *way_to(host), script],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -173,6 +213,30 @@ def ssh(host: str, script: str, check: bool = True) -> str:
     )
     assert not check or done.returncode == 0, f"{host}: {script}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+def wait_until(probe: Callable[[], Any], seconds: float = 120) -> Any:
+    """What the probe gives, once that is something."""
+    deadline = time.monotonic() + seconds
+    while not (seen := probe()):
+        assert time.monotonic() < deadline, f"waited in vain: {inspect.getsource(probe).strip()}"
+        time.sleep(0.3)
+    return seen
+
+
+def hang_up(*hosts: str) -> None:
+    """Closes the shared connections to hosts that go away: whoever uses one would wait for an answer on it."""
+    for host in hosts:
+        subprocess.run(
+            ["ssh", "-O", "exit", *way_to(host)], capture_output=True, check=False, timeout=30
+        )
+
+
+def on_each(hosts: Iterable[str], work: Callable[[str], Any]) -> dict[str, Any]:
+    """What the work gives on each host, all at once."""
+    names = list(hosts)
+    with ThreadPoolExecutor(len(names)) as at_once:
+        return dict(zip(names, at_once.map(work, names)))
 
 
 def nodes(host: str = "m1") -> dict[str, dict[str, Any]]:
@@ -193,19 +257,15 @@ def leader_on(host: str) -> str:
 
 def cluster_ids() -> set[str]:
     """The swarms that the lab's managers are in: one, if all is well."""
-    found = {
-        ssh(
-            host, "docker info --format '{{if .Swarm.Cluster}}{{.Swarm.Cluster.ID}}{{end}}'"
-        ).strip()
-        for host in MANAGERS
-    }
-    return found - {""}
+    ask = "docker info --format '{{if .Swarm.Cluster}}{{.Swarm.Cluster.ID}}{{end}}'"
+    answers = on_each(MANAGERS, lambda host: ssh(host, ask).strip())
+    return set(answers.values()) - {""}
 
 
 def leave_all() -> None:
     """Every host out of its swarm, as fresh hosts are; an engine that a failed test has stopped is started."""
-    for host in reversed(HOSTS):
-        ssh(host, "systemctl start docker; docker swarm leave --force 2>/dev/null || true")
+    leave = "systemctl start docker; docker swarm leave --force 2>/dev/null || true"
+    on_each(HOSTS, lambda host: ssh(host, leave))
 
 
 def is_whole() -> bool:
@@ -245,6 +305,7 @@ def lab(*words: str) -> None:
 
 def reimage(*hosts: str) -> None:
     """The hosts gone with their disks, and fresh ones in their places."""
+    hang_up(*hosts)
     subprocess.run(
         ["docker", "rm", "--force", "--volumes", *(f"{PREFIX}-{host}" for host in hosts)],
         check=True,
@@ -256,6 +317,7 @@ def reimage(*hosts: str) -> None:
 @contextmanager
 def stopped(host: str) -> Iterator[None]:
     """The host without an answer on any port while the block runs."""
+    hang_up(host)
     subprocess.run(["docker", "pause", f"{PREFIX}-{host}"], check=True, capture_output=True)
     try:
         yield

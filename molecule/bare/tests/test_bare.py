@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import random
 import sys
 import time
 from pathlib import Path
@@ -16,34 +15,38 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from drive import HOSTS, assert_whole, killed, reimage, site, ssh
+from drive import HOSTS, SEED, assert_whole, hits, killed, on_each, reimage, site, ssh
 
 KILLS = int(os.environ.get("BARE_KILLS", "1"))
+
+
+def engines() -> set[str]:
+    return {*on_each(HOSTS, lambda host: ssh(host, "command -v dockerd || true")).values()} - {""}
 
 
 def test_a_killed_first_run_on_bare_hosts_is_finished_by_the_next(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """kill -9 at random moments, each on fresh hosts. BARE_SEED repeats a series."""
-    seed = int(os.environ.get("BARE_SEED", time.time()))
-    chance = random.Random(seed)
-    # A guess at how long a first run takes; then what the rounds before have shown.
-    length = 25.0
-    for number in range(KILLS):
-        if number:
+    """kill -9 at random moments, each on fresh hosts. BARE_KILLS says how many, SEED repeats a series."""
+    with capsys.disabled():
+        print(f"\nSEED={SEED}")
+
+    def kill(moment: float) -> str:
+        if engines():
             reimage(*HOSTS)
-        assert not any(ssh(host, "command -v dockerd || true") for host in HOSTS)
-        moment = chance.uniform(0.5, length)
-        task = killed(moment)
+        assert not engines()
+        return killed(moment)
+
+    # A guess at how long a first run takes at least.
+    for hit in hits(KILLS, 25.0, kill):
         # apt may go on for a while on hosts whose run is gone, so that the two plans need not be the same.
         site("--check")
         started = time.monotonic()
         site()
-        length = moment + time.monotonic() - started
+        took = time.monotonic() - started
         assert_whole()
         assert site().changed == 0
         with capsys.disabled():
             print(
-                f"\nkilled after {moment:.1f} s ({task or 'had ended'}): the next run finished five nodes in"
-                f" {time.monotonic() - started:.0f} s, the one after changed nothing (seed {seed})"
+                f"killed after {hit}: the next run finished five nodes in {took:.0f} s, the one after changed nothing"
             )

@@ -11,7 +11,7 @@ the swarm that those runs have made. A test that finds less than it needs, since
 from __future__ import annotations
 
 import os
-import random
+import re
 import subprocess
 import sys
 import time
@@ -26,28 +26,33 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from drive import (
     ENVIRONMENT,
+    HEALTH,
     HOSTS,
     MANAGERS,
     PREFIX,
+    SEED,
     SITE,
     Run,
     assert_whole,
     changed_inventory,
     cluster_ids,
     command,
+    hits,
     is_whole,
     killed,
     leave_all,
     module,
     nodes,
+    on_each,
     play,
     reimage,
     site,
     ssh,
     stopped,
+    wait_until,
 )
 
-KILLS = int(os.environ.get("FAULTS_KILLS", "10"))
+KILLS = int(os.environ.get("FAULTS_KILLS", "3"))
 STATES = "docker info --format '{{.Swarm.LocalNodeState}}'"
 KEPT_PORT = "restart the engine, which still holds port 7946 of a swarm that it has left"
 # The engine gets next to no processor time while it leaves, and so cannot tell its peers in the second it has for that.
@@ -59,13 +64,13 @@ while kill -0 $!; do kill -STOP $pid; sleep 0.5; kill -CONT $pid; sleep 0.02; do
 
 
 def refused(run: Run, *words: str) -> None:
-    """The run stopped with a sentence, and no host is in a swarm because of it."""
+    """The run stopped with a sentence of ours, and no host is in a swarm because of it."""
     state = ssh("m1", STATES).strip()
     if state != "inactive":
         leave_all()
     assert run.code != 0, run.text[-3000:]
     for word in words:
-        assert word in run.text, f"{word!r} is not in: {run.text[-3000:]}"
+        assert word in run.refusal, f"{word!r} is not in: {run.refusal}"
     assert run.changed == 0
     assert state == "inactive"
 
@@ -76,47 +81,60 @@ def refused(run: Run, *words: str) -> None:
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        ({"swarm_labels": "ssd"}, "swarm_labels"),
-        ({"swarm_wait_timeout": "soon"}, "swarm_wait_timeout"),
-        ({"docker_engine_daemon": [1]}, "docker_engine_daemon"),
-        ({"swarm_zoen": "a"}, "did you mean swarm_zone?"),
-        ({"swarm_settings": {"election_tik": 3}}, "election_tik"),
-        ({"swarm_settings": {"node_cert_expiry": "soon"}}, "is not a duration"),
-        ({"swarm_advertise_addr": "192.0.2.999"}, "must be an IP address"),
-        ({"swarm_default_addr_pool": ["172.30.0.0/16"]}, "swarm_default_addr_pool"),
-        ({"swarm_availability": "off"}, "swarm_availability"),
-        ({"docker_engine_daemon": {"live-restore": True}}, "live-restore"),
+        # What is of the wrong type, or misspelt: each is named, in one run.
+        (
+            {
+                "swarm_labels": "ssd",
+                "swarm_wait_timeout": "soon",
+                "docker_engine_daemon": [1],
+                "swarm_zoen": "a",
+                "swarm_settings": {"election_tik": 3, "node_cert_expiry": "soon"},
+                "swarm_availability": "off",
+            },
+            [
+                "swarm_labels",
+                "swarm_wait_timeout",
+                "docker_engine_daemon",
+                "there is no variable swarm_zoen: did you mean swarm_zone?",
+                "swarm setting 'election_tik' does not exist: use one of",
+                "'soon' is not a duration such as",
+                "swarm_availability must be one of",
+            ],
+        ),
+        # What is of the right type and makes no sense.
+        ({"swarm_advertise_addr": "192.0.2.999"}, ["'192.0.2.999': it must be an IP address"]),
+        ({"swarm_default_addr_pool": ["172.30.0.0/16"]}, ["swarm_default_addr_pool", "172.30."]),
+        ({"docker_engine_daemon": {"live-restore": True}}, ["live-restore"]),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+    ids=["types and names", "address", "pool", "live-restore"],
 )
-def test_bad_variables(extra: dict[str, Any], words: str) -> None:
-    refused(play("--check", **extra), words)
-    refused(play(**extra), words)
+def test_bad_variables(extra: dict[str, Any], words: list[str]) -> None:
+    """In check mode and for real, in the same words."""
+    promised, run = play("--check", **extra), play(**extra)
+    refused(promised, *words)
+    refused(run, *words)
+    assert run.refusal == promised.refusal
 
 
 def empty_managers(groups: dict[str, Any]) -> None:
     groups["swarm_managers"]["hosts"] = {}
 
 
-def both_groups(groups: dict[str, Any]) -> None:
+def hosts_twice(groups: dict[str, Any]) -> None:
     groups["swarm_workers"]["hosts"]["m1"] = {}
-
-
-def same_host_twice(groups: dict[str, Any]) -> None:
     groups["swarm_workers"]["hosts"]["w9"] = dict(groups["swarm_workers"]["hosts"]["w1"])
 
 
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (empty_managers, "the group swarm_managers is empty"),
-        (both_groups, "m1 is in both groups"),
-        (same_host_twice, "w1 and w9 are the same host"),
+        (empty_managers, ["the group swarm_managers is empty"]),
+        (hosts_twice, ["m1 is in both groups", "w1 and w9 are the same host"]),
     ],
 )
-def test_bad_inventories(edit: Callable[..., None], words: str, tmp_path: Path) -> None:
+def test_bad_inventories(edit: Callable[..., None], words: list[str], tmp_path: Path) -> None:
     with changed_inventory(edit, tmp_path / "inventory") as inventory:
-        refused(play(inventory=inventory), words)
+        refused(play(inventory=inventory), *words)
 
 
 def test_no_inventory_at_all(tmp_path: Path) -> None:
@@ -128,11 +146,21 @@ def test_no_inventory_at_all(tmp_path: Path) -> None:
 
 def test_a_port_that_is_taken() -> None:
     ssh("w1", "systemd-run --unit=squatter python3 -m http.server 7946")
-    time.sleep(1)
+    ssh("w1", "timeout 20 sh -c 'until ss -lnt | grep -q :7946; do sleep 0.2; done'")
     try:
         refused(play(), "w1: port 7946/tcp")
     finally:
         ssh("w1", "systemctl stop squatter")
+
+
+def test_a_host_in_no_swarm_says_so_to_who_asks_for_its_health() -> None:
+    """A manager that is none yet: neither a worker nor an engine without an answer."""
+    result = module("m1", "swarm_health", accept=["healthy", "degraded"])
+    assert (result["verdict"], result["failure"]["code"]) == ("unknown", "not_in_swarm")
+    assert "this host is in no swarm" in result["report"]
+    run = play(playbook=HEALTH, swarm_health_timeout=0)
+    assert (run.code, run.verdict) == (2, "unknown"), run.text
+    assert ssh("m1", STATES).strip() == "inactive"
 
 
 def test_a_user_without_sudo() -> None:
@@ -147,7 +175,8 @@ def test_a_user_without_sudo() -> None:
         "--limit", "m1", ansible_user="plain", ansible_become=True, ansible_ssh_common_args=own
     )
     assert run.code != 0
-    assert "sudo" in run.text
+    # Ansible's own words, for nothing of ours runs there.
+    assert "sudo: a password is required" in run.text or "Missing sudo password" in run.text
     assert run.changed == 0
 
 
@@ -164,29 +193,27 @@ def test_a_limited_run_makes_no_swarm_of_its_own() -> None:
 
 
 def test_a_killed_first_run_is_finished_by_the_next(capsys: pytest.CaptureFixture[str]) -> None:
-    """kill -9 at random moments of a first run. FAULTS_SEED repeats a series."""
-    seed = int(os.environ.get("FAULTS_SEED", time.time()))
-    chance = random.Random(seed)
+    """kill -9 at random moments of first runs. FAULTS_KILLS says how many, SEED repeats a series."""
+    with capsys.disabled():
+        print(f"\nSEED={SEED}")
     leave_all()
-    started = time.monotonic()
     promised = site("--check").plan
+    started = time.monotonic()
     done = site()
     length = time.monotonic() - started
     assert done.plan == promised
     assert_whole()
-    moments = sorted(chance.uniform(0.5, length) for _kill in range(KILLS))
-    report = []
-    for moment in moments:
+
+    def kill(moment: float) -> str:
         leave_all()
-        task = killed(moment)
+        return killed(moment)
+
+    for hit in hits(KILLS, length, kill):
         restarted = sum(KEPT_PORT in line for line in site().plan)
         assert_whole()
-        report.append(
-            f"{moment:.1f} s ({task or 'had ended'}"
-            f"{f', {restarted} engines had kept their port' if restarted else ''})"
-        )
-    with capsys.disabled():
-        print(f"\nkilled at {', '.join(report)}: each finished by the next run (seed {seed})")
+        kept = f", {restarted} engines had kept their port" if restarted else ""
+        with capsys.disabled():
+            print(f"killed after {hit}: finished by the next run{kept}")
     assert site().changed == 0
 
 
@@ -204,9 +231,9 @@ def test_an_engine_that_keeps_the_port_of_its_last_swarm_is_restarted() -> None:
     if int(version.split(".")[0]) >= 28 and ":7946" not in ssh("m2", "ss -lnt"):
         pytest.skip("this engine keeps nothing")
     promised = site("--check").plan
-    assert [line.split() for line in promised if KEPT_PORT in line] == [
-        ["~", "engine", "m2", *KEPT_PORT.split()]
-    ]
+    # On a busy machine others may have kept theirs as well, when all left at once.
+    (row,) = [line for line in promised if KEPT_PORT in line]
+    assert "m2" in row.partition(" restart ")[0].replace(",", " ").split()
     assert site().plan == promised
     assert_whole()
     assert site().changed == 0
@@ -224,17 +251,14 @@ def test_tokens_are_in_no_output_log_or_file() -> None:
     ]
     for word in [*words, "SWMTKN"]:
         assert word not in run.text
-    for host in HOSTS:
-        for word in ["SWMTKN", *(word.split("-")[-1] for word in words)]:
-            found = ssh(
-                host,
-                "journalctl --no-pager | grep -c -- " + word + ";"
-                "grep -rl --exclude-dir=docker -- "
-                + word
-                + " /root /tmp /var/tmp /run/user 2>/dev/null | wc -l",
-                check=False,
-            )
-            assert found.split() == ["0", "0"], f"{host}: {word[:6]}"
+    secrets = ["SWMTKN", *(word.split("-")[-1] for word in words)]
+    look = "; ".join(
+        f"journalctl --no-pager | grep -c -- {word}; "
+        f"grep -rl --exclude-dir=docker -- {word} /root /tmp /var/tmp /run/user 2>/dev/null | wc -l"
+        for word in secrets
+    )
+    found = on_each(HOSTS, lambda host: ssh(host, look, check=False).split())
+    assert found == {host: ["0", "0"] * len(secrets) for host in HOSTS}
 
 
 # Faults of a running swarm
@@ -287,8 +311,10 @@ def test_ssh_that_dies_in_the_middle_of_a_run() -> None:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        assert running.stdout is not None
         try:
-            time.sleep(2)
+            # Not before it was looked at: the plan says that it joins.
+            planned = next(line for line in running.stdout if re.match(r" +\+ join +w2 ", line))
             ssh("w2", "systemctl stop ssh; pkill -f 'sshd: root' || true", check=False)
             text, _nothing = running.communicate(timeout=300)
         finally:
@@ -298,7 +324,7 @@ def test_ssh_that_dies_in_the_middle_of_a_run() -> None:
                 check=True,
                 timeout=60,
             )
-        assert "Traceback (most recent call last)" not in text
+        assert "Traceback (most recent call last)" not in text, planned
         assert "no answer from w2" in text
 
 
@@ -310,7 +336,7 @@ def test_a_locked_manager_stops_the_run_and_is_unlocked() -> None:
         assert ssh("m3", STATES).strip() == "locked"
         run = play()
         assert run.code != 0
-        assert "m3 is locked" in run.text
+        assert "m3 is locked" in run.refusal
         assert run.changed == 0
         wrong = module("m3", "swarm_member", state="unlocked", unlock_key="SWMKEY-1-" + "A" * 43)
         assert "failure" in wrong
@@ -328,20 +354,25 @@ def test_a_host_in_another_swarm_stops_the_run() -> None:
         ssh("w1", "docker swarm init --advertise-addr eth0")
         run = play()
         assert run.code != 0
-        assert "2 swarms" in run.text
+        assert "the listed managers are in 2 swarms" in run.refusal
         assert run.changed == 0
         ssh("w1", "docker swarm leave --force")
 
 
 def test_a_lost_quorum_stops_the_run_and_heals() -> None:
     with swarm_kept():
-        for host in MANAGERS[1:]:
-            ssh(host, "systemctl stop docker.socket docker")
-        time.sleep(15)
+        on_each(MANAGERS[1:], lambda host: ssh(host, "systemctl stop docker.socket docker"))
+        # Its leader steps down, or another one is not elected.
+        wait_until(
+            lambda: "does not have a leader" in ssh("m1", "docker node ls 2>&1", check=False)
+        )
         health = module("m1", "swarm_health")
         assert health["verdict"] == "failed"
         assert health["failure"]["code"] == "no_quorum"
         assert {c["name"]: c["status"] for c in health["checks"]}["quorum"] == "failed"
-        for host in MANAGERS[1:]:
-            ssh(host, "systemctl start docker")
-        time.sleep(10)
+        run = play()
+        assert run.code != 0
+        assert "has lost its quorum: no leader answers" in run.refusal
+        assert run.changed == 0
+        on_each(MANAGERS[1:], lambda host: ssh(host, "systemctl start docker"))
+        wait_until(lambda: ssh("m1", "docker node ls -q", check=False))

@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import random
+import os
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from services import docker, observed, service, spec, until
 
 REBOOT = drive.TOP / "playbooks" / "reboot_nodes.yml"
 START_FIRST = "--update-order start-first --stop-grace-period 1s"
+KILLS = int(os.environ.get("REBOOT_KILLS", "2"))
 NOTE = "/var/lib/flotilla.swarm/reboot.json"
 
 
@@ -57,7 +57,10 @@ def proper(hosts: list[str]) -> list[str]:
 
 def noted() -> bool:
     """Whether any host is due."""
-    return any(drive.ssh(host, f"ls {NOTE} 2>/dev/null", check=False) for host in drive.HOSTS)
+    found = drive.on_each(
+        drive.HOSTS, lambda host: drive.ssh(host, f"ls {NOTE} 2>/dev/null", check=False)
+    )
+    return any(found.values())
 
 
 def in_service() -> bool:
@@ -105,47 +108,50 @@ def test_zone_by_zone_with_a_locked_swarm_and_no_service_is_short() -> None:
         docker("swarm update --autolock=false")
 
 
-def test_a_run_that_is_killed_is_gone_on_with_and_no_host_reboots_twice() -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    moment = random.Random(seed)
+def test_a_run_that_is_killed_is_gone_on_with_and_no_host_reboots_twice(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two kills of a run that reboots three hosts, and so on. REBOOT_KILLS says how many, SEED repeats a series."""
+    with capsys.disabled():
+        print(f"\nSEED={drive.SEED}")
+    asked: dict[str, Any] = {"swarm_reboot_nodes": "w1,w2,m1"}
     before = boots()
-    for attempt in range(12):
-        after = moment.uniform(4, 18) if attempt < 4 else 900
+
+    def finish() -> None:
+        """The last run of a series; until then nobody may have been rebooted twice."""
+        nonlocal before
+        run = drive.play(playbook=REBOOT, **({} if begun() else asked))
+        assert run.code == 0, run.text[-4000:]
+        assert boots() - before == {"w1": 1, "w2": 1, "m1": 1}
+        assert in_service()
+        before = boots()
+
+    def begun() -> bool:
         # Killed before it has noted anything, it is begun anew; otherwise the notes say what is left.
-        names: dict[str, Any] = (
-            {} if noted() or boots() != before else {"swarm_reboot_nodes": "w1,w2,m1"}
-        )
-        process = subprocess.Popen(
-            drive.command(REBOOT, **names),
-            env=drive.ENVIRONMENT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            process.wait(after)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            # A host that was told to reboot does so, with or without us.
-            time.sleep(3)
-            until(everybody_answers, 120)
-            continue
-        if not noted():
-            break
-    else:
-        pytest.fail("it does not get to its end")
-    assert boots() - before == {"w1": 1, "w2": 1, "m1": 1}
-    assert in_service()
+        return noted() or boots() != before
+
+    def kill(moment: float) -> str:
+        nonlocal before
+        task = drive.killed(moment, playbook=REBOOT, **({} if begun() else asked))
+        # A host that was told to reboot does so, with or without us.
+        drive.hang_up(*drive.HOSTS)
+        until(everybody_answers, 120)
+        if not task:
+            assert boots() - before == {"w1": 1, "w2": 1, "m1": 1}
+            before = boots()
+        return task
+
+    for number, hit in enumerate(drive.hits(KILLS, 18.0, kill, earliest=4.0), start=1):
+        with capsys.disabled():
+            print(f"killed after {hit}")
+        if number % 2 == 0 or number == KILLS:
+            finish()
 
 
 def everybody_answers() -> bool:
-    return all(
-        drive.ssh(host, "docker info --format '{{.Swarm.LocalNodeState}}'", check=False).strip()
-        == "active"
-        for host in drive.HOSTS
-    )
+    state = "docker info --format '{{.Swarm.LocalNodeState}}'"
+    answers = drive.on_each(drive.HOSTS, lambda host: drive.ssh(host, state, check=False).strip())
+    return set(answers.values()) == {"active"}
 
 
 def reachable_managers() -> int:

@@ -277,7 +277,7 @@ DOCUMENTS = ANYTHING | st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(document=DOCUMENTS, stack=st.dictionaries(st.sampled_from(OPTIONS), ANYTHING, max_size=3))
 def test_whatever_is_given_it_is_read_or_refused(document: Any, stack: Any, look: Any) -> None:
     """No input gives a traceback: what cannot be read is refused in a sentence."""

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._balance import (
@@ -112,7 +112,6 @@ def test_a_service_that_is_not_as_asked_is_left_alone() -> None:
     assert plan_move(PlacementService("s", "web", replicas=4), tasks, nodes, 9) is None
 
 
-@settings(max_examples=500, deadline=None)
 @given(
     counts=st.lists(st.integers(0, 9), min_size=2, max_size=7),
     zones=st.lists(st.sampled_from("abc"), min_size=7, max_size=7),

@@ -14,7 +14,7 @@ import copy
 from typing import Any, Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils import _drain
@@ -288,7 +288,6 @@ def specs(draw: Any) -> dict[str, Any]:
     return spec
 
 
-@settings(max_examples=300, deadline=None)
 @given(specs(), ids, ids)
 def test_what_is_put_in_can_be_taken_out(
     spec: dict[str, Any], node_ids: list[str], more: list[str]
@@ -314,7 +313,6 @@ def test_what_is_put_in_can_be_taken_out(
     assert stalled(nowhere, [""]) == nowhere
 
 
-@settings(max_examples=300, deadline=None)
 @given(specs(), ids)
 def test_only_placement_labels_and_the_update_are_touched(
     spec: dict[str, Any], node_ids: list[str]
@@ -348,7 +346,6 @@ def test_what_the_user_changes_meanwhile_stays() -> None:
     }
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(["active", "pause"]), st.sampled_from(["active", "pause", "drain"]))
 def test_a_node_is_given_back_as_it_was(before: str, later: str) -> None:
     spec = {"Availability": before, "Role": "worker", "Labels": {"zone": "a"}}
@@ -540,7 +537,6 @@ def test_the_newest_error_of_a_task_that_moves_is_told() -> None:
 # What a killed run leaves
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.lists(
         st.tuples(

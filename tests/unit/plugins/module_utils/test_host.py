@@ -236,9 +236,7 @@ def test_the_service(root: Path) -> None:
     assert observe(root)["service"] == {"enabled": False, "active": False}
 
 
-@settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     path=st.sampled_from(
         [

@@ -34,12 +34,11 @@ from ansible_collections.flotilla.swarm.tests.unit.plugins.module_utils.simulate
 )
 
 
-def cases(number: int) -> settings:
-    """The same cases in every run, so that what fails is what was changed."""
+def cases(times: int) -> settings:
+    """Several times what other properties get; the same cases in every run but a long one, so that what fails is what was changed."""
     return settings(
-        max_examples=number,
-        deadline=None,
-        derandomize=True,
+        max_examples=times * settings().max_examples,
+        derandomize=settings.get_current_profile_name() != "soak",
         suppress_health_check=list(HealthCheck),
     )
 
@@ -121,7 +120,7 @@ def check_order(steps: list[dict[str, Any]]) -> None:
     assert order == sorted(order)
 
 
-@cases(2000)
+@cases(6)
 @given(worlds())
 def test_every_step_can_be_taken_and_leads_on(world: World) -> None:
     start = repr(world)
@@ -195,7 +194,7 @@ def settled(world: World, runs: int = 3) -> None:
     assert plan.steps == [], (world, plan.steps, plan.held)
 
 
-@cases(400)
+@cases(2)
 @given(worlds(lag=True))
 def test_a_run_does_what_check_mode_says_and_leaves_nothing(world: World) -> None:
     run = Run(world).go()
@@ -209,7 +208,7 @@ def test_a_run_does_what_check_mode_says_and_leaves_nothing(world: World) -> Non
     settled(world)
 
 
-@cases(400)
+@cases(2)
 @given(worlds(managers=5, workers=4, lag=True), st.integers(0, 60))
 def test_a_run_that_is_killed_anywhere_is_finished_by_the_next(world: World, moment: int) -> None:
     left = moment
@@ -227,7 +226,7 @@ def test_a_run_that_is_killed_anywhere_is_finished_by_the_next(world: World, mom
     settled(world)
 
 
-@cases(250)
+@cases(1)
 @given(worlds(managers=5, workers=3), st.lists(st.integers(0, 1), min_size=1, max_size=40))
 def test_two_runs_at_once_end_right(world: World, order: list[int]) -> None:
     failed = at_once(world, order)

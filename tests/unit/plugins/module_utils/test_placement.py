@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
@@ -126,7 +126,6 @@ some_nodes = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(some_nodes, words, words)
 def test_a_constraint_and_its_opposite_exclude_each_other(
     node: PlacementNode, label: str, value: str
@@ -136,7 +135,6 @@ def test_a_constraint_and_its_opposite_exclude_each_other(
         assert satisfies([f"{key}=={value}"], node) == satisfies([f" {key} == {value} "], node)
 
 
-@settings(max_examples=200, deadline=None)
 @given(some_nodes, st.lists(words, max_size=3))
 def test_one_more_constraint_never_admits_a_node(node: PlacementNode, values: list[str]) -> None:
     constraints = [f"node.labels.zone!={value}" for value in values]
@@ -297,7 +295,6 @@ def test_a_service_for_a_platform_or_too_large_for_what_stays() -> None:
     assert homeless([arm, fat], [large, small], [small, PlacementNode("new")]) == []
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(some_nodes, max_size=5), st.lists(st.booleans(), min_size=5, max_size=5), words)
 def test_homeless_means_some_before_and_none_after(
     before: list[PlacementNode], kept: list[bool], label: str
@@ -451,7 +448,6 @@ def build(
     return nodes, services, tasks
 
 
-@settings(max_examples=200, deadline=None)
 @given(clusters, loads)
 def test_what_is_placed_keeps_every_rule_and_nothing_is_forgotten(cluster: Any, load: Any) -> None:
     nodes, services, tasks = build(cluster, load)
@@ -486,7 +482,6 @@ def test_what_is_placed_keeps_every_rule_and_nothing_is_forgotten(cluster: Any, 
             assert sum(item.host_ports == service.host_ports for item in there) == 1
 
 
-@settings(max_examples=200, deadline=None)
 @given(clusters, loads)
 def test_a_task_that_asks_for_nothing_fits_where_its_constraint_does(
     cluster: Any, load: Any
@@ -503,7 +498,6 @@ def test_a_task_that_asks_for_nothing_fits_where_its_constraint_does(
         assert (service.name in short) == (leaves and not place)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 12), max_size=5), st.integers(1, 6), st.integers(0, 12))
 def test_for_tasks_of_one_size_the_count_is_exact(memory: list[int], size: int, count: int) -> None:
     nodes = [PlacementNode(f"n{n}", memory_bytes=free) for n, free in enumerate(memory, 1)]
@@ -513,7 +507,6 @@ def test_for_tasks_of_one_size_the_count_is_exact(memory: list[int], size: int, 
     assert sum(item.tasks for item in found) == max(0, count - room)
 
 
-@settings(max_examples=200, deadline=None)
 @given(clusters, loads)
 def test_a_host_of_which_nothing_is_known_has_room_for_all_that_only_needs_room(
     cluster: Any, load: Any

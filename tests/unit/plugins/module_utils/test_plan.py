@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
@@ -377,7 +377,6 @@ def inventories(draw: st.DrawFn) -> list[Host]:
     return hosts
 
 
-@settings(max_examples=600, deadline=None)
 @given(inventories())
 def test_no_inventory_gets_a_second_swarm(hosts: list[Host]) -> None:
     plan = make_plan(hosts)
@@ -395,7 +394,6 @@ def test_no_inventory_gets_a_second_swarm(hosts: list[Host]) -> None:
     render(plan)
 
 
-@settings(max_examples=300, deadline=None)
 @given(inventories())
 def test_carrying_out_a_plan_leaves_nothing_to_plan(hosts: list[Host]) -> None:
     plan = make_plan(hosts)
@@ -423,7 +421,6 @@ def test_carrying_out_a_plan_leaves_nothing_to_plan(hosts: list[Host]) -> None:
 LABELS = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["", "1", "2"]), max_size=4)
 
 
-@settings(max_examples=400, deadline=None)
 @given(foreign=LABELS, first=LABELS, second=LABELS)
 def test_labels_of_others_survive_and_ours_converge(
     foreign: dict[str, str], first: dict[str, str], second: dict[str, str]

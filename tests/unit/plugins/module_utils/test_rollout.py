@@ -404,7 +404,7 @@ def test_together(swarm: Swarm) -> None:
     assert swarm.writes == [("web", 3), ("api", 2), ("web", 4), ("api", 1), ("web", 5)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=settings().max_examples // 5)
 @given(COUNT, COUNT, SIZE, st.integers(0, 30))
 def test_in_parts_it_does_the_same_and_shows_how_far_it_is(
     now: int, goal: int, size: int | None, start: int
@@ -441,7 +441,7 @@ def test_nothing_to_do_is_no_write_but_has_to_run(swarm: Swarm) -> None:
     assert result["details"]["services"][0]["cause"] == "image"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=settings().max_examples // 5)
 @given(COUNT, COUNT, st.integers(1, 9), st.integers(0, 20))
 def test_a_killed_run_is_finished_by_the_next(now: int, goal: int, size: int, kill: int) -> None:
     swarm = Swarm()

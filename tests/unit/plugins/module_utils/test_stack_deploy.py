@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import (
@@ -127,7 +127,6 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=1000, deadline=None)
 @given(definition=ANYTHING)
 def test_no_definition_gives_a_traceback(definition: Any) -> None:
     with contextlib.suppress(SwarmError):
@@ -140,7 +139,6 @@ def test_no_definition_gives_a_traceback(definition: Any) -> None:
         waves("s", ["web"], needs)
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     files=st.dictionaries(
         st.text("ab/.~\0", max_size=8), st.text("ab=", max_size=5) | st.integers(0, 1), max_size=3

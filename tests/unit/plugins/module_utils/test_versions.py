@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils import _versions
@@ -45,7 +45,6 @@ def test_the_order_is_antisymmetric(one: str, other: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="there is no dpkg to compare with")
-@settings(max_examples=60, deadline=None)
 @given(VERSIONS, VERSIONS)
 def test_dpkg_agrees(left: str, right: str) -> None:
     relation = {-1: "lt", 0: "eq", 1: "gt"}[sign(_versions.compare(left, right))]

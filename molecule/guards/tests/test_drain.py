@@ -4,10 +4,10 @@
 
 """Work leaves a node on a real engine without a dip, and what was done to that end leaves no trace.
 
-Part of `make molecule SCENARIO=membership`. It needs one manager, three workers and the lab's registry. On a lab
+Part of `make molecule SCENARIO=guards`. It needs one manager, three workers and the lab's registry. On a lab
 that runs already (make demo LAB_MANAGERS=1 LAB_WORKERS=3), alone:
 
-    LAB_PREFIX=flotilla LAB_STATE=$PWD/.lab/flotilla .venv/bin/python -m pytest molecule/membership/tests/test_drain.py
+    LAB_PREFIX=flotilla LAB_STATE=$PWD/.lab/flotilla .venv/bin/python -m pytest molecule/guards/tests/test_drain.py
 
 The code runs here, and talks to the manager's engine through its socket, forwarded by ssh. A second connection counts the
 running tasks all the while.
@@ -30,7 +30,6 @@ import pytest
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / ".cache" / "collections"))
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
@@ -170,7 +169,7 @@ def socket() -> Iterator[str]:
 
     state = "docker info --format '{{.Swarm.ControlAvailable}}'"
     if drive.ssh("m1", state, check=False).strip() != "true":
-        members.Inventory(members.EVERYBODY).run()
+        members.begin_with(members.EVERYBODY)
     inventory = yaml.safe_load((drive.INVENTORY / "hosts.yml").read_text(encoding="utf-8"))
     manager = inventory["all"]["children"]["swarm_managers"]["hosts"]["m1"]["ansible_host"]
     with tempfile.TemporaryDirectory() as folder:

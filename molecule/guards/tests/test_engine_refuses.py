@@ -20,10 +20,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests/unit/plugins/module_utils"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from drive import ssh, stopped
-from members import BASE, begin_with_base, members, wait_until
+from drive import ssh, stopped, wait_until
+from members import BASE, begin_with, members
 from refusals import REFUSALS
 
 Answer = tuple[int, str]
@@ -152,7 +151,7 @@ PROVOKED: dict[str, Callable[[], Answer]] = {
 @pytest.fixture(scope="module", autouse=True)
 def swarm() -> None:
     """Three managers and two workers; the other hosts are in no swarm."""
-    begin_with_base()
+    begin_with(BASE)
 
 
 def test_all_refusals_are_provoked() -> None:
