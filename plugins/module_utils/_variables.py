@@ -23,6 +23,7 @@ from ansible.module_utils.common.validation import check_type_dict
 RANGES: dict[str, tuple[float, float]] = {
     "swarm_removal_limit": (0, 1),
     "swarm_removal_down_after": (0, math.inf),
+    "swarm_observe_timeout": (1, math.inf),
     "swarm_wait_timeout": (0, math.inf),
     "swarm_drain_timeout": (1, math.inf),
     "docker_engine_lock_timeout": (0, math.inf),

@@ -26,9 +26,11 @@ class Recorded(Stack):
 
     writes: list[dict[str, Any]]
 
-    def cli(self, live: Live, forward: Callable[[Write], bool] | None) -> Run:
-        run = super().cli(live, forward)
-        if forward is None:
+    def cli(
+        self, live: Live, forward: Callable[[Write], bool] | None, only: int | None = None
+    ) -> Run:
+        run = super().cli(live, forward, only)
+        if forward is None and only is None:
             self.writes = [
                 {"kind": w.kind, "action": w.action, "name": w.name, "spec": w.spec}
                 for w in run.writes

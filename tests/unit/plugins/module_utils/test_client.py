@@ -162,4 +162,4 @@ def test_what_the_standard_library_cannot_do_is_read_with_the_sdk(
     with pytest.raises((SwarmError, KeyError)) as caught:
         client_for_reading(given)
     # Without the options of TLS the client gets no further than there.
-    assert isinstance(caught.value, KeyError) or caught.value.code == "no_sdk"
+    assert getattr(caught.value, "code", "no_sdk") == "no_sdk"

@@ -55,8 +55,3 @@ def test_a_host_that_gets_its_engine_in_the_run_is_planned_for_in_check_mode(
     tmp_path: Path,
 ) -> None:
     assert change_member(wish("joined", tmp_path / "none.sock"), True)[2] == ["join as worker"]
-
-
-def test_a_wait_is_not_negative(tmp_path: Path) -> None:
-    with pytest.raises(SwarmError, match="wait_timeout is -1"):
-        change_member(wish("joined", tmp_path / "none.sock", wait_timeout=-1), True)
