@@ -118,6 +118,8 @@ def test_an_engine_that_is_not_there_is_another_case(tmp_path: Path) -> None:
     with pytest.raises(SwarmError) as failure:
         EngineReader(f"unix://{tmp_path / 'none.sock'}", 60).ping(5)
     assert failure.value.code == "engine_unreachable"
+
+
 def answers(*bodies: bytes) -> Callable[[socket.socket], object]:
     """The answers to some requests on one connection, each in two chunks and with a line's end after it."""
 

@@ -439,7 +439,7 @@ def test_choices_worth_knowing_are_noted_and_no_fault() -> None:
         "Spec": {"Name": "web", "Mode": {"Replicated": {"Replicas": 2}}, **ports},
         "Endpoint": {"VirtualIPs": [{"NetworkID": "n1"}, {"NetworkID": "n2"}]},
     }
-    networks = [
+    networks: list[dict[str, Any]] = [
         {"Id": "n1", "Name": "ingress", "Ingress": True, "Options": {"vxlanid_list": "4096"}},
         {"Id": "n2", "Name": "front", "Options": {"encrypted": ""}},
         {"Id": "n3", "Name": "nobody_uses_it", "Options": None},

@@ -155,7 +155,7 @@ needs = st.dictionaries(names, st.just({"condition": "service_healthy"}), max_si
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     shared = draw(st.lists(needs, min_size=1, max_size=2))
     one = st.sampled_from(shared) | needs | st.lists(names, max_size=2)
-    services = draw(
+    services: dict[str, dict[str, Any]] = draw(
         st.dictionaries(
             names,
             st.fixed_dictionaries(
