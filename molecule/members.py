@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from drive import ENVIRONMENT, INVENTORY, PREFIX, STATE, Run, play, ssh
+from drive import ENVIRONMENT, INVENTORY, PREFIX, STATE, Run, play, ssh, wait_until
 
 ALL = ("m1", "m2", "m3", "w1", "w2", "w3", "w4")
 BASE = {"m1": "manager", "m2": "manager", "m3": "manager", "w1": "worker", "w2": "worker"}
@@ -123,13 +123,17 @@ def begin_with(roles: dict[str, str]) -> None:
         labels_of(name, next(iter(roles))) == {"zone": ZONES[name]} for name in roles
     ):
         return
-    run = Inventory(roles).run(
+    inventory = Inventory(roles)
+    for name in roles:
+        inventory.set(name, swarm_availability="active")
+    run = inventory.run(
         swarm_removal_limit=1,
         swarm_removal_down_after=0,
         swarm_accepted_risks=["lost_margin", "uneven_zones"],
     )
     assert run.code == 0, tail(run)
-    assert members_anywhere() == roles
+    # A demoted engine's last heartbeat may be some seconds old.
+    wait_until(lambda: members_anywhere() == roles, 30)
 
 
 def leave(name: str) -> None:
