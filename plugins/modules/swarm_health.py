@@ -84,7 +84,6 @@ options:
       - versions
       - autolock
       - encryption
-    default: []
   thresholds:
     description: From where on something is V(degraded).
     type: dict

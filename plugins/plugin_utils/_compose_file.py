@@ -100,6 +100,10 @@ def read(text: str) -> ComposeFile:
 # --- From events to a tree ------------------------------------------------------------------------------
 
 
+def _index(mark: Any) -> int:
+    return int(mark.index)
+
+
 def _tree(text: str) -> tuple[_Node | None, list[_Node]]:
     """The tree of the text, and its aliases."""
     root: _Node | None = None
@@ -113,10 +117,7 @@ def _tree(text: str) -> tuple[_Node | None, list[_Node]]:
             raise SwarmError("bad_yaml", "has more than one YAML document")
         if isinstance(event, yaml.NodeEvent):
             written += 1
-            start, end = event.start_mark, event.end_mark
-            assert start is not None
-            assert end is not None
-            node = _Node(start.index, end.index)
+            node = _Node(_index(event.start_mark), _index(event.end_mark))
         if isinstance(event, yaml.AliasEvent):
             node.target = _target(event, anchors, begun)
             node.size, node.data = node.target.size, node.target.data

@@ -152,7 +152,7 @@ needs = st.dictionaries(names, st.just({"condition": "service_healthy"}), max_si
 
 
 @st.composite
-def documents(draw: st.DrawFn) -> dict[str, Any]:
+def documents(draw: Any) -> dict[str, Any]:
     shared = draw(st.lists(needs, min_size=1, max_size=2))
     one = st.sampled_from(shared) | needs | st.lists(names, max_size=2)
     services: dict[str, dict[str, Any]] = draw(
