@@ -46,6 +46,10 @@ SOAK_SUITES = {
     "stack": ("bookworm", "trixie"),
 }
 
+# Which ansible-core runs a scenario, where it is not the one of .venv: as tests/cores.sh calls them.
+CORES = {"cluster": ("oldest",)}
+SOAK_CORES = {"cluster": ("oldest", "newest")}
+
 SUMMARY = re.compile(r"^=+ (.* passed.*) =+$|^((?:lint|cores): \d+ .*)$", re.MULTILINE)
 
 
@@ -63,7 +67,7 @@ class Check:
 
     @property
     def log(self) -> Path:
-        return LOGS / f"{self.title.replace(' ', '-')}.log"
+        return LOGS / f"{self.title.replace(',', '').replace(' ', '-')}.log"
 
 
 def lab_environment(scenario: str) -> dict[str, str]:
@@ -84,9 +88,14 @@ def checks_of(name: str, soak: bool) -> list[Check]:
     if name == "lint":
         return [Check(name, ["tests/lint.sh"], 3)]
     if name == "unit":
-        return [Check(name, [PYTHON, "-m", "pytest", "tests/unit"], 9 if soak else 2)]
+        seed = [f"--hypothesis-seed={os.environ['SEED']}"] if soak else []
+        return [Check(name, [PYTHON, "-m", "pytest", *seed, "tests/unit"], 20 if soak else 2)]
     if name == "cores":
-        return [Check(name, ["tests/cores.sh", *(["--all"] if soak else [])], 9 if soak else 4)]
+        # The long series of generated cases are those of unit.
+        few = {"FLOTILLA_SOAK": ""}
+        return [
+            Check(name, ["tests/cores.sh", *(["--all"] if soak else [])], 9 if soak else 4, few)
+        ]
     if name not in scenarios() or name == "default":
         known = ["lint", "unit", "cores", *(each for each in scenarios() if each != "default")]
         sys.exit(f"tests: {name} is not a check: choose from {', '.join(known)}.")
@@ -97,21 +106,28 @@ def checks_of(name: str, soak: bool) -> list[Check]:
     if os.environ.get("LAB_SUITE"):
         suites = [os.environ["LAB_SUITE"]]
     prefix = f"{os.environ.get('LAB_PREFIX') or 'flotilla'}-{name}"
-    found = []
-    for suite in suites:
-        found.append(
-            Check(
-                f"{name} on {suite}",
-                ["lab/scenario.sh", name],
-                float(settings.get("MINUTES") or 1),
-                {
-                    "LAB_SUITE": suite,
-                    "LAB_PREFIX": prefix if len(suites) == 1 else f"{prefix}-{suite}",
-                    "LAB_SUBNET": "auto",
-                },
-            )
+    cores = (SOAK_CORES if soak else CORES).get(name, ("",))
+    return [
+        Check(
+            f"{name} on {suite}" + (f", {core} core" if core else ""),
+            ["lab/scenario.sh", name],
+            float(settings.get("MINUTES") or 1),
+            {
+                "LAB_SUITE": suite,
+                "LAB_PREFIX": "-".join(
+                    (
+                        prefix,
+                        *([suite] if len(suites) > 1 else []),
+                        *([core] if len(cores) > 1 else []),
+                    )
+                ),
+                "LAB_SUBNET": "auto",
+                **({"CORE": core} if core else {}),
+            },
         )
-    return found
+        for suite in suites
+        for core in cores
+    ]
 
 
 class Runner:
