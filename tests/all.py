@@ -148,7 +148,7 @@ class Runner:
     def _one(self, check: Check) -> None:
         self._say(f"{check.title}: begins")
         started = time.monotonic()
-        with check.log.open("w", encoding="utf-8") as log:
+        with check.log.open("w", encoding="utf-8", buffering=1) as log:
             process = subprocess.Popen(
                 check.command,
                 cwd=TOP,
