@@ -808,8 +808,8 @@ class Stack:
 
 
 def check_given(stack: str, environment: dict[str, str]) -> None:
-    """Refuse what no command line and no environment of a program can hold."""
-    if not re.match(r"[A-Za-z0-9]", stack) or "\0" in stack:
+    """Refuse what no command line and no environment of a program can hold; the rest the engine judges."""
+    if not re.fullmatch(r"[^-\0][^\0]*", stack):
         raise SwarmError(
             "bad_name",
             f"The stack {stack!r} cannot have this name: it must begin with a letter or a digit, such as shop.",
