@@ -134,9 +134,9 @@ REFUSED = ("refused", "cli_failed", "cli_timeout", "name_taken")
 
 # How many runs of the CLI without a new error mean that all are known: it takes the services in the order of a hash table, and
 # of two the second comes first in one of eight runs. And how many errors, and how many seconds, are enough.
-MORE_RUNS = 20
+MORE_RUNS = 40
 MOST_REASONS = 10
-REASONS_TIME = 5
+REASONS_TIME = 30
 # Bytes of NAME=value that Linux gives to a program (MAX_ARG_STRLEN).
 LONGEST_VARIABLE = 128 * 1024 - 1
 
