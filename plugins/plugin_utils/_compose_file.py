@@ -113,7 +113,9 @@ def _tree(text: str) -> tuple[_Node | None, list[_Node]]:
             raise SwarmError("bad_yaml", "has more than one YAML document")
         if isinstance(event, yaml.NodeEvent):
             written += 1
-            node = _Node(event.start_mark.index, event.end_mark.index)
+            start: Any = event.start_mark
+            end: Any = event.end_mark
+            node = _Node(start.index, end.index)
         if isinstance(event, yaml.AliasEvent):
             node.target = _target(event, anchors, begun)
             node.size, node.data = node.target.size, node.target.data
