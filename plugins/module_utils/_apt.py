@@ -165,7 +165,7 @@ class Apt:
             return False
 
     def offers(self, names: list[str]) -> dict[str, list[str]]:
-        return parse_madison(self.command("look up packages", "apt-cache", "madison", *names))
+        return parse_madison(self.command("look up packages", "apt-cache", "madison", "--", *names))
 
     def install(self, versions: dict[str, str], downgrade: bool, remove: list[str]) -> None:
         options = ["--allow-change-held-packages"]
@@ -180,6 +180,7 @@ class Apt:
                 "--no-install-recommends",
                 *options,
                 "install",
+                "--",
                 *(f"{name}={version}" for name, version in versions.items()),
                 # Named, because apt does not take away what is held to make room for something else.
                 *(f"{name}-" for name in remove),
@@ -188,7 +189,7 @@ class Apt:
     def hold(self, names: list[str], release: bool = False) -> None:
         if names:
             verb = "unhold" if release else "hold"
-            self.command(f"{verb} {', '.join(names)}", "apt-mark", verb, *names)
+            self.command(f"{verb} {', '.join(names)}", "apt-mark", verb, "--", *names)
 
     @contextlib.contextmanager
     def no_service_starts(self) -> Iterator[None]:

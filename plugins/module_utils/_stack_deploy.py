@@ -132,9 +132,11 @@ ATTEMPTS = 5
 # Failures in the middle of a deploy: half a stack helps nobody, so what was written is taken back whatever is asked for.
 REFUSED = ("refused", "cli_failed", "cli_timeout", "name_taken")
 
-# How many runs of the CLI without a new error mean that all are known, and how many errors are enough.
-MORE_RUNS = 3
+# How many runs of the CLI without a new error mean that all are known: it takes the services in the order of a hash table, and
+# of two the second comes first in one of eight runs. And how many errors, and how many seconds, are enough.
+MORE_RUNS = 40
 MOST_REASONS = 10
+REASONS_TIME = 30
 # Bytes of NAME=value that Linux gives to a program (MAX_ARG_STRLEN).
 LONGEST_VARIABLE = 128 * 1024 - 1
 
@@ -511,20 +513,17 @@ class Stack:
 
     def _reasons(self, run: Run) -> list[str]:
         """All that the CLI finds wrong, each with the file that it is in, if there are several."""
-        found = set(cli_reasons(run.output)[-4:])
-        # Of several errors it says any one, so it is asked until there is nothing new.
-        left = MORE_RUNS
-        while left and len(found) < MOST_REASONS:
-            more = {*cli_reasons(self.cli(Live(), None).output)[-4:]} - found
-            found |= more
-            left = MORE_RUNS if more else left - 1
+        clock = Clock()
+        end = clock.now() + REASONS_TIME
+        found = {*_said(run), *self._all_said(None, clock, end)}
         names = [str(path) for path in self.params["compose"] or []]
         given = self.given["definition"]
         texts = given if isinstance(given, list) else [given]
         names += [f"Compose file {n}" for n, text in enumerate(texts, 1) if text is not None]
         if len(names) == 1:
             return sorted(found)
-        alone = [{*cli_reasons(self.cli(Live(), None, n).output)} for n in range(len(names))]
+        end = clock.now() + REASONS_TIME
+        alone = [self._all_said(number, clock, end) for number in range(len(names))]
         wheres = {
             reason: [name for name, reasons in zip(names, alone) if reason in reasons]
             for reason in found
@@ -532,6 +531,18 @@ class Stack:
         return sorted(
             f"{', '.join(where)}: {reason}" if where else reason for reason, where in wheres.items()
         )
+
+    def _all_said(self, only: int | None, clock: Clock, end: float) -> set[str]:
+        """What the CLI says of the Compose files, or of one alone: of several errors any one, so it is asked until nothing is new."""
+        found: set[str] = set()
+        left = MORE_RUNS
+        while left and len(found) < MOST_REASONS and (not found or clock.now() < end):
+            run = self.cli(Live(), None, only)
+            if run.returncode == 0:
+                break
+            left = left - 1 if found.issuperset(_said(run)) else MORE_RUNS
+            found.update(_said(run))
+        return found
 
     # Apply
 
@@ -797,8 +808,8 @@ class Stack:
 
 
 def check_given(stack: str, environment: dict[str, str]) -> None:
-    """Refuse what no command line and no environment of a program can hold."""
-    if not re.match(r"[A-Za-z0-9]", stack) or "\0" in stack:
+    """Refuse what no command line and no environment of a program can hold; the rest the engine judges."""
+    if not re.fullmatch(r"[^-\0][^\0]*", stack):
         raise SwarmError(
             "bad_name",
             f"The stack {stack!r} cannot have this name: it must begin with a letter or a digit, such as shop.",
@@ -816,6 +827,11 @@ def check_given(stack: str, environment: dict[str, str]) -> None:
             raise SwarmError(
                 "bad_environment", f"Could not give stack {stack} the variable {name!r}: {wrong}."
             )
+
+
+def _said(run: Run) -> list[str]:
+    """Why the CLI stopped; before its last lines may stand a long list of what is allowed."""
+    return cli_reasons(run.output)[-4:]
 
 
 def _adjusted(write: Write, live: Live) -> dict[str, Any]:

@@ -100,10 +100,6 @@ def read(text: str) -> ComposeFile:
 # --- From events to a tree ------------------------------------------------------------------------------
 
 
-def _index(mark: Any) -> int:
-    return int(mark.index)
-
-
 def _tree(text: str) -> tuple[_Node | None, list[_Node]]:
     """The tree of the text, and its aliases."""
     root: _Node | None = None
@@ -117,7 +113,9 @@ def _tree(text: str) -> tuple[_Node | None, list[_Node]]:
             raise SwarmError("bad_yaml", "has more than one YAML document")
         if isinstance(event, yaml.NodeEvent):
             written += 1
-            node = _Node(_index(event.start_mark), _index(event.end_mark))
+            start: Any = event.start_mark
+            end: Any = event.end_mark
+            node = _Node(start.index, end.index)
         if isinstance(event, yaml.AliasEvent):
             node.target = _target(event, anchors, begun)
             node.size, node.data = node.target.size, node.target.data

@@ -242,6 +242,17 @@ def test_all_that_is_wrong_is_named_and_always_in_the_same_order(manager: Manage
     assert said[0].index("service both_api: ") < said[0].index("service both_web: ")
 
 
+def test_all_that_docker_itself_finds_wrong_is_named_with_its_file(manager: Manager) -> None:
+    names = ("one", "three", "two")
+    right = {"services": {name: {"image": "a"} for name in names}}
+    wrong = {"services": {name: {name: 1} for name in names}}
+    said = manager.stacks([{"name": "wrong", "definition": [right, wrong]}], check=True)["wrong"]
+    assert said["error"] == "Could not plan stack wrong: docker stack deploy says: " + "; ".join(
+        f"Compose file 2: services.{name} Additional property {name} is not allowed"
+        for name in names
+    )
+
+
 def test_an_address_range_that_is_taken_is_named_before_and_after(
     manager: Manager, plans: dict[str, Any]
 ) -> None:

@@ -61,16 +61,17 @@ def handle(
         ignored_keys=[],
         log_lines=0,
     )
-    options = {**defaults, **params, **given.pop("options", {}), "name": given.pop("name")}
+    name = given.pop("name")
+    options = {**defaults, **params, **given.pop("options", {}), "name": name}
     inputs = {"definition": None, "files": None, "environment": None, "registries": None, **given}
-    result: dict[str, Any] = dict(changed=False, applied=[])
-    stack = Recorded(options, inputs, result)
+    result: dict[str, Any] = dict(changed=False, applied=[], services=[])
     try:
+        stack = Recorded(options, inputs, result)
         stack.run(check_mode)
         result["writes"] = stack.writes if options["state"] == "present" else []
     except SwarmError as error:
         result["error"] = error.message
-    return stack.name, result
+    return name, result
 
 
 def main() -> None:

@@ -125,3 +125,17 @@ def test_the_reason_of_a_failure_is_the_line_with_the_error() -> None:
     with pytest.raises(SwarmError) as error:
         _apt.Apt(run, 60, clock).command("install x", "apt-get", "install", "x")
     assert error.value.message == "Could not install x: E: Unable to locate package x."
+
+
+def test_a_name_is_never_an_option() -> None:
+    ran: list[list[str]] = []
+
+    def run(args: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
+        ran.append(args)
+        return 0, "", ""
+
+    apt = _apt.Apt(run, 60, FakeClock())
+    apt.offers(["--help"])
+    apt.hold(["--help"])
+    apt.hold(["--help"], release=True)
+    assert [args[-2:] for args in ran] == [["--", "--help"]] * 3

@@ -164,7 +164,8 @@ def documents(draw: Any) -> dict[str, Any]:
             max_size=3,
         )
     )
-    if services and draw(st.booleans()):
+    copied = draw(st.booleans())
+    if services and copied:
         services["copy"] = services[min(services)]
     first = {"x-needs": shared} if draw(st.booleans()) else {}
     return {**first, "services": services}
