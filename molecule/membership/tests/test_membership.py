@@ -179,7 +179,8 @@ def test_dead_nodes_go_and_workers_take_the_place_of_the_dead_manager_by_which_t
         assert spec["Labels"]["flotilla.swarm.restarting"] == "active"
         run = inventory.run(**rules)
         assert run.code == 0, tail(run)
-        assert [line.split(" ")[1:3] for line in rows(run, "DONE")] == [["promote", second]]
+        done = [line.split(" ")[1:3] for line in rows(run, "DONE")]
+        assert done == [[what, second] for what in ("promote", "labels", "availability")]
         assert members(on)[second] == "manager"
         assert "flotilla.swarm.restarting" not in node_of(second, on)["Spec"]["Labels"]
     # They come back to a swarm that does not know them.
