@@ -48,6 +48,7 @@ class ActionModule(ActionBase):
                 answer=dict(type="dict", default={}),
                 previous=dict(type="dict", default={}),
                 after_round=dict(type="bool", default=False),
+                cut_short=dict(type="str", default=""),
                 carried_out=dict(type="bool", default=False),
             )
         )
@@ -56,7 +57,11 @@ class ActionModule(ActionBase):
             last = args["previous"]
             left_over = last["steps"] if last["stuck"] or last["round"]["more"] else []
             report = render_done(
-                first["steps"], list(task_vars["ansible_play_hosts"]), left_over, last["held"]
+                first["steps"],
+                list(task_vars["ansible_play_hosts"]),
+                left_over,
+                last["held"],
+                last["cut_short"],
             )
             Display().display(f"\n{report}")
             result.update({**args["previous"], "changed": False, "report": report})
@@ -86,8 +91,12 @@ class ActionModule(ActionBase):
             warnings_of_plan=plan.warnings,
             **_as_data(plan),
         )
-        # A round that changed nothing would change nothing again: a host failed in it.
-        result["stuck"] = args["after_round"] and args["previous"].get("steps") == plan.steps
+        # A round that changed nothing would change nothing again: a host failed in it. Another manager may fare better.
+        result["stuck"] = args["after_round"] and all(
+            args["previous"].get(key) == value
+            for key, value in (("steps", plan.steps), ("acting", plan.acting))
+        )
+        result["cut_short"] = args["cut_short"]
         # What the run set out to do stays known when the plan is made again on the way.
         result["first"] = args["previous"].get("first") or {"steps": plan.steps, "report": report}
         if plan.refusals or not (args["previous"] or plan.ask_managers):

@@ -28,8 +28,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Callable, NamedTuple
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._labels import MOVING_LABEL
-from ansible_collections.flotilla.swarm.plugins.module_utils._model import dig
+from ansible_collections.flotilla.swarm.plugins.module_utils._labels import MOVING_LABEL, name_of
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import dig, parse_node
 from ansible_collections.flotilla.swarm.plugins.module_utils._table import count_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
 
@@ -519,7 +519,7 @@ class _Drain:
         """Pause the nodes that can still give work away, unless something speaks against it."""
         for node in self.client.nodes():
             node_id = str(node.get("ID"))
-            self.names[node_id] = str(dig(node, "Description", "Hostname") or node_id)
+            self.names[node_id] = name_of(parse_node(node))
             if node_id not in self.all_ids or dig(node, "Status", "State") != "ready":
                 continue
             if dig(node, "Spec", "Availability") != "drain":

@@ -24,6 +24,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._errors import Swar
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
     DRAINED_LABEL,
     HOST_LABEL,
+    name_of,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import Node, dig, parse_node
 from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
@@ -129,7 +130,7 @@ def find(names: Collection[str], nodes: list[Node]) -> list[Node]:
                 f"{name} is the name of {len(matches)} nodes ({ids}): name one by its ID"
             )
         else:
-            there = ", ".join(sorted(node.hostname for node in nodes))
+            there = ", ".join(sorted(map(name_of, nodes)))
             problems.append(f"there is no node {name}; there are {there}")
     if problems:
         raise SwarmError("no_such_node", f"Could not change nodes: {'; '.join(problems)}.")
@@ -153,14 +154,14 @@ def plan_maintenance(
             after = node.labels.get(DRAINED_LABEL) or "active"
             if node.availability == "drain":
                 plan.steps.append(
-                    Step("activate", node.id, node.hostname, node.availability, after)
+                    Step("activate", node.id, name_of(node), node.availability, after)
                 )
     else:
         for node in nodes:
             if node.availability != "drain":
                 moves, stops = _work_on(node.id, picture)
                 step = Step(
-                    "drain", node.id, node.hostname, node.availability, "drain", moves, stops
+                    "drain", node.id, name_of(node), node.availability, "drain", moves, stops
                 )
                 plan.steps.append(step)
         _guard(plan, picture, accepted)
@@ -225,7 +226,7 @@ def _guard(plan: Plan, picture: Picture, accepted: Collection[str]) -> None:
 
 def stored_on(picture: Picture, node_ids: Collection[str]) -> list[tuple[str, str, str]]:
     """Replicated services with a named volume of a node's own, for those that run on these nodes."""
-    names = {node.id: node.hostname for node in map(parse_node, picture.nodes)}
+    names = {node.id: name_of(node) for node in map(parse_node, picture.nodes)}
     running = {
         (task.service_id, task.node_id)
         for task in map(parse_placement_task, picture.tasks)

@@ -24,6 +24,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._drain import drain
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
     LEAVING_LABEL,
+    MOVING_LABEL,
     RESTARTING_LABEL,
     labels_after,
 )
@@ -356,8 +357,9 @@ def _drained_with(mark: str) -> Callable[[dict[str, Any]], None]:
 
     def change(spec: dict[str, Any]) -> None:
         labels = dict(spec.get("Labels") or {})
-        before = labels.pop(RESTARTING_LABEL, None) or spec.get("Availability") or "active"
-        labels.setdefault(mark, before)
+        # Its work has just been moved, and for that the node is paused.
+        before = labels.pop(RESTARTING_LABEL, None) or labels.get(MOVING_LABEL)
+        labels.setdefault(mark, before or spec.get("Availability") or "active")
         spec["Labels"] = labels
         spec["Availability"] = "drain"
 

@@ -696,6 +696,7 @@ def render_done(
     alive: list[str],
     left_over: list[dict[str, Any]] | None = None,
     held: list[dict[str, str]] | None = None,
+    cut_short: str = "",
 ) -> str:
     """The plan of the run once it has been carried out, what is still owed of it, and why it had to wait."""
     waiting = {(item["action"], item["name"]): item for item in held or []}
@@ -706,7 +707,10 @@ def render_done(
         if (step["host"] not in alive and kind_of(step) in BY_THE_HOST)
         or (kind_of(step), step["host"]) in remaining
     ]
-    because = "a host failed on the way, or something was not there yet: see above, and run again"
+    because = (
+        cut_short
+        or "a host failed on the way, or something was not there yet: see above, and run again"
+    )
     rows = {(kind_of(step), step["host"]) for step in owed}
     why = [item for row, item in waiting.items() if row in rows]
     return "\n".join([*done_lines(steps, owed, because), *remark_lines([], [], why, [], [])])

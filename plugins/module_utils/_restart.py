@@ -21,6 +21,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._config import Config
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._labels import name_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     parse_member,
     parse_node,
@@ -69,7 +70,7 @@ def view_of(info: dict[str, Any], nodes: list[dict[str, Any]] | None, problem: s
         ),
         peers_down=tuple(
             sorted(
-                node.hostname
+                name_of(node)
                 for node in managers
                 if node.id != member.node_id and node.reachability != "reachable"
             )

@@ -129,7 +129,9 @@ def _homeless(
     if len(away) == len(meeting):
         down = [n for n in away if n.state == "down"]
         missed = (down or away)[0]
-        return "node_down" if down else "availability", missed.hostname or missed.id
+        return "node_down" if down else "availability", str(
+            missed.labels.get(HOST_LABEL) or missed.hostname or missed.id
+        )
     found = [cause for words, cause in _REFUSALS if words in text]
     others = [cause for cause in found if cause not in ("constraint", "availability", "no_node")]
     return (others or found)[0], None

@@ -103,7 +103,7 @@ steps:
       type: str
       sample: 4wyc7i0q9iegkhgbnx6ydrzjv
     name:
-      description: Its hostname.
+      description: Its name in the inventory, else its hostname.
       type: str
       sample: w1
     before:

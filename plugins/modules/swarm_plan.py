@@ -66,6 +66,10 @@ options:
     description: The RV(round) of O(previous) has been done. Where that has changed nothing, the result is RV(stuck).
     type: bool
     default: false
+  cut_short:
+    description: Why the acting manager has not done its part of the round; empty where it has.
+    type: str
+    default: ""
   carried_out:
     description:
       - Make no plan, print the first plan of the run in O(previous) as what was done.
@@ -173,8 +177,12 @@ ask_managers:
   type: bool
   returned: always
 stuck:
-  description: Whether the plan is the same as before the round that has just been done.
+  description: Whether the plan, and the manager that acts, are the same as before the round that has just been done.
   type: bool
+  returned: always
+cut_short:
+  description: What O(cut_short) was.
+  type: str
   returned: always
 held:
   description: What has to wait, each with the C(name) of the node, the C(action) and C(why).

@@ -10,14 +10,36 @@ begins. The order is such that mostly the one before has left these, and no run 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
+import signal
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from drive import on_each, reimage, ssh, stopped, wait_until
+from drive import (
+    ENVIRONMENT,
+    PREFIX,
+    SITE,
+    Run,
+    command,
+    hang_up,
+    lab,
+    on_each,
+    reimage,
+    ssh,
+    stopped,
+    wait_until,
+)
 from members import (
     BASE,
     EVERYBODY,
@@ -40,6 +62,15 @@ from members import (
 )
 
 
+def test_hosts_are_added() -> None:
+    begin_with(BASE)
+    with promises_kept():
+        plan = carried_out(Inventory(EVERYBODY))
+    assert [line.split(" ")[:3] for line in plan] == [["+", "join", "w3"], ["+", "join", "w4"]]
+    assert members() == EVERYBODY
+    assert labels_of("w3") == {"zone": "c"}
+
+
 def test_live_workers_are_removed() -> None:
     """The work is elsewhere before the nodes go."""
     begin_with(EVERYBODY)
@@ -53,52 +84,128 @@ def test_live_workers_are_removed() -> None:
     assert state_of("w3") == state_of("w4") == "inactive"
 
 
-def test_hosts_are_added() -> None:
+def test_another_manager_goes_on_where_the_acting_one_is_lost() -> None:
+    """Its power fails while two workers join."""
     begin_with(BASE)
-    with promises_kept():
-        plan = carried_out(Inventory(EVERYBODY))
-    assert [line.split(" ")[:3] for line in plan] == [["+", "join", "w3"], ["+", "join", "w4"]]
-    assert members() == EVERYBODY
-    assert labels_of("w3") == {"zone": "c"}
+    with run_at("Read the join tokens", Inventory(EVERYBODY)) as (process, said):
+        acting = str(re.findall(r"^PLAN .* acting on (\S+)", said.read_text(), re.MULTILINE)[0])
+        subprocess.run(["docker", "kill", f"{PREFIX}-{acting}"], check=True, capture_output=True)
+        try:
+            code = process.wait(150)
+            run = Run(code, said.read_text())
+            on = "m2" if acting != "m2" else "m3"
+            found = members(on)
+        finally:
+            hang_up(acting)
+            lab("up")
+    assert run.code != 0, tail(run)
+    assert "Traceback" not in run.text
+    assert [row.split(" ")[1:3] for row in rows(run, "DONE")] == [["join", "w3"], ["join", "w4"]]
+    assert re.search(rf"^VERDICT .*\n(.*\n)*.*{acting}", run.text, re.MULTILINE), tail(run)
+    assert found.pop(acting).startswith("manager down")
+    assert found == {name: role for name, role in EVERYBODY.items() if name != acting}
+    wait_until(lambda: members(on) == EVERYBODY)
+    settled(Inventory(EVERYBODY))
 
 
-def test_dead_nodes_go_and_a_worker_takes_the_place_of_the_dead_manager_by_which_it_joined() -> (
+@contextmanager
+def run_at(task: str, inventory: Inventory, **extra: Any) -> Iterator[tuple[Any, Path]]:
+    """A run that begins with a task: its process, and the file with what it prints."""
+    # A file and no pipe: connections to the hosts outlive the run, and would hold that open.
+    with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            command(SITE, inventory=inventory.write(), **extra),
+            env=ENVIRONMENT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        said = Path(output.name)
+        wait_until(lambda: task in said.read_text() or process.poll() is not None)
+        assert process.poll() is None, said.read_text()[-3000:]
+        yield process, said
+
+
+def test_dead_nodes_go_and_workers_take_the_place_of_the_dead_manager_by_which_they_joined() -> (
     None
 ):
-    """Its engine would ask that one, and nobody else, to let it in as a manager, and go down over it."""
+    """Their engines would ask that one, and nobody else, to let them in as managers, and go down over it. So each is
+    restarted, and its work is elsewhere before that; also where the run is killed while it restarts one.
+    """
     begin_with(EVERYBODY)
-    note = json.loads(ssh("w3", "cat /var/lib/docker/swarm/docker-state.json"))
+    joined_by = joined_by_of("w3")
+    assert joined_by_of("w4") == joined_by
     gone = next(
         name
         for name, values in Inventory().hosts.items()
-        if note["RemoteAddr"].startswith(f"{values['ansible_host']}:")
+        if joined_by.startswith(f"{values['ansible_host']}:")
     )
     on = "m2" if gone != "m2" else "m3"
-    inventory = Inventory().drop(gone).add("w3", "manager")
     rules = {"swarm_removal_limit": 0.3, "swarm_accepted_risks": ["uneven_zones"]}
-    with stopped(gone), stopped("w4"):
-        wait_until(lambda: [members(on)[name].split()[1:] for name in (gone, "w4")].count([]) == 0)
+    with stopped(gone), stopped("w1"):
+        wait_until(lambda: {state_in(on, name) for name in (gone, "w1")} == {"down"})
+        # What ran on the dead ones runs elsewhere, so that there is work to be moved.
+        wait_until(lambda: sum(len(tasks_on(name, on)) for name in EVERYBODY) == 6)
+        second, first = sorted(("w3", "w4"), key=lambda name: len(tasks_on(name, on)))
+        assert tasks_on(first, on)
+        inventory = Inventory(EVERYBODY).drop(gone, "w1", first).add(first, "manager")
         early = inventory.run("--check", swarm_removal_down_after=3600, **rules)
         held = " ".join(remarks(early).split())
         assert f"held back {gone}" in held, held
-        assert "held back w4" in held
+        assert "held back w1" in held
         assert "swarm_removal_down_after" in held
         assert not [row for row in rows(early, "PLAN") if row.startswith("- remove")]
-        plan = carried_out(inventory, swarm_removal_down_after=1, **rules)
+        rules["swarm_removal_down_after"] = 1
+        with promises_kept(on=on):
+            plan = carried_out(inventory, **rules)
         assert [line.split(" ")[:3] for line in plan] == [
             ["-", "remove", gone],
-            ["-", "remove", "w4"],
-            ["~", "promote", "w3"],
+            ["-", "remove", "w1"],
+            ["~", "promote", first],
         ]
-        assert plan[1].startswith("- remove w4 line deleted, down for")
-        assert f"its engine restarted first (it joined by {note['RemoteAddr']})" in plan[2]
-        assert members(on) == {
-            **{name: role for name, role in BASE.items() if name != gone},
-            "w3": "manager",
-        }
+        assert plan[1].startswith("- remove w1 line deleted, down for")
+        assert f"its engine restarted first (it joined by {joined_by})" in plan[2]
+        assert "moves shop_" in plan[2]
+        expected = {**EVERYBODY, first: "manager"}
+        assert members(on) == {n: role for n, role in expected.items() if n not in (gone, "w1")}
+        assert "flotilla.swarm.restarting" not in node_of(first, on)["Spec"]["Labels"]
+
+        inventory.drop(second).add(second, "manager")
+        with run_at("Restart engines", inventory, **rules) as (process, _said):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        spec = node_of(second, on)["Spec"]
+        assert spec["Availability"] == "drain"
+        assert spec["Labels"]["flotilla.swarm.restarting"] == "active"
+        run = inventory.run(**rules)
+        assert run.code == 0, tail(run)
+        done = [line.split(" ")[1:3] for line in rows(run, "DONE")]
+        assert done == [[what, second] for what in ("promote", "labels", "availability")]
+        assert members(on)[second] == "manager"
+        assert "flotilla.swarm.restarting" not in node_of(second, on)["Spec"]["Labels"]
     # They come back to a swarm that does not know them.
-    for name in (gone, "w4"):
+    for name in (gone, "w1"):
         leave(name)
+
+
+def joined_by_of(name: str) -> str:
+    """The manager that an engine asks to let it in as a manager, as the engine has noted it."""
+    note = json.loads(ssh(name, "cat /var/lib/docker/swarm/docker-state.json"))
+    return str(note["RemoteAddr"])
+
+
+def state_in(on: str, name: str) -> str:
+    """The state of a node as a manager has it; where the dead one led, nobody answers for a while."""
+    with contextlib.suppress(AssertionError):
+        return str(node_of(name, on)["Status"]["State"])
+    return ""
+
+
+def tasks_on(name: str, on: str) -> list[str]:
+    """The services of the tasks that run on a node, one entry a task."""
+    what = "--filter desired-state=running --format '{{.Name}} {{.CurrentState}}'"
+    lines = ssh(on, f"docker node ps {name} {what}").splitlines()
+    return [line.split(".")[0] for line in lines if " Running" in line]
 
 
 def test_the_leader_is_deleted_and_another_manager_takes_its_place() -> None:

@@ -11,14 +11,20 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._drain import held
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
     HOST_LABEL,
     LEAVING_LABEL,
     MOVING_LABEL,
+    RESTARTING_LABEL,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._membership import Rules, Wanted
-from ansible_collections.flotilla.swarm.plugins.module_utils._nodes import Outcome, change_nodes
+from ansible_collections.flotilla.swarm.plugins.module_utils._nodes import (
+    Outcome,
+    _drained_with,
+    change_nodes,
+)
 from ansible_collections.flotilla.swarm.tests.unit.plugins.module_utils.simulated_engine import (
     SimulatedClient,
     SimulatedNode,
@@ -138,18 +144,27 @@ def test_a_node_that_another_run_removes_first_is_gone_all_the_same(when: str) -
     assert "old" not in engine.nodes
 
 
-def test_a_live_node_is_drained_and_left_to_its_host() -> None:
+@pytest.mark.parametrize("before", ["active", "pause"])
+def test_a_live_node_is_drained_and_left_to_its_host(before: str) -> None:
     engine = swarm("m1 m2 m3 w1 w2")
-    engine.nodes["w2"].availability = "pause"
+    engine.nodes["w2"].availability = before
     rules = Rules(remove_unlisted=True)
     outcome = change(engine, hosts("m1 m2 m3 w1"), rules)
     assert taken(outcome) == ["drain w2"]
     there = engine.nodes["w2"]
-    assert (there.availability, there.labels[LEAVING_LABEL]) == ("drain", "pause")
+    assert (there.availability, there.labels[LEAVING_LABEL]) == ("drain", before)
     assert MOVING_LABEL not in there.labels
     engine.leave("w2")
     left = Rules(remove_unlisted=True, left=frozenset({"w2"}))
     assert taken(change(engine, hosts("m1 m2 m3 w1"), left)) == ["remove w2"]
+
+
+@pytest.mark.parametrize("mark", [LEAVING_LABEL, RESTARTING_LABEL])
+def test_a_mark_says_what_a_node_was_available_for_before_its_work_was_moved(mark: str) -> None:
+    paused = held({"Availability": "active", "Labels": {"zone": "a"}})
+    assert paused["Availability"] == "pause"
+    _drained_with(mark)(paused)
+    assert (paused["Availability"], paused["Labels"][mark]) == ("drain", "active")
 
 
 def test_a_ghost_that_seems_alive_is_waited_for() -> None:

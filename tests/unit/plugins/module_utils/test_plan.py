@@ -449,6 +449,15 @@ def test_what_was_done_and_what_failed_hosts_owe() -> None:
     assert "NOT DONE" not in render_done(plan.steps, ["m1", "m2", "w1"])
 
 
+def test_why_the_acting_manager_did_not_do_its_part_is_said_with_what_is_not_done() -> None:
+    plan = make_plan(running(["m1"], ["w1"])[:1], rules={"remove_unlisted": True})
+    why = "Could not change the nodes: m1, which acted, does not answer."
+    done, owed = render_done(plan.steps, ["m1"], plan.steps, [], why).split("NOT DONE")
+    assert "w1" not in done
+    assert owed.startswith(f"  {why}\n")
+    assert "x remove       w1" in owed
+
+
 def test_what_had_to_wait_in_the_end_is_not_said_to_be_done() -> None:
     hosts = running(["m1"], ["w1"])
     plan = make_plan(hosts[:1], rules={"remove_unlisted": True})
