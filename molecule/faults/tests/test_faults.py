@@ -92,13 +92,13 @@ def refused(run: Run, *words: str) -> None:
                 "swarm_availability": "off",
             },
             [
-                "swarm_labels",
-                "swarm_wait_timeout",
-                "docker_engine_daemon",
+                "swarm_labels is a text: it must be a dictionary",
+                "swarm_wait_timeout is 'soon': it must be a whole number",
+                "docker_engine_daemon is a list: it must be a dictionary",
                 "there is no variable swarm_zoen: did you mean swarm_zone?",
                 "swarm setting 'election_tik' does not exist: use one of",
                 "'soon' is not a duration such as",
-                "swarm_availability must be one of",
+                "swarm_availability is 'off': it must be one of active, pause, drain",
             ],
         ),
         # What is of the right type and makes no sense.
@@ -355,7 +355,7 @@ def test_a_host_in_another_swarm_stops_the_run() -> None:
         ssh("w1", "docker swarm init --advertise-addr eth0")
         run = play()
         assert run.code != 0
-        assert "the listed managers are in 2 swarms" in run.refusal
+        assert "the listed hosts are in 2 swarms" in run.refusal
         assert run.changed == 0
         ssh("w1", "docker swarm leave --force")
 
