@@ -141,10 +141,12 @@ def _is_number(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return False
     try:
-        number = float(value)
-    except (TypeError, ValueError):
+        # 90.0 is a whole number for newer versions of ansible-core only (seen: not for 2.16).
+        if kind == "int" and not isinstance(value, int):
+            int(str(value))
+        return math.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
         return False
-    return math.isfinite(number) and (kind == "float" or number == int(number))
 
 
 def _range_of(path: str) -> tuple[float, float] | None:

@@ -95,6 +95,11 @@ for role in ("swarm", "docker_engine", "swarm_stack"):
         ),
         ("docker_engine_version", "x" * 5000, None),
         (
+            "swarm_wait_timeout",
+            90.0,
+            "swarm_wait_timeout is 90.0: it must be a whole number",
+        ),
+        (
             "docker_engine_sdk",
             "x" * 5000,
             "docker_engine_sdk is 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...'",
