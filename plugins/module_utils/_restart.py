@@ -199,8 +199,7 @@ class Restart:
         client.unlock(key)
 
     def _apply(self, restart: bool, before: View) -> None:
-        self._start(restart)
-        failed = self._wait(before)
+        failed = self._started(restart, before)
         if failed is None:
             _host.restart_is_done()
             return
@@ -212,8 +211,7 @@ class Restart:
                 "See journalctl -u docker on the host.",
             )
         _host.restore_daemon_json()
-        self._start(True)
-        again = self._wait(before)
+        again = self._started(True, before)
         state = "and the engine runs with it" if again is None else f"but with that too {again}"
         if again is None:
             _host.restart_is_done()
@@ -223,6 +221,17 @@ class Restart:
             f"old file was put back, {state}. Correct docker_engine_daemon.",
             restored=again is None,
         )
+
+    def _started(self, restart: bool, before: View) -> str | None:
+        """Start or restart it; None once everything is back, else what is missing."""
+        # The engine of before answers until systemd has got to stopping it, on a busy host for seconds.
+        old = self._invocation() if restart else ""
+        self._start(restart)
+        return self._wait(before, old)
+
+    def _invocation(self) -> str:
+        """What systemd calls this run of the engine, another for each start."""
+        return self._run(["systemctl", "show", "-p", "InvocationID", UNIT])[1].strip()
 
     def _start(self, restart: bool) -> None:
         self._systemctl("daemon-reload")
@@ -243,10 +252,12 @@ class Restart:
                 "systemctl_failed", f"Could not {args[0]} {args[-1]}: {errors.strip()}."
             )
 
-    def _wait(self, before: View) -> str | None:
-        """None once everything is back, else what is missing."""
+    def _wait(self, before: View, old: str) -> str | None:
+        """None once everything is back, else what is missing; OLD is the run of the engine that is to end."""
 
         def back(view: View) -> str | None:
+            if old and self._invocation() == old:
+                return "systemd has not restarted it"
             if not view.answers:
                 return "it does not answer"
             if before.state == "active" and view.state != "active":

@@ -191,7 +191,7 @@ def test_a_frozen_engine_of_another_and_its_own() -> None:
         assert result["verdict"] == "degraded"
         own = look("w1", timeout=3)
         assert (own["verdict"], bad(own)) == ("unknown", {"engine"})
-        assert checks(own)["engine"]["data"]["code"] == "engine_unreachable"
+        assert checks(own)["engine"]["data"]["code"] == "no_answer"
     healed()
 
 
