@@ -4,7 +4,7 @@
 
 """Edits of the inventory, and what they look like from outside: on the hosts and in `docker node ls`.
 
-What the scenarios membership and guards share. A stack runs in both, and a node is seen as down after six seconds and not
+What the scenarios membership and guards share. A stack runs in both, and a node is seen as down after nine seconds and not
 after fifteen: how long that takes by default is the business of scenario faults.
 """
 
@@ -82,7 +82,7 @@ class Inventory:
         values = yaml.safe_load(lab.read_text(encoding="utf-8"))
         values["swarm_stack_stacks"] = [{"name": "shop", "compose": [str(SHOP)]}]
         values["swarm_remove_unlisted"] = True
-        values["swarm_settings"] = {"dispatcher_heartbeat_period": "2s"}
+        values["swarm_settings"] = {"dispatcher_heartbeat_period": "3s"}
         variables.write_text(yaml.safe_dump(values), encoding="utf-8")
         return self.path
 
@@ -117,7 +117,7 @@ def begin_with(roles: dict[str, str]) -> None:
     there = members_anywhere() or {}
     for name in ALL:
         # A host that was away while it was removed has not heard of that.
-        if name not in {**there, **roles} and state_of(name) != "inactive":
+        if name not in there and state_of(name) != "inactive":
             leave(name)
     if there == roles and all(
         labels_of(name, next(iter(roles))) == {"zone": ZONES[name]} for name in roles

@@ -78,7 +78,9 @@ def test_live_workers_are_removed() -> None:
     refused(Inventory(), "2 of 7 nodes", "w3, w4", "swarm_removal_limit")
     with promises_kept():
         plan = carried_out(Inventory(), swarm_removal_limit=0.3)
-    assert [line.split(" ")[:3] for line in plan] == [["-", "remove", "w3"], ["-", "remove", "w4"]]
+    # Which of them goes first is open.
+    removals = sorted(line.split(" ")[:3] for line in plan)
+    assert removals == [["-", "remove", "w3"], ["-", "remove", "w4"]]
     assert all("line deleted: drain" in line and line.endswith("leave, remove") for line in plan)
     assert members() == BASE
     assert state_of("w3") == state_of("w4") == "inactive"
