@@ -72,7 +72,7 @@ molecule: ready ## run one scenario on a fresh lab: SCENARIO=name [LAB_SUITE=tri
 	@lab/scenario.sh $(SCENARIO)
 
 .PHONY: bench
-bench: ready ## measure speed against the limits, half an hour: [BENCH=name]
+bench: ready ## measure speed against the limits, three quarters of an hour: [BENCH=name]
 	$(SAY) "bench: one line a figure"
 	@python bench/bench.py $(BENCH)
 
