@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -209,8 +208,8 @@ def main(arguments: Sequence[str]) -> int:
             os.environ.setdefault(name, value)
     checks = [check for name in names for check in checks_of(name, soak)]
     jobs = number("JOBS", 2)
-    shutil.rmtree(LOGS, ignore_errors=True)
-    LOGS.mkdir(parents=True)
+    # Others stay: they may be those of a run beside this one.
+    LOGS.mkdir(parents=True, exist_ok=True)
     print(f"==> SEED={os.environ['SEED']} repeats the random choices of this run", flush=True)
     started = time.monotonic()
     Runner(jobs, os.environ.get("V") == "1").run(checks)

@@ -188,18 +188,16 @@ def _of_the_role(args: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answer_of(result: dict[str, Any]) -> dict[str, Any] | None:
-    """What swarm_nodes said in check mode. A refusal is part of the answer, any other failure is one here."""
-    if "plan" not in result:
+    """What swarm_nodes said in check mode. A refusal is part of the answer; any other failure, and none, is one here."""
+    if not result:
         return None
-    if result.get("failed") and result.get("failure", {}).get("code") != "refused":
-        return {
-            "steps": [],
-            "refusals": [str(result.get("msg"))],
-            "warnings": [],
-            "held": [],
-            "unlisted": [],
-        }
-    return dict(result["plan"])
+    if "plan" in result and result.get("failure", {}).get("code", "refused") == "refused":
+        return dict(result["plan"])
+    if result.get("unreachable"):
+        why = "the manager that acts was lost while it held the plan against the services: run again"
+    else:
+        why = str(result.get("msg"))
+    return {"steps": [], "refusals": [why], "warnings": [], "held": [], "unlisted": []}
 
 
 def _address(name: str, variables: Any) -> str:

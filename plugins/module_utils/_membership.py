@@ -235,6 +235,8 @@ def _taken_names(ghosts: list[tuple[Wanted, Node]]) -> list[str]:
 
 def plan_membership(cluster: Cluster, wanted: list[Wanted], rules: Rules) -> Membership:
     plan = Membership()
+    # The engine lists nodes by their IDs, which are random: a plan of the same nodes has to be the same.
+    cluster = replace(cluster, nodes=tuple(sorted(cluster.nodes, key=_by_name)))
     known = identify(cluster.nodes, wanted)
     plan.refusals += _taken_names(known.ghosts)
     wanted = [host if host.role else replace(host, role=_role_now(host, known)) for host in wanted]
@@ -266,6 +268,10 @@ def plan_membership(cluster: Cluster, wanted: list[Wanted], rules: Rules) -> Mem
     if plan.refusals:
         plan.steps = []
     return plan
+
+
+def _by_name(node: Node) -> tuple[str, str]:
+    return name_of(node), node.id
 
 
 def _role_now(host: Wanted, known: Identified) -> str:
@@ -388,12 +394,13 @@ def _floor(
 def _remove_dead(
     plan: Membership, cluster: Cluster, known: Identified, leaving: _Removals, tally: _Tally
 ) -> None:
-    """First, for a dead manager counts in every vote, and its name and address may be wanted anew."""
+    """First, for a dead manager counts in every vote, and its name and address may be wanted anew: managers before
+    workers."""
     dead = [
         (host.name, node, "left behind when the host began anew") for host, node in known.ghosts
     ]
     dead += [(name_of(node), node, why) for node, why in leaving.dead]
-    for name, node, why in dead:
+    for name, node, why in sorted(dead, key=lambda item: not item[1].votes):
         row = f"remove {node.id}"
         # The engine demotes only who is one of Raft's, and removes others as they are.
         manager = node.votes

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,7 +87,7 @@ MET = {"out_of_sequence", "not_found", "conflict", "refused", "timeout", "not_re
     "no_quorum",
     "drain_timeout",
     "drain_failed",
-    # Where the acting manager could not do its part, site.yml fails with the sentence alone, after the verdict.
+    # Where the acting manager could not do its part, site.yml fails with its sentence alone, after the verdict.
     "without code",
 }
 
@@ -112,6 +113,9 @@ def test_two_runs_at_once() -> None:
         assert "Traceback (most recent call last)" not in run.text
         assert run.code == 0 or run.failures, run.text[-4000:]
         assert run.failures <= MET, f"{run.failures}: {run.text[-4000:]}"
+        if "without code" in run.failures:
+            assert re.search(r'^fatal: .*"msg": "Could not ', run.text, re.MULTILINE), run.text[-4000:]
+            assert "NOT DONE" in run.text, run.text[-4000:]
     assert any(run.code == 0 for run in runs), texts[0][-3000:] + texts[1][-3000:]
     after = edit.run(**EXTRA)
     assert after.code == 0, after.text[-4000:]

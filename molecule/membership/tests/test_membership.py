@@ -66,7 +66,9 @@ def test_hosts_are_added() -> None:
     begin_with(BASE)
     with promises_kept():
         plan = carried_out(Inventory(EVERYBODY))
-    assert [line.split(" ")[:3] for line in plan] == [["+", "join", "w3"], ["+", "join", "w4"]]
+    # Their engines may be the image's own still, and be set up first.
+    joins = [line.split(" ")[:3] for line in plan if not line.startswith("~ engine w3, w4 ")]
+    assert joins == [["+", "join", "w3"], ["+", "join", "w4"]]
     assert members() == EVERYBODY
     assert labels_of("w3") == {"zone": "c"}
 
@@ -78,8 +80,7 @@ def test_live_workers_are_removed() -> None:
     refused(Inventory(), "2 of 7 nodes", "w3, w4", "swarm_removal_limit")
     with promises_kept():
         plan = carried_out(Inventory(), swarm_removal_limit=0.3)
-    # Which of them goes first is open.
-    removals = sorted(line.split(" ")[:3] for line in plan)
+    removals = [line.split(" ")[:3] for line in plan]
     assert removals == [["-", "remove", "w3"], ["-", "remove", "w4"]]
     assert all("line deleted: drain" in line and line.endswith("leave, remove") for line in plan)
     assert members() == BASE

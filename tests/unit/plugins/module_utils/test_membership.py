@@ -357,6 +357,25 @@ def test_what_can_be_done_is_done_and_the_rest_is_named() -> None:
 # The guards
 
 
+def test_the_order_in_which_the_engine_lists_nodes_is_that_of_no_plan() -> None:
+    """It lists them by their IDs, which are random. The dead go first, and of these the managers."""
+    nodes = [node("m1"), node("m2"), down("m3"), down("w1"), node("w3"), node("w4"), node("w2")]
+    every_way = [
+        actions(
+            plan_membership(
+                cluster(*nodes[start:], *nodes[:start]),
+                hosts("m1 m2 w2"),
+                replace(REMOVE, removal_limit=1, accepted_risks=frozenset({"lost_margin"})),
+            )
+        )
+        for start in range(len(nodes))
+    ]
+    first = every_way[0]
+    assert all(way == first for way in every_way), every_way
+    removals = [action for action in first if action.startswith("remove ")]
+    assert removals == ["remove m3", "remove w1", "remove w3", "remove w4"]
+
+
 def test_a_quorum_is_never_given_up_whatever_is_accepted() -> None:
     rules = Rules(remove_unlisted=True, accepted_risks=frozenset({"lost_margin"}))
     seen = cluster("m1", "m2", down("m3"), "w1")
