@@ -194,7 +194,9 @@ def _answer_of(result: dict[str, Any]) -> dict[str, Any] | None:
     if "plan" in result and result.get("failure", {}).get("code", "refused") == "refused":
         return dict(result["plan"])
     if result.get("unreachable"):
-        why = "the manager that acts was lost while it held the plan against the services: run again"
+        why = (
+            "the manager that acts was lost while it held the plan against the services: run again"
+        )
     else:
         why = str(result.get("msg"))
     return {"steps": [], "refusals": [why], "warnings": [], "held": [], "unlisted": []}

@@ -16,11 +16,9 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import http.client
 import json
 import re
 import socket
-import ssl
 import sys
 import time
 import urllib.parse
@@ -53,6 +51,7 @@ _NOT_FOUND = re.compile(r"(network|service|secret|config|node) \S+ not found$")
 
 # Some lines of a log are enough, and a line may be of any length.
 _LONGEST_LOG = 65536
+_LONGEST_HEAD = 65536
 
 # What another attempt may not meet: somebody else wrote, or the managers were about to agree on a new leader.
 PASSING = ("out_of_sequence", "no_quorum", "timeout")
@@ -92,7 +91,6 @@ _SILENCES: tuple[tuple[type[BaseException], str, str], ...] = (
     (FileNotFoundError, "there is no such socket", _START_IT),
     (ConnectionRefusedError, "nothing listens there", _START_IT),
     (socket.gaierror, "the name of the host is not known", "correct docker_host"),
-    (ssl.SSLError, "TLS fails", "check tls, validate_certs and the certificates"),
     (socket.timeout, "it does not answer in time", _START_IT),
     (ConnectionError, "it closed the connection", "check that docker_host and tls fit the engine"),
 )
@@ -109,6 +107,10 @@ def _unreachable(attempt: str, where: str, error: BaseException) -> SwarmError:
 def _silence(error: BaseException) -> tuple[str, str]:
     """Libraries put the system's error into one or two of their own, whose text is that of a programming language."""
     causes = list(_causes(error))
+    # Whoever has met an error of TLS has imported it; for a reader of a socket it would be half of all imports.
+    tls = sys.modules.get("ssl")
+    if tls is not None and any(isinstance(cause, tls.SSLError) for cause in causes):
+        return "TLS fails", "check tls, validate_certs and the certificates"
     for kind, why, advice in _SILENCES:
         if any(isinstance(cause, kind) for cause in causes):
             return why, advice
@@ -362,40 +364,63 @@ def elements(chunks: Iterable[bytes]) -> Iterator[Any]:
     raise ValueError("the answer ends in the middle of a list")
 
 
-class _Socket(socket.socket):
-    """A socket on which the whole answer has a limit. Without it, each piece of a slow answer would have its own."""
+class _Answer:
+    """What an engine answers to a GET, over HTTP/1.0: it ends where the engine closes the connection.
 
-    deadline = 0.0
+    The limit is for the question and all of its answer: without it, each piece of a slow answer would have its own. The
+    standard library's own client would do, but importing that takes longer than all that is read from a host.
+    """
 
-    def recv_into(self, *args: Any, **more: Any) -> int:
-        left = self.deadline - time.monotonic()
+    def __init__(self, socket_path: str, path: str, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(seconds)
+        try:
+            self._socket.connect(socket_path)
+            self._socket.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+            head, self._begun = b"", b""
+            while b"\r\n\r\n" not in head:
+                piece = self._receive()
+                if not piece or len(head) > _LONGEST_HEAD:
+                    raise ConnectionError("closed before it answered")
+                head += piece
+            head, _end, self._begun = head.partition(b"\r\n\r\n")
+            status = re.match(rb"HTTP/1\.\d (\d{3})\b", head)
+            if status is None:
+                raise ConnectionError("this is not HTTP")
+            self.status = int(status.group(1))
+            length = re.search(rb"^content-length: *(\d+)", head, re.IGNORECASE | re.MULTILINE)
+            self._left = int(length.group(1)) if length else None
+        except BaseException:
+            self.close()
+            raise
+
+    def pieces(self) -> Iterator[bytes]:
+        piece = self._begun
+        while piece or self._left != 0:
+            if self._left is not None:
+                self._left -= len(piece)
+            yield piece
+            if self._left is not None and self._left <= 0:
+                return
+            piece = self._receive()
+            if not piece:
+                break
+        if self._left:
+            raise ConnectionError("closed in the middle of its answer")
+
+    def read(self) -> str:
+        return b"".join(self.pieces()).decode("utf-8", "replace")
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _receive(self) -> bytes:
+        left = self._deadline - time.monotonic()
         if left <= 0:
             raise socket.timeout("timed out")
-        self.settimeout(left)
-        return super().recv_into(*args, **more)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """Its timeout is for a request and all of its answer."""
-
-    def __init__(self, path: str, seconds: float) -> None:
-        super().__init__("localhost", timeout=seconds)
-        self._path = path
-        self.seconds = seconds
-
-    def connect(self) -> None:
-        self.sock = _Socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.seconds)
-        self.sock.connect(self._path)
-
-    def ask(self, path: str) -> http.client.HTTPResponse:
-        if self.sock is None:
-            self.connect()
-        channel: Any = self.sock
-        channel.settimeout(self.seconds)
-        channel.deadline = time.monotonic() + self.seconds
-        self.request("GET", path)
-        return self.getresponse()
+        self._socket.settimeout(left)
+        return self._socket.recv(65536)
 
 
 class EngineReader:
@@ -409,68 +434,56 @@ class EngineReader:
                 " socket. Set docker_host to a unix:// address on that host.",
             )
         self.where = docker_host
-        self._connection = _UnixConnection(docker_host[len("unix://") :], timeout)
+        self._path = docker_host[len("unix://") :]
+        self._timeout = timeout
 
     def get(self, path: str, attempt: str, **query: Any) -> Any:
-        return _document(attempt, self._read(self._connection, _with_query(path, query), attempt))
+        with self._asked(_with_query(path, query), attempt, self._timeout) as answer:
+            text = answer.read()
+        return _document(attempt, text)
 
     def each(self, path: str, attempt: str, **query: Any) -> Iterator[Any]:
         """As EngineClient does it."""
-        with self._asked(self._connection, _with_query(path, query), attempt) as answer:
+        with self._asked(_with_query(path, query), attempt, self._timeout) as answer:
             try:
-                yield from elements(iter(lambda: answer.read1(65536), b""))
+                yield from elements(answer.pieces())
             except ValueError as error:
-                self._connection.close()
                 raise _failed(attempt, f"{error}") from error
-            # The next request has the same connection.
-            answer.read()
 
     def ping(self, seconds: float) -> None:
         """Raise unless the engine answers within this time. A live engine does so whatever its swarm is busy with."""
-        connection = _UnixConnection(self.where[len("unix://") :], seconds)
-        with contextlib.closing(connection):
-            self._read(connection, "/_ping", "talk to the engine")
-
-    def _read(self, connection: _UnixConnection, path: str, attempt: str) -> str:
-        with self._asked(connection, path, attempt) as answer:
-            return answer.read().decode("utf-8", "replace")
+        with self._asked("/_ping", "talk to the engine", seconds) as answer:
+            answer.read()
 
     @contextlib.contextmanager
-    def _asked(
-        self, connection: _UnixConnection, path: str, attempt: str
-    ) -> Iterator[http.client.HTTPResponse]:
+    def _asked(self, path: str, attempt: str, seconds: float) -> Iterator[_Answer]:
         """The answer to a request, of which every failure to come is a SwarmError."""
         try:
-            answer = connection.ask(path)
-            if answer.status >= 400:
-                text = answer.read().decode("utf-8", "replace")
-                raise _failed(attempt, _message_of(text), answer.status)
-            yield answer
+            with contextlib.closing(_Answer(self._path, path, seconds)) as answer:
+                if answer.status >= 400:
+                    raise _failed(attempt, _message_of(answer.read()), answer.status)
+                yield answer
         except socket.timeout as error:
-            connection.close()
             raise SwarmError(
                 "no_answer",
-                f"Could not {attempt}: the engine at {self.where} does not answer within {connection.seconds:g} s. See"
+                f"Could not {attempt}: the engine at {self.where} does not answer within {seconds:g} s. See"
                 " whether it or its containerd hangs (journalctl -u docker), and restart it.",
             ) from error
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
+        except OSError as error:
             raise _unreachable(attempt, self.where, error) from error
 
     def log(self, task_id: str, lines: int, seconds: float) -> bytes:
         """The end of a task's log as it comes, or what of it came in time: its node may not answer."""
-        connection, found = _UnixConnection(self.where[len("unix://") :], seconds), b""
-        try:
-            answer = connection.ask(f"/tasks/{task_id}/logs?stdout=1&stderr=1&tail={lines}")
-            while answer.status == 200 and len(found) < _LONGEST_LOG:
-                piece = answer.read1(_LONGEST_LOG)
-                if not piece:
-                    break
+        found = b""
+        path = f"/tasks/{task_id}/logs?stdout=1&stderr=1&tail={lines}"
+        with (
+            contextlib.suppress(OSError),
+            contextlib.closing(_Answer(self._path, path, seconds)) as answer,
+        ):
+            for piece in answer.pieces() if answer.status == 200 else ():
                 found += piece
-        except (OSError, http.client.HTTPException):
-            pass
-        finally:
-            connection.close()
+                if len(found) >= _LONGEST_LOG:
+                    break
         return found
 
     def info(self) -> dict[str, Any]:

@@ -15,9 +15,7 @@ only has to wait for something else.
 
 from __future__ import annotations
 
-import calendar
 import math
-import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -34,6 +32,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     Node,
     may_lose,
+    moment,
     quorum_of,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
@@ -129,13 +128,8 @@ def down_for(node: Node, now: float) -> float | None:
     The engine has no such time; its record of the node changes when its state does (swarmkit:
     manager/dispatcher, processUpdates). Another change of the record begins the count anew: later is safe.
     """
-    if node.state != "down" or not node.updated_at:
-        return None
-    try:
-        moment = calendar.timegm(time.strptime(node.updated_at[:19], "%Y-%m-%dT%H:%M:%S"))
-    except ValueError:
-        return None
-    return max(0.0, now - moment)
+    since = moment(node.updated_at) if node.state == "down" else None
+    return None if since is None else max(0.0, now - since)
 
 
 # Which node is which host

@@ -8,8 +8,7 @@
 
 from __future__ import annotations
 
-import calendar
-import time
+import datetime
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -29,9 +28,10 @@ def dig(document: Any, *path: str) -> Any:
 def moment(text: Any) -> float | None:
     """One of the engine's times, such as 2026-11-23T20:14:18.514031902Z, in seconds since 1970."""
     try:
-        return float(calendar.timegm(time.strptime(str(text)[:19], "%Y-%m-%dT%H:%M:%S")))
+        said = datetime.datetime.fromisoformat(str(text)[:19])
     except ValueError:
         return None
+    return said.replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ like one: a list is no text. A value is shown only where it cannot be a secret.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -94,7 +93,7 @@ def _check_keys(path: str, name: str, option: dict[str, Any], value: dict[str, A
     known = option["options"]
     wrong = []
     for key in value.keys() - known.keys():
-        close = difflib.get_close_matches(str(key), sorted(known), n=1)
+        close = _close(str(key), sorted(known), 0.6)
         hint = f"did you mean {close[0]}?" if close else f"it may have {', '.join(sorted(known))}"
         wrong.append(f"{path} has no key {shown(key)}: {hint}")
     return sorted(wrong) + check_values(known, value, f"{path}.")
@@ -205,12 +204,20 @@ def resembles_ours(name: str) -> bool:
     )
 
 
+def _close(name: str, known: list[str], cutoff: float) -> list[str]:
+    """The known name that is most like this one, if any is."""
+    # Every module imports this file, and hardly one of them meets a name that is not known.
+    import difflib
+
+    return difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+
+
 def slips(names: Collection[str], known: Collection[str]) -> dict[str, str]:
     """Names that are meant to be variables of ours and are none, and what to say of each."""
     found = {}
     listed = sorted(known)
     for name in sorted(set(names) - set(known)):
-        close = difflib.get_close_matches(name, listed, n=1, cutoff=0.88)
+        close = _close(name, listed, 0.88)
         # Cut off in the middle of a word: swarm_avail.
         cut = [full for full in listed if full.startswith(name) and full[len(name)] != "_"]
         if name in ELSEWHERE:

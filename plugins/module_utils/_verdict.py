@@ -14,11 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import HOST_LABEL
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import dig, moment
 from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
     parse_placement_node,
     parse_placement_service,
@@ -400,15 +400,7 @@ def hostname_of(node: dict[str, Any]) -> str:
 
 
 def _timestamp(task: dict[str, Any]) -> float | None:
-    text = str((task.get("Status") or {}).get("Timestamp") or "")
-    match = re.match(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", text)
-    if not match:
-        return None
-    try:
-        moment = datetime.strptime(match.group(1), "%Y-%m-%dT%H:%M:%S")
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=timezone.utc).timestamp()
+    return moment(dig(task, "Status", "Timestamp"))
 
 
 class Watch:

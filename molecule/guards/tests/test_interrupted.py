@@ -114,7 +114,9 @@ def test_two_runs_at_once() -> None:
         assert run.code == 0 or run.failures, run.text[-4000:]
         assert run.failures <= MET, f"{run.failures}: {run.text[-4000:]}"
         if "without code" in run.failures:
-            assert re.search(r'^fatal: .*"msg": "Could not ', run.text, re.MULTILINE), run.text[-4000:]
+            assert re.search(r'^fatal: .*"msg": "Could not ', run.text, re.MULTILINE), run.text[
+                -4000:
+            ]
             assert "NOT DONE" in run.text, run.text[-4000:]
     assert any(run.code == 0 for run in runs), texts[0][-3000:] + texts[1][-3000:]
     after = edit.run(**EXTRA)

@@ -22,8 +22,8 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 
-HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-PIECE = b"3\r\nabc\r\n"
+HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
+PIECE = b"abc"
 
 
 @contextlib.contextmanager
@@ -34,21 +34,27 @@ def engine(path: Path, answer: Callable[[socket.socket], object]) -> Iterator[En
 
     def serve() -> None:
         with contextlib.suppress(OSError):
-            connection, _address = listener.accept()
-            with connection:
-                connection.recv(65536)
-                answer(connection)
-                time.sleep(0.5)
+            while True:
+                connection, _address = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    answer(connection)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
-        reader = EngineReader(f"unix://{path}", 60)
-        with contextlib.closing(reader._connection):
-            yield reader
+        yield EngineReader(f"unix://{path}", 60)
     finally:
+        # It ends what waits for a connection, which closing does not.
+        listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join(5)
+
+
+def hold(connection: socket.socket) -> None:
+    """What has been sent is not all: the connection stays open."""
+    connection.sendall(HEAD + PIECE)
+    time.sleep(0.5)
 
 
 def drip(connection: socket.socket) -> None:
@@ -62,10 +68,11 @@ def drip(connection: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("answer", "most"),
     [
-        (lambda connection: connection.sendall(HEAD + PIECE + b"0\r\n\r\n"), 3),
         (lambda connection: connection.sendall(HEAD + PIECE), 3),
+        (hold, 3),
         (lambda connection: connection.sendall(HEAD), 0),
         (lambda connection: None, 0),
+        (lambda connection: time.sleep(0.5), 0),
         (lambda connection: connection.sendall(b"nonsense\r\n\r\n"), 0),
         (
             lambda connection: connection.sendall(b"HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\n{}"),
@@ -88,7 +95,7 @@ def test_a_log_takes_no_longer_than_it_may(
 
 
 def test_a_log_is_no_longer_than_it_may(tmp_path: Path) -> None:
-    big = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    big = b"x" * 0x10000
 
     def flood(connection: socket.socket) -> None:
         connection.sendall(HEAD)
@@ -120,28 +127,43 @@ def test_an_engine_that_is_not_there_is_another_case(tmp_path: Path) -> None:
     assert failure.value.code == "engine_unreachable"
 
 
-def answers(*bodies: bytes) -> Callable[[socket.socket], object]:
-    """The answers to some requests on one connection, each in two chunks and with a line's end after it."""
+def answers(body: bytes, length: int | None = None) -> Callable[[socket.socket], object]:
+    """An answer in two pieces, with a line's end after it."""
 
     def answer(connection: socket.socket) -> None:
-        for number, body in enumerate(bodies):
-            if number:
-                connection.recv(65536)
-            half = len(body) // 2
-            for piece in (body[:half], body[half:] + b"\n", b""):
-                connection.sendall(HEAD if piece == body[:half] else b"")
-                connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+        half = len(body) // 2
+        size = b"" if length is None else b"Content-Length: %d\r\n" % length
+        connection.sendall(b"HTTP/1.0 200 OK\r\n" + size + b"\r\n" + body[:half])
+        time.sleep(0.01)
+        connection.sendall(body[half:] + b"\n")
 
     return answer
 
 
-def test_lists_are_read_one_by_one_and_the_next_request_has_the_same_connection(
-    tmp_path: Path,
+def test_a_list_is_read_one_by_one(tmp_path: Path) -> None:
+    with engine(tmp_path / "s", answers(b'[{"ID": "a"}, {"ID": "b"}]')) as reader:
+        for _twice in range(2):
+            listed = list(
+                reader.each("/tasks", "list the tasks", filters={"_up-to-date": ["true"]})
+            )
+            assert listed == [{"ID": "a"}, {"ID": "b"}]
+
+
+@pytest.mark.parametrize("length", [None, 14])
+def test_an_answer_ends_with_the_connection_or_as_long_as_it_says(
+    tmp_path: Path, length: int | None
 ) -> None:
-    with engine(tmp_path / "s", answers(b'[{"ID": "a"}, {"ID": "b"}]', b'{"Name": "c"}')) as reader:
-        listed = list(reader.each("/tasks", "list the tasks", filters={"_up-to-date": ["true"]}))
-        assert listed == [{"ID": "a"}, {"ID": "b"}]
-        assert reader.get("/info", "read the state of the engine") == {"Name": "c"}
+    with engine(tmp_path / "s", answers(b'{"Name": "ab"}', length)) as reader:
+        assert reader.get("/info", "read the state of the engine") == {"Name": "ab"}
+
+
+def test_an_answer_that_is_cut_short_is_none(tmp_path: Path) -> None:
+    with (
+        engine(tmp_path / "s", answers(b'{"Name": "ab"}', 100)) as reader,
+        pytest.raises(SwarmError, match="closed the connection") as failure,
+    ):
+        reader.get("/info", "read the state of the engine")
+    assert failure.value.code == "engine_unreachable"
 
 
 def test_a_list_that_ends_too_early_is_a_failure_in_words(tmp_path: Path) -> None:
