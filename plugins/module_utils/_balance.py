@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._labels import HOST_LABEL
 from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
     PlacementNode,
     PlacementService,
@@ -135,7 +136,7 @@ def plan_move(
             best, by = after, number
     if not by:
         return None
-    names = {node.id: node.hostname for node in nodes}
+    names = {node.id: node.labels.get(HOST_LABEL) or node.hostname for node in nodes}
     shown = [node.id for node in nodes if node.id in count or node in open_to]
     before, then = ({names[one]: side[one] for one in shown} for side in (count, best))
     return Move(service.name, by, before, then)

@@ -346,11 +346,13 @@ def _nodes(case: _Case) -> Check:
 
 def _raise(case: _Case, down: list[str]) -> list[str]:
     """What brings nodes back that are down. A manager that waits for its key has a running engine."""
+    # A node that no run of ours has labelled is called by its own name.
+    hosts = case.around.hosts
     states = {
-        str(dig(host, "host", "hostname")): dig(host, "swarm", "state")
-        for host in case.around.hosts.values()
+        str(dig(host, "host", "hostname")): dig(host, "swarm", "state") for host in hosts.values()
     }
-    managers = {node.hostname for node in _managers(case.picture.nodes)}
+    states.update({name: dig(host, "swarm", "state") for name, host in hosts.items()})
+    managers = {name_of(node) for node in _managers(case.picture.nodes)}
     locked = [name for name in down if states.get(name) == "locked"]
     others = [name for name in down if name not in locked]
     advice = []
@@ -460,8 +462,8 @@ def _disk(case: _Case) -> Check:
         if disk.get("total_bytes"):
             free[name] = round(100.0 * (disk.get("free_bytes") or 0) / disk["total_bytes"], 1)
             seen |= {name, str(dig(host, "host", "hostname"))}
-    there = [node.hostname for node in case.picture.nodes] or case.around.unreachable
-    unseen = sorted(set(there) - seen)
+    nodes = [node for node in case.picture.nodes if not {name_of(node), node.hostname} & seen]
+    unseen = sorted(map(name_of, nodes) if case.picture.nodes else set(case.around.unreachable))
     data = {"free_percent": free, "not_looked_at": unseen}
     rest = f"; not looked at: {some(unseen)}" if unseen else ""
     if not free:

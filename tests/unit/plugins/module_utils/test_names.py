@@ -8,10 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._health import finish, judged
+from ansible_collections.flotilla.swarm.plugins.module_utils._balance import plan_move
+from ansible_collections.flotilla.swarm.plugins.module_utils._health import (
+    Around,
+    finish,
+    judged,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import HOST_LABEL
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import Member, parse_node
 from ansible_collections.flotilla.swarm.plugins.module_utils._picture import Picture
+from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
+    PlacementNode,
+    PlacementService,
+    PlacementTask,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import hostname_of
 
 
@@ -43,3 +53,33 @@ def test_the_node_that_is_down_has_its_name_in_the_inventory() -> None:
     report = finish(seen, ["healthy", "degraded"], "table", 1)["report"]
     assert "w2 (w1)" in report
     assert [hostname_of(document) for document in documents] == ["m1", "w1", "w2"]
+
+
+def test_a_manager_that_waits_for_its_key_is_found_by_its_name_in_the_inventory() -> None:
+    leader = {"Leader": True, "Reachability": "reachable", "Addr": "192.0.2.1:2377"}
+    documents = [node("m1", "one"), node("m2", "two", Status={"State": "down"})]
+    documents[0]["ManagerStatus"] = leader
+    documents[1]["ManagerStatus"] = {"Reachability": "unreachable"}
+    for document in documents:
+        document["Spec"]["Role"] = "manager"
+    picture = Picture(
+        member=Member("active", "id-m1", "manager", "c1"),
+        nodes=[parse_node(document) for document in documents],
+    )
+    disk = {"total_bytes": 100, "free_bytes": 90}
+    said = {
+        "m1": {"swarm": {"state": "active"}, "host": {"hostname": "one", "disk": disk}},
+        "m2": {"swarm": {"state": "locked"}, "host": {"hostname": "two"}},
+    }
+    seen = judged(picture, Around(said), only=("nodes", "disk"))
+    checks = {check["name"]: check for check in seen["checks"]}
+    assert checks["nodes"]["advice"] == "unlock m2: docker swarm unlock"
+    assert checks["disk"]["data"]["not_looked_at"] == ["m2"]
+
+
+def test_a_move_is_shown_with_the_names_of_the_inventory() -> None:
+    nodes = [PlacementNode(f"id{n}", f"host{n}", labels={HOST_LABEL: f"w{n}"}) for n in (1, 2)]
+    tasks = [PlacementTask(f"t{n}", "s", "id1", "running", "running") for n in range(2)]
+    move = plan_move(PlacementService("s", "web", replicas=2), tasks, nodes, 9)
+    assert move is not None
+    assert move.text == "1 of 2 tasks   w1 2, w2 0 -> w1 1, w2 1"
