@@ -7,7 +7,7 @@
     all.py [CHECK ...]          lint, unit, cores, or the name of a scenario; without arguments, all
     all.py --soak [CHECK ...]   the same with long series, and what only `make soak` runs
 
-JOBS=2 is how many checks run at once, and V=1 shows everything as it happens, one check after the other.
+JOBS=3 is how many checks run at once, and V=1 shows everything as it happens, one check after the other.
 SEED repeats the random choices of an earlier run. A scenario's lab.env says in which suites it runs
 (SUITES="bookworm trixie"; LAB_SUITE chooses one for all) and about how many MINUTES it takes:
 the longest begins first.
@@ -207,7 +207,7 @@ def main(arguments: Sequence[str]) -> int:
         for name, value in SOAK.items():
             os.environ.setdefault(name, value)
     checks = [check for name in names for check in checks_of(name, soak)]
-    jobs = number("JOBS", 2)
+    jobs = number("JOBS", 3)
     # Others stay: they may be those of a run beside this one.
     LOGS.mkdir(parents=True, exist_ok=True)
     print(f"==> SEED={os.environ['SEED']} repeats the random choices of this run", flush=True)

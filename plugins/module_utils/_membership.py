@@ -344,6 +344,8 @@ def _choose_removals(
     total = len(wanted) + len(known.unlisted)
     most = max(1, math.floor(rules.removal_limit * total + 1e-9))
     if len(chosen.nodes) > most:
+        chosen = _begun(plan, chosen, most, rules) or chosen
+    if len(chosen.nodes) > most:
         names = ", ".join(sorted(name_of(node) for node in chosen.nodes))
         plan.refusals.append(
             f"{len(chosen.nodes)} of {total} nodes are not listed and would be removed ({names}), and one"
@@ -351,6 +353,25 @@ def _choose_removals(
             f" {rules.removal_limit:g} of the nodes)"
         )
     return chosen
+
+
+def _begun(plan: Membership, chosen: _Removals, most: int, rules: Rules) -> _Removals | None:
+    """Of too many nodes, those whose removal has begun: what has become due since then waits for the next run."""
+    # Who has left in this run is finished in any case.
+    kept = left = {node.id for node in chosen.nodes if node.id in rules.left}
+    marked = left | {node.id for node in chosen.nodes if LEAVING_LABEL in node.labels}
+    if len(marked) <= most:
+        kept = marked
+    if not kept:
+        return None
+    for node in chosen.nodes:
+        if node.id not in kept:
+            why = f"not listed, and one run may remove {most}: run again (swarm_removal_limit)"
+            plan.hold(name_of(node), "remove", why)
+    return _Removals(
+        [(node, why) for node, why in chosen.dead if node.id in kept],
+        [node for node in chosen.alive if node.id in kept],
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from drive import ssh, wait_until
 from members import (
     BASE,
+    EVERYBODY,
     Inventory,
     begin_with,
     carried_out,
@@ -65,6 +66,25 @@ def test_a_silent_host_that_cannot_be_told_from_others_stops_removals() -> None:
     assert "other gave no answer and may be this node" in run.text
     assert rows(run, "PLAN") == []
     ssh("m2", f"docker node update --label-add flotilla.swarm.host={mark} w1")
+
+
+def test_a_line_that_points_at_another_machine_does_not_take_the_place_of_a_live_node() -> None:
+    before, after = (Inventory(EVERYBODY).hosts[name]["ansible_host"] for name in ("w2", "w4"))
+    edit = Inventory().set("w2", ansible_host=after)
+    refused(edit, f"w2 is at {after} in the inventory", f"ready at {before}", "put its address back")
+    assert members() == BASE
+
+
+def test_who_may_not_see_an_engine_is_told_to_become_root() -> None:
+    edit = Inventory().set(
+        "w2",
+        ansible_become=True,
+        ansible_become_method="ansible.builtin.su",
+        ansible_become_user="nobody",
+        ansible_become_flags="-s /bin/sh",
+    )
+    refused(edit, "w2: its engine cannot be seen", "not root", "ansible_become: true")
+    assert members() == BASE
 
 
 def test_managers_are_not_given_up_below_a_margin() -> None:

@@ -357,6 +357,22 @@ def test_what_can_be_done_is_done_and_the_rest_is_named() -> None:
 # The guards
 
 
+@pytest.mark.parametrize("left", [frozenset(), frozenset({"id-w3"})])
+def test_what_becomes_due_while_a_run_removes_another_waits_for_the_next_run(left: Any) -> None:
+    """It was not counted when the run began, and what has begun is finished."""
+    leaving = node("w3", availability="drain", labels={HOST_LABEL: "w3", LEAVING_LABEL: "active"})
+    if left:
+        leaving = replace(leaving, state="down", labels={HOST_LABEL: "w3"})
+    rules = replace(REMOVE, left=left)
+    plan = plan_membership(cluster("m1", "m2", "m3", leaving, down("w4")), hosts("m1 m2 m3"), rules)
+    assert {step["host"] for step in plan.steps} == {"w3"}
+    assert "one run may remove 1" in held(plan)["w4"]
+    # Where none has begun, it is a mistake in the inventory.
+    assert "2 of 5 nodes" in refusal(
+        plan_membership(cluster("m1", "m2", "m3", "w3", down("w4")), hosts("m1 m2 m3"), REMOVE)
+    )
+
+
 def test_the_order_in_which_the_engine_lists_nodes_is_that_of_no_plan() -> None:
     """It lists them by their IDs, which are random. The dead go first, and of these the managers."""
     nodes = [node("m1"), node("m2"), down("m3"), down("w1"), node("w3"), node("w4"), node("w2")]

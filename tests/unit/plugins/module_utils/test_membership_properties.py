@@ -144,9 +144,13 @@ def test_every_step_can_be_taken_and_leads_on(world: World) -> None:
             assert nearer < far, (start, step, far, nearer)
             far = nearer
         came = any(step["action"] == "join" for step in plan.steps)
+        held = {item["name"]: item["why"] for item in plan.held}
+        # What the limit holds back now may be more than it allows the next time.
+        refused_first |= any("one run may remove" in why for why in held.values())
         plan = world.plan()
-        # Who has joined gets its labels then; nothing else takes a second plan.
-        assert came or plan.steps == [], (start, plan.steps)
+        # Who has joined gets its labels then; what else takes a second plan was held back by the first one, and named.
+        late = [step for step in plan.steps if step["host"] not in held]
+        assert came or late == [], (start, late)
         assert refused_first or not unexpected(plan.refusals), (start, plan.refusals)
     assert plan.steps == []
     if not (plan.refusals or plan.held or any(line.silent for line in world.lines)):
