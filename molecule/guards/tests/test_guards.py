@@ -71,7 +71,9 @@ def test_a_silent_host_that_cannot_be_told_from_others_stops_removals() -> None:
 def test_a_line_that_points_at_another_machine_does_not_take_the_place_of_a_live_node() -> None:
     before, after = (Inventory(EVERYBODY).hosts[name]["ansible_host"] for name in ("w2", "w4"))
     edit = Inventory().set("w2", ansible_host=after)
-    refused(edit, f"w2 is at {after} in the inventory", f"ready at {before}", "put its address back")
+    refused(
+        edit, f"w2 is at {after} in the inventory", f"ready at {before}", "put its address back"
+    )
     assert members() == BASE
 
 

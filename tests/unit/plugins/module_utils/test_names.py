@@ -67,7 +67,7 @@ def test_a_manager_that_waits_for_its_key_is_found_by_its_name_in_the_inventory(
         nodes=[parse_node(document) for document in documents],
     )
     disk = {"total_bytes": 100, "free_bytes": 90}
-    said = {
+    said: dict[str, dict[str, Any]] = {
         "m1": {"swarm": {"state": "active"}, "host": {"hostname": "one", "disk": disk}},
         "m2": {"swarm": {"state": "locked"}, "host": {"hostname": "two"}},
     }
