@@ -409,8 +409,8 @@ def _floor(
 def _remove_dead(
     plan: Membership, cluster: Cluster, known: Identified, leaving: _Removals, tally: _Tally
 ) -> None:
-    """First, for a dead manager counts in every vote, and its name and address may be wanted anew: managers before
-    workers."""
+    """The dead go first, managers before workers. A dead manager still counts in every vote, and a new host may need the
+    name or the address of a dead node."""
     dead = [
         (host.name, node, "left behind when the host began anew") for host, node in known.ghosts
     ]
