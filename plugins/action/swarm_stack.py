@@ -2,15 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Prints the plan of a stack that changes, where the diff does not show it anyway."""
+"""Prints the plan of a stack that changes, where the diff does not show it anyway; says so where the manager is lost."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_options import (
+    ATTEMPT,
+    nothing_done,
+)
+from ansible_collections.flotilla.swarm.plugins.plugin_utils._stacks import asked
 
 
 class ActionModule(ActionBase):
@@ -24,7 +30,25 @@ class ActionModule(ActionBase):
                 "rotate is true or false, and has to name the secrets and configs with their files. With the role"
                 " flotilla.swarm.swarm_stack it may be true: there the files of the stack say it."
             )
-        result.update(self._execute_module(task_vars=task_vars))
+        args = {**self._task.args, "_asked": asked(self._task.args)}
+        try:
+            result.update(self._execute_module(module_args=args, task_vars=task_vars))
+        except AnsibleConnectionFailure as error:
+            result.update(_cut_off(args, str(error)))
         if result.get("plan") and result.get("changed") and not self._task.diff:
             Display().display("\n" + "\n".join(result["plan"]))
         return result
+
+
+def _cut_off(args: dict[str, Any], reason: str) -> dict[str, Any]:
+    """The result where the manager is lost. What it was told goes on there, or it does not: only another run can know."""
+    message = (
+        f"Could not {ATTEMPT.get(str(args.get('state')), 'deploy')} stack {args.get('name')}: the manager cannot be reached"
+        f" ({reason.strip()}). What it had begun may be done in part: run again, another manager takes its place."
+    )
+    return {
+        **nothing_done(str(args.get("name"))),
+        "failed": True,
+        "msg": message,
+        "failure": {"code": "host_unreachable", "details": {}},
+    }

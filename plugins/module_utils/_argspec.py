@@ -19,7 +19,11 @@ from ansible.module_utils import basic
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible.module_utils.common.parameters import set_fallbacks
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError, abbreviate
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import (
+    SwarmError,
+    abbreviate,
+    shown,
+)
 
 DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
 
@@ -55,6 +59,19 @@ class Module(AnsibleModule):
         """No message repeats more of what it was given than a person reads."""
         super().fail_json(msg=abbreviate(msg), **result)
 
+    def take_out(self, *names: str) -> dict[str, Any]:
+        """Take arguments out of what the module returns and logs, and return them.
+
+        They are `no_log`, which keeps them out of the host's journal. But `no_log` also blanks their values
+        wherever they occur in the result, and a replica count or a service name is such a value.
+        """
+        taken = {name: self.params[name] for name in names}
+        self.no_log_values.clear()
+        for name, value in taken.items():
+            if value is not None:
+                self.params[name] = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+        return taken
+
 
 def bad_options(
     spec: Mapping[str, Any], given: Mapping[str, Any], limits: Limits | None = None
@@ -86,12 +103,12 @@ def _wrong(
     if kind in ("int", "float"):
         yield from _wrong_number(kind, value, limits.get(name, 0), where)
     elif kind == "dict" and not isinstance(value, (Mapping, str)):
-        yield f"{where} is {_shown(value)}, it must be a dictionary"
+        yield f"{where} is {shown(value)}, it must be a dictionary"
     elif kind == "dict" and isinstance(value, Mapping) and options:
         yield from _problems(options, value, limits, f"{where}.")
         return
     elif kind == "list" and isinstance(value, (bool, Mapping)):
-        yield f"{where} is {_shown(value)}, it must be a list"
+        yield f"{where} is {shown(value)}, it must be a list"
     elif kind == "list":
         entries = value.split(",") if isinstance(value, str) else value
         if entries == [] and name in limits:
@@ -105,7 +122,7 @@ def _wrong(
                 yield from _wrong(element, entry, limits, name, part)
         return
     elif kind in ("str", "path") and isinstance(value, (list, Mapping)):
-        yield f"{where} is {_shown(value)}, it must be a text"
+        yield f"{where} is {shown(value)}, it must be a text"
     elif name in _WORDED and isinstance(value, str) and value != option.get("default"):
         yield from _WORDED[name](value, where)
     yield from (
@@ -126,12 +143,12 @@ def _wrong_number(kind: str, value: Any, limit: int | tuple[int, int], where: st
         return
     kinds = "a number" if kind == "float" else "a whole number"
     fits = f"{low} or more" if high is None else f"from {low} to {high}"
-    yield f"{where} is {_shown(value)}, it must be {kinds}, {fits}"
+    yield f"{where} is {shown(value)}, it must be {kinds}, {fits}"
 
 
 def _wrong_version(value: str, where: str) -> Iterator[str]:
     if not re.fullmatch(r"auto|[0-9]+\.[0-9]+", value):
-        yield f"{where} is {_shown(value)}, it must be auto or a version such as 1.41"
+        yield f"{where} is {shown(value)}, it must be auto or a version such as 1.41"
 
 
 def _wrong_host(value: str, where: str) -> Iterator[str]:
@@ -151,7 +168,7 @@ def _wrong_host(value: str, where: str) -> Iterator[str]:
     }
     if not fits.get(value.partition("://")[0], False):
         yield (
-            f"{where} is {_shown(value)}, it must be an address such as {DEFAULT_DOCKER_HOST} or"
+            f"{where} is {shown(value)}, it must be an address such as {DEFAULT_DOCKER_HOST} or"
             " tcp://192.0.2.23:2376"
         )
 
@@ -173,17 +190,6 @@ def _with_nul(value: Any, where: str) -> Iterator[str]:
     elif isinstance(value, list):
         for number, item in enumerate(value):
             yield from _with_nul(item, f"{where}[{number}]")
-
-
-def _shown(value: Any) -> str:
-    """A value in a sentence, without the words of a programming language."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Mapping):
-        return "a dictionary"
-    if isinstance(value, (list, tuple)):
-        return "a list"
-    return f"'{abbreviate(value)}'" if isinstance(value, str) else str(value)
 
 
 def docker_argument_spec(**options: Any) -> dict[str, Any]:

@@ -155,7 +155,7 @@ class _Planner:
         self.host: dict[str, Any] = observed.get("host") or {}
         self.engine: dict[str, Any] = observed.get("engine") or {}
         self.swarm: dict[str, Any] = observed.get("swarm") or {}
-        self.left_over = _preflight.left_over(observed)
+        self.left_over = _host.left_over(observed)
         self.system: dict[str, Any] = self.host.get("os") or {}
         self.installed: dict[str, str] = self.host.get("packages") or {}
         self.held: list[str] = self.host.get("held") or []

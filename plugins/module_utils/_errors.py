@@ -4,7 +4,7 @@
 
 # This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""The one exception that modules turn into a failed result."""
+"""The one exception that modules turn into a failed result, and how values stand in its sentences."""
 
 from __future__ import annotations
 
@@ -46,6 +46,28 @@ def abbreviate(text: str) -> str:
 
 def _cut(text: str, head: int, tail: int) -> str:
     return f"{text[:head]} ... ({len(text) - head - tail} characters left out) ... {text[-tail:]}"
+
+
+def shown(value: Any, most: int = 40) -> str:
+    """A value in a message: short, and as people write it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple, dict)):
+        return sort_of(value)
+    text = str(value)
+    text = text if len(text) <= most else f"{text[:most]}..."
+    return f"'{text}'" if isinstance(value, str) else text
+
+
+def sort_of(value: Any) -> str:
+    """What kind of value it is, in a message that must not repeat it."""
+    if isinstance(value, dict):
+        return "a dictionary"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if isinstance(value, bool):
+        return shown(value)
+    return "a text" if isinstance(value, str) else "a number"
 
 
 def failure_of(attempt: str, error: SwarmError | OSError) -> SwarmError:

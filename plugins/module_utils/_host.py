@@ -46,6 +46,8 @@ REBOOT_NOTE = "/var/lib/flotilla.swarm/reboot.json"
 # Debian's and Ubuntu's packages put it there (update-notifier-common, unattended-upgrades).
 REBOOT_REQUIRED = "/run/reboot-required"
 SDK_VENV = "/opt/flotilla.swarm"
+# Where the nodes of a swarm gossip, over both protocols.
+GOSSIP_PORT = 7946
 POLICY_RC_D = "/usr/sbin/policy-rc.d"
 POLICY_MARK = "flotilla.swarm"
 
@@ -165,14 +167,31 @@ def observe_ports(root: str = "") -> dict[str, dict[str, list[int]]]:
         anybody = set().union(
             *(_open_files(root, name) for name in _listdir(f"{root}/proc") if name.isdigit())
         )
-        kernel = set(listening["udp"]) - set(_listening(root, "udp", anybody))
+        kernel = {port for port, file in listening["udp"] if file not in anybody}
+        kernel -= {port for port, file in listening["udp"] if file in anybody}
     return {
-        "listening": listening,
+        "listening": {
+            protocol: sorted({port for port, _file in found})
+            for protocol, found in listening.items()
+        },
         "engine_listening": {
-            protocol: _listening(root, protocol, own) for protocol in ("tcp", "udp")
+            protocol: sorted({port for port, file in found if file in own})
+            for protocol, found in listening.items()
         },
         "kernel_listening": {"tcp": [], "udp": sorted(kernel)},
     }
+
+
+def left_over(observed: dict[str, Any]) -> bool:
+    """Whether the engine is in no swarm and its own process still listens where nodes gossip.
+
+    An engine that cannot say goodbye to its peers within a second of leaving keeps that port until it is restarted
+    (moby, pull request 50115), and in its next swarm overlay networks do not work.
+    """
+    own = (observed.get("host") or {}).get("engine_listening") or {}
+    return (observed.get("swarm") or {}).get("state") == "inactive" and any(
+        GOSSIP_PORT in (own.get(protocol) or []) for protocol in ("tcp", "udp")
+    )
 
 
 def _open_files(root: str, pid: object) -> set[str]:
@@ -393,19 +412,18 @@ def _routes(root: str) -> list[str]:
     return sorted(found)
 
 
-def _listening(root: str, protocol: str, files: set[str] | None = None) -> list[int]:
-    """The ports on which somebody listens; given a process's open files, those on which it does."""
-    ports = set()
+def _listening(root: str, protocol: str) -> list[tuple[int, str]]:
+    """The ports on which somebody listens, each with the open file that stands for it in the process that does."""
+    ports = []
     for name in (protocol, protocol + "6"):
         for line in _text(f"{root}/proc/net/{name}").splitlines()[1:]:
             fields = line.split()
             # TCP: state LISTEN. UDP has no such state: a bound, unconnected socket is 07.
             port = fields[1].rpartition(":")[2] if len(fields) > 3 else ""
             listens = len(fields) > 3 and fields[3] == ("0A" if protocol == "tcp" else "07")
-            ours = files is None or (len(fields) > 9 and f"socket:[{fields[9]}]" in files)
-            if listens and ours and re.fullmatch("[0-9A-F]{4}", port):
-                ports.add(int(port, 16))
-    return sorted(ports)
+            if listens and re.fullmatch("[0-9A-F]{4}", port):
+                ports.append((int(port, 16), f"socket:[{fields[9]}]" if len(fields) > 9 else ""))
+    return ports
 
 
 def _kernel_features(root: str, kernel: str) -> dict[str, bool | None]:

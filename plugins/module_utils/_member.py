@@ -10,10 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
-    EngineClient,
-    EngineReader,
-)
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._host import join_note
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
@@ -22,6 +19,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     parse_member,
     parse_node,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._reader import EngineReader
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import (
     apply_settings,
     plan_settings,

@@ -14,6 +14,8 @@ from typing import Any
 
 # A swarm's managers listen here unless told otherwise (moby: daemon/cluster, defaultSwarmPort).
 SWARM_PORT = 2377
+# The label by which the CLI knows what belongs to a stack.
+NAMESPACE = "com.docker.stack.namespace"
 
 
 def dig(document: Any, *path: str) -> Any:

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Callable
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import PASSING
 from ansible_collections.flotilla.swarm.plugins.module_utils._drain import drain, tidy
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
@@ -46,6 +45,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._placement import (
     parse_placement_service,
     parse_placement_task,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._reader import PASSING
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import (
     Clock,
     patiently,

@@ -220,6 +220,7 @@ def service_rows(picture: Picture) -> list[dict[str, Any]]:
                 "name": verdict.service,
                 "id": service["ID"],
                 "mode": verdict.mode,
+                "state": verdict.state,
                 # A job is asked for nothing at the moment: done is fine, and so is running.
                 "wanted": 0 if job else verdict.desired,
                 "running": len(here) if job else verdict.running,

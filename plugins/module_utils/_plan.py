@@ -17,6 +17,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import shown
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import (
     PREFIX,
     labels_after,
@@ -42,7 +43,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._table import (
     some,
     step_lines,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._variables import shown, slips
+from ansible_collections.flotilla.swarm.plugins.module_utils._variables import slips
 
 AVAILABILITIES = ("active", "pause", "drain")
 # What a host has to do itself; the rest managers do for it.

@@ -14,10 +14,10 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._host import GOSSIP_PORT, left_over
+
 DEFAULT_POOL = "10.0.0.0/8"
 DEFAULT_DATA_PATH_PORT = 4789
-# Where the nodes of a swarm gossip, over both protocols.
-GOSSIP_PORT = 7946
 # The check, which can be ignored, and a sentence.
 Finding = tuple[str, str]
 
@@ -134,18 +134,6 @@ def _clock(host: str, observed: dict[str, dict[str, Any]], limit: float) -> list
             ),
         )
     ]
-
-
-def left_over(observed: dict[str, Any]) -> bool:
-    """Whether the engine is in no swarm and its own process still listens where nodes gossip.
-
-    An engine that cannot say goodbye to its peers within a second of leaving keeps that port until it is restarted
-    (moby, pull request 50115), and in its next swarm overlay networks do not work.
-    """
-    own = (observed.get("host") or {}).get("engine_listening") or {}
-    return _state(observed) == "inactive" and any(
-        GOSSIP_PORT in (own.get(protocol) or []) for protocol in ("tcp", "udp")
-    )
 
 
 def _ports(host: str, own: dict[str, Any], data_path_port: int | None) -> list[Finding]:

@@ -15,10 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from ansible_collections.flotilla.swarm.plugins.module_utils import _host
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
-    EngineClient,
-    EngineReader,
-)
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._config import Config
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._labels import name_of
@@ -27,6 +24,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     parse_node,
     quorum_of,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._reader import EngineReader
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
 
 Runner = Callable[[list[str]], tuple[int, str, str]]

@@ -25,9 +25,9 @@ from typing import Any
 from ansible_collections.flotilla.swarm.plugins.module_utils._band import within_band
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import KINDS
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import NAMESPACE
 from ansible_collections.flotilla.swarm.plugins.module_utils._rotation import LIMITS, LONGEST_NAME
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
-    NAMESPACE,
     Change,
     Live,
     Step,

@@ -19,9 +19,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, Callable
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import PASSING, EngineClient
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import dig
+from ansible_collections.flotilla.swarm.plugins.module_utils._reader import PASSING
 from ansible_collections.flotilla.swarm.plugins.module_utils._table import count_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import (
     CONVERGED,

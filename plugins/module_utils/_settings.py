@@ -12,8 +12,7 @@ import copy
 import re
 from typing import Any, Callable, NamedTuple
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._variables import shown
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError, shown
 
 _UNITS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import KINDS, Write
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import NAMESPACE
 from ansible_collections.flotilla.swarm.plugins.module_utils._redaction import (
     HIDDEN,
     hide,
@@ -32,7 +33,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._redaction import (
 from ansible_collections.flotilla.swarm.plugins.module_utils._table import count_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import mode_of
 
-NAMESPACE = "com.docker.stack.namespace"
 IMAGE_LABEL = "com.docker.stack.image"
 
 ABSENT = "(none)"

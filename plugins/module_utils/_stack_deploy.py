@@ -34,16 +34,15 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._capture import (
     private_directory,
     run_cli,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
-    EngineClient,
-    EngineReader,
-)
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
     ignored_keys,
     silently_ignored,
     variable,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import NAMESPACE
+from ansible_collections.flotilla.swarm.plugins.module_utils._reader import EngineReader
 from ansible_collections.flotilla.swarm.plugins.module_utils._revisions import (
     TURN,
     Revision,
@@ -67,7 +66,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._rotation import (
     version_of,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
-    NAMESPACE,
     Live,
     Step,
     cli_failure,
@@ -87,6 +85,10 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_networks import (
     Detour,
     plan_networks,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_record import (
+    fingerprint,
+    record,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_refusals import (
     local_networks,
@@ -176,11 +178,16 @@ class Stack:
         self.stuck: set[str] = set()
 
     def run(self, check_mode: bool) -> None:
-        if self.params["state"] == "absent":
-            self.remove(check_mode)
-            return
+        self._carry_out(check_mode)
+        if not check_mode and not self.result["changed"] and self.before is not None:
+            found = fingerprint(self.name, self.before.by_kind())
+            record(self.name, self.given["_asked"], found, self.result["ignored"])
+
+    def _carry_out(self, check_mode: bool) -> None:
         try:
-            if self.params["state"] == "present":
+            if self.params["state"] == "absent":
+                self.remove(check_mode)
+            elif self.params["state"] == "present":
                 self.deploy(check_mode)
             else:
                 self.roll_back(check_mode)
@@ -414,7 +421,8 @@ class Stack:
         return [[prefix + name for name in wave] for wave in found]
 
     def plan_removal(self) -> list[Step]:
-        steps = plan_removal(self.name, self.observe())
+        self.before = self.observe()
+        steps = plan_removal(self.name, self.before)
         notes = []
         if steps:
             tasks = self.engine.get(f"/tasks?{_filters(self.mine)}", "list the tasks")

@@ -24,8 +24,8 @@ from typing import Any
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import Write
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import NAMESPACE
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
-    NAMESPACE,
     Change,
     Live,
     Step,

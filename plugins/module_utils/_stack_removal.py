@@ -16,14 +16,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import KINDS, Write
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
-    PASSING,
-    EngineClient,
-)
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import NAMESPACE
+from ansible_collections.flotilla.swarm.plugins.module_utils._reader import PASSING
 from ansible_collections.flotilla.swarm.plugins.module_utils._revisions import NUMBER, Revision
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
-    NAMESPACE,
     Live,
     Step,
     spec_in,

@@ -18,6 +18,8 @@ from typing import Any
 
 from ansible.module_utils.common.validation import check_type_dict
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import shown, sort_of
+
 # The least and the most that a number may be, by the name of its variable; argument specs cannot say it.
 RANGES: dict[str, tuple[float, float]] = {
     "swarm_removal_limit": (0, 1),
@@ -116,13 +118,13 @@ def _fault(kind: str, value: Any) -> str | None:
         try:
             check_type_dict(value)
         except (TypeError, ValueError):
-            return f"{_sort(value)}: it must be a dictionary such as {{key: value}}"
+            return f"{sort_of(value)}: it must be a dictionary such as {{key: value}}"
         return None
     if kind == "list":
-        return f"{_sort(value)}: it must be a list such as [a, b]" if mapped else None
+        return f"{sort_of(value)}: it must be a list such as [a, b]" if mapped else None
     if listed or mapped:
         what = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-        return f"{_sort(value)}: it must be {what.get(kind, 'one text, such as a')}"
+        return f"{sort_of(value)}: it must be {what.get(kind, 'one text, such as a')}"
     if kind == "bool":
         good = str(value).lower() in _TRUTHS or str(value) in ("1.0", "0.0")
         return None if good else f"{shown(value)}: it must be true or false"
@@ -166,27 +168,6 @@ def _check_range(
 def _one_of(choices: Iterable[Any]) -> str:
     named = [str(choice) for choice in choices if choice != ""]
     return f"one of {', '.join(named)}{', or empty' if '' in choices else ''}"
-
-
-def shown(value: Any, most: int = 40) -> str:
-    """A value in a message: short, and as people write it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (list, tuple, dict)):
-        return _sort(value)
-    text = str(value)
-    text = text if len(text) <= most else f"{text[:most]}..."
-    return f"'{text}'" if isinstance(value, str) else text
-
-
-def _sort(value: Any) -> str:
-    if isinstance(value, dict):
-        return "a dictionary"
-    if isinstance(value, (list, tuple)):
-        return "a list"
-    if isinstance(value, bool):
-        return shown(value)
-    return "a text" if isinstance(value, str) else "a number"
 
 
 # Names

@@ -17,8 +17,8 @@ import time
 import traceback
 from typing import Any, Callable, TypeVar
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import PASSING
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._reader import PASSING
 
 T = TypeVar("T")
 

@@ -20,6 +20,7 @@ description:
   - It does not send any traffic to services.
 extends_documentation_fragment:
   - flotilla.swarm._docker
+  - flotilla.swarm._health
   - flotilla.swarm._attributes
   - flotilla.swarm._attributes.actiongroup_swarm
 attributes:
@@ -32,12 +33,6 @@ attributes:
   idempotent:
     support: full
 options:
-  accept:
-    description: The verdicts with which the module succeeds.
-    type: list
-    elements: str
-    choices: [healthy, degraded, unknown, failed]
-    default: [healthy, degraded]
   wait_timeout:
     description: Seconds to wait for a verdict in O(accept). V(0) looks once.
     type: int
@@ -84,60 +79,6 @@ options:
       - versions
       - autolock
       - encryption
-  thresholds:
-    description: From where on something is V(degraded).
-    type: dict
-    suboptions:
-      ca_days:
-        description: Fewer days than these until the CA expires.
-        type: int
-        default: 30
-      certificate_days:
-        description:
-          - Fewer days than these until this manager's certificate expires.
-          - The engine renews it itself, so it counts only where four fifths of its time are over as well.
-        type: int
-        default: 7
-      clock_skew:
-        description: More seconds than these between a host's clock and most others'.
-        type: float
-        default: 5.0
-      disk_free_percent:
-        description: Less of the disk than this is free where an engine keeps its data.
-        type: int
-        default: 10
-      network_percent:
-        description: So much of a network's addresses are taken.
-        type: int
-        default: 80
-      pending_seconds:
-        description: A task has been waiting for a node for longer than this. One that the scheduler has refused counts at
-          once.
-        type: int
-        default: 30
-      restarts:
-        description:
-          - So many tasks of one replica have failed within O(thresholds.restart_window).
-          - This is V(failed), and not only V(degraded), until the replica has run for three times as long as it did
-            between its failures, and for 30 seconds.
-          - The engine remembers five tasks of each replica, unless its task history says otherwise.
-        type: int
-        default: 3
-      restart_window:
-        description: Seconds.
-        type: int
-        default: 600
-  observed:
-    description:
-      - What M(flotilla.swarm.swarm_host_info) returned on each host, by name. Clocks, disks and kernels of other hosts
-        are known from there alone.
-    type: dict
-    default: {}
-  unreachable:
-    description: Hosts that the caller could not reach, to be named in the verdict.
-    type: list
-    elements: str
-    default: []
   format:
     description:
       - What is printed while a playbook runs. V(brief) has nodes, services, the main checks and whatever is not well, V(table)
@@ -223,6 +164,7 @@ services:
   sample:
     - name: hello_web
       mode: replicated
+      state: converged
       wanted: 2
       running: 2
       outdated: 0
@@ -254,8 +196,6 @@ failure:
       type: dict
 """
 
-import os
-from dataclasses import fields
 from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
@@ -264,93 +204,42 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._client import client_for_reading
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._health import (
-    CHECKS,
-    Around,
-    Thresholds,
-    finish,
-    judged,
+from ansible_collections.flotilla.swarm.plugins.module_utils._health import CHECKS, finish
+from ansible_collections.flotilla.swarm.plugins.module_utils._health_look import (
+    HEALTH_OPTIONS,
+    judge,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._host import observe_host
 from ansible_collections.flotilla.swarm.plugins.module_utils._picture import Picture, look
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import poll
 
 
-def own_certificate(root: str | None) -> str:
-    try:
-        with open(
-            os.path.join(root or "/var/lib/docker", "swarm", "certificates", "swarm-node.crt"),
-            encoding="ascii",
-        ) as file:
-            return file.read()
-    except (OSError, ValueError):
-        return ""
-
-
-def around(params: dict[str, Any], picture: Picture) -> Around:
-    """What the caller knows of other hosts, and what this host is now."""
-    if not params["docker_host"].startswith("unix://"):
-        return Around(params["observed"], "", params["unreachable"])
-    host = observe_host()
-    others = {
-        name: seen
-        for name, seen in params["observed"].items()
-        if ((seen or {}).get("host") or {}).get("hostname") != host["hostname"]
-    }
-    mine = next((name for name in params["observed"] if name not in others), host["hostname"])
-    clock = (params["observed"].get(mine) or {}).get("clock")
-    return Around(
-        {**others, mine: {"host": host, "clock": clock}},
-        own_certificate(picture.root),
-        params["unreachable"],
-    )
-
-
 def main() -> None:
     module = Module(
         argument_spec=docker_argument_spec(
-            accept=dict(
-                type="list",
-                elements="str",
-                choices=["healthy", "degraded", "unknown", "failed"],
-                default=["healthy", "degraded"],
-            ),
+            **HEALTH_OPTIONS,
             wait_timeout=dict(type="int", default=0),
             wait_sleep=dict(type="int", default=2),
             checks=dict(type="list", elements="str", choices=list(CHECKS)),
-            thresholds=dict(
-                type="dict",
-                apply_defaults=True,
-                options={
-                    each.name: dict(
-                        type="float" if isinstance(each.default, float) else "int",
-                        default=each.default,
-                    )
-                    for each in fields(Thresholds)
-                },
-            ),
-            observed=dict(type="dict", default={}),
-            unreachable=dict(type="list", elements="str", default=[]),
             format=dict(type="str", choices=["brief", "table", "json", "none"], default="brief"),
         ),
         limits=dict(accept=1, checks=1, wait_sleep=1),
         supports_check_mode=True,
     )
     params = module.params
-    limits = Thresholds(**params["thresholds"])
     attempts = 0
 
-    def judge() -> dict[str, Any]:
+    def look_again() -> dict[str, Any]:
         nonlocal attempts
         attempts += 1
         try:
             picture = look(client_for_reading(params))
         except SwarmError as error:
             picture = Picture(trouble=error)
-        return judged(picture, around(params, picture), limits, params["checks"] or ())
+        return judge(params, picture, observe_host())
 
     seen, _accepted = poll(
-        judge,
+        look_again,
         lambda result: result["verdict"] in params["accept"],
         params["wait_timeout"],
         params["wait_sleep"],

@@ -204,10 +204,10 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
     DEFAULT_DOCKER_HOST,
     Module,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineReader
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._host import (
     join_note,
+    left_over,
     observe_host,
     observe_ports,
 )
@@ -216,7 +216,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._model import (
     parse_member,
     parse_node,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import left_over
+from ansible_collections.flotilla.swarm.plugins.module_utils._reader import EngineReader
 from ansible_collections.flotilla.swarm.plugins.module_utils._settings import read_settings
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import poll, within
 

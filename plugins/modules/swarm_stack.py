@@ -217,6 +217,10 @@ options:
         they hold a credential, and what has the form of one, are taken out.
     type: int
     default: 5
+  _asked:
+    description: A hash of what is asked. It is for the action plugin of the same name alone.
+    type: str
+    default: ""
   settle:
     description:
       - For how many seconds the tasks must have been running to count. A container that crashes at once is
@@ -481,7 +485,6 @@ failure:
 """
 
 import traceback
-from typing import Any
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
     Module,
@@ -490,88 +493,25 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import without_private_paths
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_deploy import Stack
-
-ATTEMPT = {"present": "deploy", "absent": "remove", "rolled_back": "roll back"}
-
-
-def hidden_arguments(module: Module) -> dict[str, Any]:
-    """Take the arguments that may hold credentials out of what the module returns and logs.
-
-    They are `no_log`, which keeps them out of the host's journal. But `no_log` also blanks their values
-    wherever they occur in the result, and a replica count or a service name is such a value.
-    """
-    taken = {
-        name: module.params[name] for name in ("definition", "files", "environment", "registries")
-    }
-    module.no_log_values.clear()
-    for name, value in taken.items():
-        if value is not None:
-            module.params[name] = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
-    return taken
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_options import (
+    ATTEMPT,
+    PRIVATE,
+    STACK_LIMITS,
+    STACK_OPTIONS,
+    STACK_RULES,
+    nothing_done,
+)
 
 
 def main() -> None:
     module = Module(
-        argument_spec=docker_argument_spec(
-            name=dict(type="str", required=True),
-            state=dict(type="str", choices=["present", "absent", "rolled_back"], default="present"),
-            compose=dict(type="list", elements="path"),
-            definition=dict(type="raw", no_log=True),
-            files=dict(type="dict", no_log=True),
-            environment=dict(type="dict", no_log=True),
-            resolve_image=dict(
-                type="str", choices=["always", "changed", "never"], default="changed"
-            ),
-            rotate=dict(
-                type="dict",
-                options=dict(secrets=dict(type="dict", no_log=False), configs=dict(type="dict")),
-            ),
-            prune=dict(type="bool", default=False),
-            keep_revisions=dict(type="int", default=5),
-            revision=dict(type="int"),
-            on_failure=dict(type="str", choices=["stop", "rollback"], default="stop"),
-            waves=dict(type="bool", default=False),
-            depends_on=dict(type="dict"),
-            strict=dict(type="bool", default=False),
-            ignored_keys=dict(type="list", elements="str", no_log=False),
-            replace_networks=dict(type="bool", default=False),
-            with_registry_auth=dict(type="bool", default=False),
-            registries=dict(
-                type="list",
-                elements="dict",
-                no_log=True,
-                options=dict(
-                    registry=dict(type="str", required=True),
-                    username=dict(type="str", required=True),
-                    password=dict(type="str", required=True, no_log=True),
-                ),
-            ),
-            wait=dict(type="bool", default=True),
-            wait_timeout=dict(type="int", default=300),
-            settle=dict(type="int", default=5),
-            log_lines=dict(type="int", default=5),
-        ),
-        mutually_exclusive=[("compose", "definition")],
-        required_if=[("state", "present", ("compose", "definition"), True)],
-        limits=dict(compose=1, wait_timeout=1, revision=1),
+        argument_spec=docker_argument_spec(**STACK_OPTIONS),
+        **STACK_RULES,
+        limits=STACK_LIMITS,
         supports_check_mode=True,
     )
-    given = hidden_arguments(module)
-    result: dict[str, Any] = dict(
-        changed=False,
-        stack=module.params["name"],
-        plan=[],
-        steps=[],
-        applied=[],
-        put_back=[],
-        revisions=[],
-        waves=[],
-        leftovers=[],
-        ignored=[],
-        notes=[],
-        services=[],
-        diff={},
-    )
+    given = module.take_out(*PRIVATE)
+    result = nothing_done(module.params["name"])
     try:
         Stack(module.params, given, result).run(module.check_mode)
     except SwarmError as error:

@@ -204,6 +204,61 @@ def test_check_mode_of_a_change_is_the_change() -> None:
     assert all("team" not in node["Spec"]["Labels"] for node in nodes().values())
 
 
+DEPLOYS = "TASK [flotilla.swarm.swarm_stack : Deploy the stacks]"
+
+
+def settled(**extra: Any) -> None:
+    """What was as asked in a run is known to be so in the next."""
+    assert site(**extra).changed == 0
+    run = site(**extra)
+    assert DEPLOYS not in run.text
+    assert run.verdict == "healthy"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "docker service update --detach --label-add by=hand hello_web",
+        "docker service scale --detach hello_web=1",
+        "docker service rm hello_web",
+        "docker service update --detach --env-add BY=hand hello_web"
+        " && docker service update --detach --env-rm BY hello_web",
+    ],
+)
+def test_what_is_as_asked_is_not_planned_and_what_is_changed_by_hand_is(change: str) -> None:
+    settled()
+    before = ssh("m1", "docker service inspect hello_web --format '{{json .Spec.Labels}}'")
+    ssh("m1", change)
+    run = site()
+    assert DEPLOYS in run.text
+    # What was taken back by hand as well has come to the same.
+    assert bool(run.changed) == ("env-rm" not in change)
+    after = ssh("m1", "docker service inspect hello_web --format '{{json .Spec.Labels}}'")
+    assert after == before
+    settled()
+
+
+def test_tasks_that_do_not_run_and_stacks_that_are_asked_otherwise_are_planned() -> None:
+    settled()
+    asked_otherwise = site("--check", swarm_stack_stacks=[{"name": "hello", "state": "absent"}])
+    assert "- service hello_web" in asked_otherwise.text
+    # On another manager nothing is known of it.
+    kept = "/var/lib/flotilla.swarm/stacks/hello.json"
+    assert ssh("m1", f"stat -c '%a %U' {kept}") == "600 root"
+    assert "hello" not in ssh("m2", "ls /var/lib/flotilla.swarm/stacks 2>/dev/null || true")
+    ssh("m1", "docker service update --detach --constraint-add node.labels.zone==z hello_web")
+    ssh("m1", "docker service update --detach --rollback hello_web", check=False)
+    said = module("m1", "swarm_verify", stacks=[{"name": "hello", "definition": "services: {}"}])
+    assert said["as_asked"] is False
+    assert "is not what it was" in said["stacks"][0]["reason"]
+    assert said["health"]["verdict"]
+    site()
+    settled()
+    worker = module("w1", "swarm_verify", stacks=[])
+    assert worker["failure"]["code"] == "not_manager"
+    assert worker.keys() - {"failure", "msg", "failed"} == said.keys() - {"failed"}
+
+
 @pytest.mark.parametrize("host", HOSTS)
 def test_every_host_can_say_what_it_is(host: str) -> None:
     found = module(host, "swarm_host_info")

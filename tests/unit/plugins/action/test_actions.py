@@ -61,11 +61,24 @@ TASKS: dict[str, dict[str, Any]] = {
     "stack": {
         "swarm_stack": {"docker_host": NOWHERE, "name": "shop", "definition": "services: {}"}
     },
+    "verify": {
+        "swarm_verify": {
+            "docker_host": NOWHERE,
+            "stacks": [{"name": "shop", "definition": "services: {}"}],
+        }
+    },
+    "no_file": {"swarm_verify": {"stacks": [{"name": "shop", "compose": ["nowhere.yml"]}]}},
     "rotate": {"swarm_stack": {"name": "shop", "definition": "services: {}", "rotate": True}},
     "scale": {"swarm_scale": {"docker_host": NOWHERE, "services": {"shop_web": "{{ 1 + 1 }}"}}},
     "restart": {"swarm_restart": {"docker_host": NOWHERE, "services": ["shop_web"]}},
     "rollback": {"swarm_rollback": {"docker_host": NOWHERE, "services": ["shop_web"]}},
     "rebalance": {"swarm_rebalance": {"docker_host": NOWHERE}},
+}
+# The same on a host that cannot be reached.
+LOST: dict[str, dict[str, Any]] = {
+    "unreachable": {"swarm_health": {"format": "brief"}},
+    "lost_stack": {"swarm_stack": {"name": "shop", "definition": "services: {}"}},
+    "lost_verify": {"swarm_verify": {"stacks": []}},
 }
 
 
@@ -85,17 +98,18 @@ class Played:
         # The role's plays register so what a host said, and the plan reads it from there.
         tasks[0]["register"] = "__swarm_host"
         tasks.insert(1, {"ansible.builtin.set_fact": {"seen": "{{ __swarm_host }}"}})
-        tasks.append(
-            {
-                "name": "unreachable",
-                "flotilla.swarm.swarm_health": {"format": "brief"},
-                "delegate_to": "down",
-                "register": "unreachable",
-                "ignore_errors": True,
-                "ignore_unreachable": True,
-            }
-        )
-        keep = {name: f"{{{{ {name} }}}}" for name in [*TASKS, "unreachable"]}
+        for name, call in LOST.items():
+            tasks.append(
+                {
+                    "name": name,
+                    **{f"flotilla.swarm.{which}": args for which, args in call.items()},
+                    "delegate_to": "down",
+                    "register": name,
+                    "ignore_errors": True,
+                    "ignore_unreachable": True,
+                }
+            )
+        keep = {name: f"{{{{ {name} }}}}" for name in [*TASKS, *LOST]}
         tasks.append(
             {"ansible.builtin.copy": {"content": "{{ kept | to_json }}", "dest": f"{place}/said"}, "vars": {"kept": keep}}
         )  # fmt: skip
@@ -172,10 +186,10 @@ def test_no_action_plugin_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in TASKS if name not in ("refused_rules", "rotate")]
+    "name", [name for name in (*TASKS, *LOST) if name not in ("refused_rules", "rotate", "no_file")]
 )
 def test_all_documented_keys_are_there_also_in_a_failure(played: Played, name: str) -> None:
-    (module,) = TASKS[name]
+    (module,) = {**TASKS, **LOST}[name]
     assert not documented(module) - set(played.said[name]), played.said[name]
 
 
@@ -222,6 +236,24 @@ def test_a_verdict_is_printed_where_no_engine_answers_and_where_no_host_does(
 def test_a_stack_fails_with_the_words_of_its_module(played: Played) -> None:
     assert played.said["stack"]["failure"]["code"] == "engine_unreachable"
     assert "rotate is true or false" in played.said["rotate"]["msg"]
+
+
+def test_a_manager_that_is_lost_with_a_stack_is_told_in_one_sentence(played: Played) -> None:
+    said = played.said["lost_stack"]
+    assert said["failed"]
+    assert not said.get("unreachable")
+    assert said["failure"] == {"code": "host_unreachable", "details": {}}
+    assert said["msg"].startswith("Could not deploy stack shop: the manager cannot be reached (")
+    assert "run again" in said["msg"]
+
+
+def test_nothing_is_as_asked_where_nobody_could_look(played: Played) -> None:
+    for name, code in (("verify", "engine_unreachable"), ("lost_verify", "host_unreachable")):
+        said = played.said[name]
+        assert (said["failed"], said["as_asked"], said["stacks"]) == (True, False, [])
+        assert said["failure"]["code"] == code
+        assert said["health"]["verdict"] == "unknown"
+    assert "nowhere.yml" in played.said["no_file"]["msg"]
 
 
 @pytest.mark.parametrize("name", ["scale", "restart", "rollback", "rebalance"])

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import code_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import may_lose, quorum_of
+from ansible_collections.flotilla.swarm.plugins.module_utils._reader import code_of
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock
 from ansible_collections.flotilla.swarm.tests.unit.plugins.module_utils.refusals import REFUSALS
 

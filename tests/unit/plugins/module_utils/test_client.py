@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import (
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import client_for_reading
+from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._reader import (
     _LONGEST_LOG,
     EngineReader,
-    client_for_reading,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 
 HEAD = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
 PIECE = b"abc"

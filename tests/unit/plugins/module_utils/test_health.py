@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._certificate import validities
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import elements
+from ansible_collections.flotilla.swarm.plugins.doc_fragments._health import ModuleDocFragment
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._health import (
     CHECKS,
@@ -43,6 +43,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._picture import (
     parse_task,
     service_rows,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._reader import elements
 
 MODULE = Path(__file__).resolve().parents[4] / "plugins" / "modules" / "swarm_health.py"
 # Of a swarm that engine 20.10 has made; openssl says: from 2026-11-23 20:09:00 to 2046-11-18 20:09:00.
@@ -659,7 +660,8 @@ def test_the_module_documents_every_check_and_threshold() -> None:
     assert documentation["checks"]["choices"] == list(CHECKS)
     described = " ".join(documentation["checks"]["description"])
     assert not [name for name in CHECKS if f"V({name})" not in described]
-    options = documentation["thresholds"]["suboptions"]
+    shared = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+    options = shared["thresholds"]["suboptions"]
     assert {name: option["default"] for name, option in options.items()} == {
         each.name: each.default for each in fields(Thresholds)
     }

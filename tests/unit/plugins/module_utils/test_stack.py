@@ -22,9 +22,9 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
     outline,
     silently_ignored,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import NAMESPACE
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     HIDDEN,
-    NAMESPACE,
     Live,
     Step,
     cli_failure,

@@ -12,8 +12,8 @@ import pytest
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import Write
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._model import NAMESPACE
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
-    NAMESPACE,
     Live,
     Step,
     plan_lines,

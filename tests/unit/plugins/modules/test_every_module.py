@@ -45,6 +45,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_scale": {"services": {"shop_web": 2}},
     "swarm_settings": {"election_tick": 5},
     "swarm_stack": {"name": "shop", "definition": "services: {web: {image: 'web:1'}}"},
+    "swarm_verify": {"stacks": [{"name": "shop", "asked": "0"}]},
 }
 ON_THE_CONTROLLER = {"swarm_plan", "swarm_reboot_plan"}
 # They change the machine that they run on, which is this one: only what they would do is asked.

@@ -162,7 +162,7 @@ def test_nul_characters_are_named(
         ),
         ({"docker_host": "tcp://127.0.0.1:99999"}, "docker_host is"),
         ({"docker_host": "nothing"}, "docker_host is 'nothing'"),
-        ({"docker_host": "tcp://" + "a" * 5000}, "characters left out"),
+        ({"docker_host": "tcp://" + "a" * 5000}, "aaaa...', it must be an address"),
         ({"state": "x" * 5000}, "characters left out"),
         (
             {"docker_host": "unix:///nowhere/docker.sock"},
