@@ -243,7 +243,7 @@ def test_a_stack_is_planned_again_when_somebody_has_written_to_it(
 
 def test_a_stack_that_is_asked_otherwise_or_does_not_run_is_planned() -> None:
     settled()
-    assert ssh("m1", f"stat -c '%a %U' {KEPT}") == "600 root"
+    assert ssh("m1", f"stat -c '%a %U' {KEPT}").strip() == "600 root"
     otherwise = site("--check", swarm_stack_stacks=[{"name": "hello", "state": "absent"}])
     assert DEPLOYS in otherwise.text
     assert otherwise.changed == 1

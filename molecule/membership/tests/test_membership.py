@@ -90,25 +90,36 @@ def test_live_workers_are_removed() -> None:
 def test_another_manager_goes_on_where_the_acting_one_is_lost() -> None:
     """Its power fails while two workers join."""
     begin_with(BASE)
-    with run_at("Read the join tokens", Inventory(EVERYBODY)) as (process, said):
+    run, acting, found = acting_lost_at("Read the join tokens", Inventory(EVERYBODY))
+    assert [row.split(" ")[1:3] for row in rows(run, "DONE")] == [["join", "w3"], ["join", "w4"]]
+    assert found.pop(acting).startswith("manager down")
+    assert found == {name: role for name, role in EVERYBODY.items() if name != acting}
+    wait_until(lambda: members(other_than(acting)) == EVERYBODY)
+    settled(Inventory(EVERYBODY))
+
+
+def acting_lost_at(
+    task: str, inventory: Inventory, **extra: Any
+) -> tuple[Run, str, dict[str, str]]:
+    """A run whose acting manager is lost at a task, by its name, which is back now; and the members that were left then."""
+    with run_at(task, inventory, **extra) as (process, said):
         acting = str(re.findall(r"^PLAN .* acting on (\S+)", said.read_text(), re.MULTILINE)[0])
         subprocess.run(["docker", "kill", f"{PREFIX}-{acting}"], check=True, capture_output=True)
         try:
             code = process.wait(150)
             run = Run(code, said.read_text())
-            on = "m2" if acting != "m2" else "m3"
-            found = members(on)
+            found = members(other_than(acting))
         finally:
             hang_up(acting)
             lab("up")
     assert run.code != 0, tail(run)
     assert "Traceback" not in run.text
-    assert [row.split(" ")[1:3] for row in rows(run, "DONE")] == [["join", "w3"], ["join", "w4"]]
     assert re.search(rf"^VERDICT .*\n(.*\n)*.*{acting}", run.text, re.MULTILINE), tail(run)
-    assert found.pop(acting).startswith("manager down")
-    assert found == {name: role for name, role in EVERYBODY.items() if name != acting}
-    wait_until(lambda: members(on) == EVERYBODY)
-    settled(Inventory(EVERYBODY))
+    return run, acting, found
+
+
+def other_than(manager: str) -> str:
+    return "m2" if manager != "m2" else "m3"
 
 
 @contextmanager
@@ -209,6 +220,18 @@ def tasks_on(name: str, on: str) -> list[str]:
     what = "--filter desired-state=running --format '{{.Name}} {{.CurrentState}}'"
     lines = ssh(on, f"docker node ps {name} {what}").splitlines()
     return [line.split(".")[0] for line in lines if " Running" in line]
+
+
+def test_another_manager_goes_on_where_the_acting_one_is_lost_while_it_empties_nodes() -> None:
+    """Its power fails in the middle of the one call that changes the nodes."""
+    begin_with(EVERYBODY)
+    run, acting, found = acting_lost_at("Change the nodes", Inventory(), swarm_removal_limit=0.3)
+    done = {tuple(row.split(" ")[1:3]) for row in rows(run, "DONE")}
+    assert done == {("remove", "w3"), ("remove", "w4")}, tail(run)
+    assert found.pop(acting).startswith("manager down")
+    assert found == {name: role for name, role in BASE.items() if name != acting}
+    wait_until(lambda: members(other_than(acting)) == BASE)
+    settled(Inventory())
 
 
 def test_the_leader_is_deleted_and_another_manager_takes_its_place() -> None:
