@@ -205,6 +205,7 @@ def test_check_mode_of_a_change_is_the_change() -> None:
 
 
 DEPLOYS = "TASK [flotilla.swarm.swarm_stack : Deploy the stacks]"
+BY_HAND = "docker service update --detach --label-add by=hand hello_web"
 KEPT = "/var/lib/flotilla.swarm/stacks/hello.json"
 
 
@@ -219,13 +220,9 @@ def settled() -> None:
 @pytest.mark.parametrize(
     ("by_hand", "differs"),
     [
-        ("docker service update --detach --label-add by=hand hello_web", True),
+        (BY_HAND, True),
         # What is put back by hand has been written all the same.
-        (
-            "docker service update --detach --label-add by=hand hello_web"
-            " && docker service update --detach --label-rm by hello_web",
-            False,
-        ),
+        (BY_HAND + " && docker service update --detach --label-rm by hello_web", False),
     ],
 )
 def test_a_stack_is_planned_again_when_somebody_has_written_to_it(

@@ -17,8 +17,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._certificate import validities
 from ansible_collections.flotilla.swarm.plugins.doc_fragments._health import ModuleDocFragment
+from ansible_collections.flotilla.swarm.plugins.module_utils._certificate import validities
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._health import (
     CHECKS,
