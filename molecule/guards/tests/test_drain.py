@@ -119,7 +119,8 @@ class Services:
                     "Healthcheck": {
                         "Test": ["CMD", "sh", "-c", test],
                         "Interval": SECOND,
-                        "Timeout": 2 * SECOND,
+                        # On a busy machine a check takes seconds, and one that is over its time counts as failed.
+                        "Timeout": 20 * SECOND,
                         "Retries": 1 if only_on else 5,
                         "StartPeriod": grace * SECOND,
                     },
