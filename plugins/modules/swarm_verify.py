@@ -16,7 +16,7 @@ description:
   - It takes one call and ten requests, however many stacks there are. No Compose file goes to the host.
   - M(flotilla.swarm.swarm_stack) leaves a record on the manager when it has found a stack as asked. The record has a hash of what was
     asked, with all files and variables, and one of what was there, with the engine's own version of each object. While both
-    are the same as then, the stack is as asked. Whatever else is true of it, M(flotilla.swarm.swarm_stack) has to find out.
+    are the same, the stack is as asked. In any other case M(flotilla.swarm.swarm_stack) has to look.
   - There is no record of a stack with C(resolve_image=always), since only its registry knows what a tag stands for.
   - Runs on a manager, for which it reads the local socket. The Compose files are read on the controller.
 extends_documentation_fragment:
