@@ -31,7 +31,20 @@ PATHS = {"service": "/services", "network": "/networks", "secret": "/secrets", "
 
 
 def read_all(reader: EngineReader) -> dict[str, list[dict[str, Any]]]:
-    return {kind: reader.get(path, f"list the {kind}s") for kind, path in PATHS.items()}
+    """The engine's lists by kind, of each document the parts that tell it from others: a config may hold a megabyte."""
+    return {
+        kind: [_parts(document) for document in reader.each(path, f"list the {kind}s")]
+        for kind, path in PATHS.items()
+    }
+
+
+def _parts(document: dict[str, Any]) -> dict[str, Any]:
+    spec = document.get("Spec") or {}
+    found = {
+        key: document.get(key)
+        for key in ("ID", "Id", "Version", "UpdatedAt", "Name", "Labels", "Scope")
+    }
+    return {**found, "Spec": {"Name": spec.get("Name"), "Labels": spec.get("Labels")}}
 
 
 def as_recorded(
@@ -43,9 +56,9 @@ def as_recorded(
     """
     name = str(stack["name"])
     own = {
-        str((document.get("Spec") or {}).get("Name"))
+        str(document["Spec"].get("Name"))
         for document in found.get("service", [])
-        if ((document.get("Spec") or {}).get("Labels") or {}).get(NAMESPACE) == name
+        if (document["Spec"].get("Labels") or {}).get(NAMESPACE) == name
     }
     late = sorted(one for one in own if states.get(one, CONVERGED) != CONVERGED)
     ignored = recall(name, stack["asked"], fingerprint(name, found))

@@ -18,8 +18,10 @@ from ansible_collections.flotilla.swarm.plugins.module_utils import _stack_recor
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import NAMESPACE
 from ansible_collections.flotilla.swarm.plugins.module_utils._revisions import NUMBER
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_record import (
+    PATHS,
     as_recorded,
     fingerprint,
+    read_all,
     recall,
     record,
 )
@@ -177,3 +179,17 @@ def test_a_record_holds_hashes_and_no_definition(folder: Path) -> None:
     record("shop", "0" * 64, "1" * 64, ["build"])
     (file,) = folder.iterdir()
     assert set(json.loads(file.read_text())) == {"asked", "found", "cli", "ignored"}
+
+
+def test_what_is_read_of_a_document_makes_the_same_fingerprint() -> None:
+    """swarm_stack has whole documents, swarm_verify reads the parts."""
+
+    class Reader:
+        def each(self, path: str, _attempt: str) -> list[dict[str, Any]]:
+            kind = next(kind for kind, where in PATHS.items() if where == path)
+            more = {"Endpoint": {}, "CreatedAt": "", "Driver": "overlay"}
+            return [{**document, **more} for document in FOUND[kind]]
+
+    found = read_all(Reader())  # type: ignore[arg-type]
+    assert fingerprint("shop", found) == fingerprint("shop", FOUND)
+    assert "Endpoint" not in found["service"][0]
