@@ -16,6 +16,8 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.flotilla.swarm.plugins.plugin_utils._delegated import lost
+
 # Seconds. The module ends by itself within this time, for it limits all that it does; so where it does not, the host
 # does not run any more, or the connection is dead.
 LONGEST = 240
@@ -27,10 +29,16 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         before = time.time()
-        with limited(LONGEST):
-            result.update(self._execute_module(task_vars=task_vars))
+        try:
+            with limited(LONGEST):
+                result.update(self._execute_module(task_vars=task_vars))
+        except AnsibleConnectionFailure as error:
+            if not self._task.delegate_to:
+                raise
+            result.update(lost("ask for the join tokens", self._task.delegate_to, error))
         after = time.time()
-        if (result.get("failure") or {}).get("code") == "no_answer":
+        silent = (result.get("failure") or {}).get("code") == "no_answer"
+        if silent and not self._task.delegate_to:
             # To a run it is no different from a host that is down: it takes no part, and the others go on.
             del result["failed"]
             result["unreachable"] = True

@@ -193,7 +193,7 @@ def _answer_of(result: dict[str, Any]) -> dict[str, Any] | None:
         return None
     if "plan" in result and result.get("failure", {}).get("code", "refused") == "refused":
         return dict(result["plan"])
-    if result.get("unreachable"):
+    if result.get("failure", {}).get("code") == "host_unreachable":
         why = (
             "the manager that acts was lost while it held the plan against the services: run again"
         )

@@ -16,6 +16,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack_options impo
     ATTEMPT,
     nothing_done,
 )
+from ansible_collections.flotilla.swarm.plugins.plugin_utils._delegated import lost
 from ansible_collections.flotilla.swarm.plugins.plugin_utils._stacks import asked
 
 
@@ -34,21 +35,12 @@ class ActionModule(ActionBase):
         try:
             result.update(self._execute_module(module_args=args, task_vars=task_vars))
         except AnsibleConnectionFailure as error:
-            result.update(_cut_off(args, str(error)))
+            if not self._task.delegate_to:
+                raise
+            name = str(args.get("name"))
+            attempt = f"{ATTEMPT.get(str(args.get('state')), 'deploy')} stack {name}"
+            result.update(nothing_done(name))
+            result.update(lost(attempt, self._task.delegate_to, error))
         if result.get("plan") and result.get("changed") and not self._task.diff:
             Display().display("\n" + "\n".join(result["plan"]))
         return result
-
-
-def _cut_off(args: dict[str, Any], reason: str) -> dict[str, Any]:
-    """The result where the manager is lost. What it was told goes on there, or it does not: only another run can know."""
-    message = (
-        f"Could not {ATTEMPT.get(str(args.get('state')), 'deploy')} stack {args.get('name')}: the manager cannot be reached"
-        f" ({reason.strip()}). What it had begun may be done in part: run again, another manager takes its place."
-    )
-    return {
-        **nothing_done(str(args.get("name"))),
-        "failed": True,
-        "msg": message,
-        "failure": {"code": "host_unreachable", "details": {}},
-    }
