@@ -20,3 +20,14 @@ def test_a_round_that_was_cut_short_does_not_keep_the_next_one_from_changing_the
     assert len(parts) == 2
     for task in parts:
         assert "__swarm_cut" not in str(task["when"]), task["name"]
+
+
+def test_no_task_that_runs_once_counts_on_ignore_unreachable() -> None:
+    """Ansible ends the play for all hosts all the same, and says nothing."""
+    roles = TASKS.parents[1]
+    paths = [*roles.glob("*/tasks/*.yml"), *(roles.parent / "playbooks").rglob("*.yml")]
+    assert len(paths) > 20
+    for path in paths:
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8")) or []:
+            for task in [entry, *entry.get("tasks", []), *entry.get("block", [])]:
+                assert not (task.get("run_once") and task.get("ignore_unreachable")), (path, task)

@@ -79,7 +79,12 @@ LOST: dict[str, dict[str, Any]] = {
     "unreachable": {"swarm_health": {"format": "brief"}},
     "lost_stack": {"swarm_stack": {"name": "shop", "definition": "services: {}"}},
     "lost_verify": {"swarm_verify": {"stacks": []}},
+    "lost_nodes": {"swarm_nodes": {"nodes": []}},
+    "lost_settings": {"swarm_settings": {"election_tick": 5}},
+    "lost_tokens": {"swarm_host_info": {"join_tokens": True}},
 }
+# What stops before a module does, and the observation of a host that is not there.
+WITHOUT_ALL_KEYS = {"refused_rules", "rotate", "no_file", "lost_nodes", "lost_settings", "lost_tokens"}  # fmt: skip
 
 
 class Played:
@@ -181,13 +186,11 @@ def documented(name: str) -> set[str]:
 
 
 def test_no_action_plugin_is_left_out() -> None:
-    called = {name for call in TASKS.values() for name in call}
+    called = {name for call in (*TASKS.values(), *LOST.values()) for name in call}
     assert called == {path.stem for path in (PLUGINS / "action").glob("*.py")}
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in (*TASKS, *LOST) if name not in ("refused_rules", "rotate", "no_file")]
-)
+@pytest.mark.parametrize("name", [name for name in (*TASKS, *LOST) if name not in WITHOUT_ALL_KEYS])
 def test_all_documented_keys_are_there_also_in_a_failure(played: Played, name: str) -> None:
     (module,) = {**TASKS, **LOST}[name]
     assert not documented(module) - set(played.said[name]), played.said[name]
@@ -238,13 +241,27 @@ def test_a_stack_fails_with_the_words_of_its_module(played: Played) -> None:
     assert "rotate is true or false" in played.said["rotate"]["msg"]
 
 
-def test_a_manager_that_is_lost_with_a_stack_is_told_in_one_sentence(played: Played) -> None:
-    said = played.said["lost_stack"]
+@pytest.mark.parametrize(
+    ("name", "attempt"),
+    [
+        ("lost_stack", "deploy stack shop"),
+        ("lost_nodes", "change the nodes"),
+        ("lost_settings", "change the settings of the swarm"),
+        ("lost_tokens", "ask for the join tokens"),
+    ],
+)
+def test_a_manager_that_is_lost_is_a_failure_of_the_task_that_it_did_for_all(
+    played: Played, name: str, attempt: str
+) -> None:
+    """Unreachable, in a task that runs once, ends the play for all hosts."""
+    said = played.said[name]
     assert said["failed"]
     assert not said.get("unreachable")
     assert said["failure"] == {"code": "host_unreachable", "details": {}}
-    assert said["msg"].startswith("Could not deploy stack shop: the manager cannot be reached (")
-    assert "run again" in said["msg"]
+    assert said["msg"].startswith(
+        f"Could not {attempt}: down, which acted, cannot be reached any more ("
+    )
+    assert said["msg"].endswith("Run again.")
 
 
 def test_nothing_is_as_asked_where_nobody_could_look(played: Played) -> None:
