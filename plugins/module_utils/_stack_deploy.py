@@ -181,7 +181,7 @@ class Stack:
         self._carry_out(check_mode)
         if not check_mode and not self.result["changed"] and self.before is not None:
             found = fingerprint(self.name, self.before.by_kind())
-            record(self.name, self.given["_asked"], found, self.result["ignored"])
+            record(self.name, self.given.get("_asked") or "", found, self.result["ignored"])
 
     def _carry_out(self, check_mode: bool) -> None:
         try:
