@@ -33,9 +33,9 @@ class ActionModule(ActionBase):
             with limited(LONGEST):
                 result.update(self._execute_module(task_vars=task_vars))
         except AnsibleConnectionFailure as error:
-            if not self._task.delegate_to:
-                raise
-            result.update(lost("ask for the join tokens", self._task.delegate_to, error))
+            tokens = self._task.args.get("join_tokens")
+            attempt = "ask for the join tokens" if tokens else "observe the host"
+            result.update(lost(attempt, self._task.delegate_to, error))
         after = time.time()
         silent = (result.get("failure") or {}).get("code") == "no_answer"
         if silent and not self._task.delegate_to:

@@ -35,8 +35,6 @@ class ActionModule(ActionBase):
         try:
             result.update(self._execute_module(module_args=args, task_vars=task_vars))
         except AnsibleConnectionFailure as error:
-            if not self._task.delegate_to:
-                raise
             name = str(args.get("name"))
             attempt = f"{ATTEMPT.get(str(args.get('state')), 'deploy')} stack {name}"
             result.update(nothing_done(name))

@@ -99,6 +99,11 @@ def _mark(stack: str, kind: str, document: dict[str, Any]) -> list[str]:
     return [] if kind == "service" or ours or of_a_host else mark
 
 
+def about_ignored(stack: str, keys: list[str]) -> str:
+    """The warning about keys that do nothing."""
+    return f"Stack {stack}: Swarm ignores these keys of its Compose files: {', '.join(keys)}"
+
+
 def recall(stack: str, asked: str, found: str) -> list[str] | None:
     """The keys that Swarm ignores of the stack's Compose files, if this was as asked when it was looked at last; else None."""
     try:

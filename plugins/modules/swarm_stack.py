@@ -501,6 +501,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack_options impo
     STACK_RULES,
     nothing_done,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_record import about_ignored
 
 
 def main() -> None:
@@ -528,10 +529,7 @@ def main() -> None:
             **result,
         )
     if result["ignored"]:
-        module.warn(
-            f"Stack {module.params['name']}: Swarm ignores these keys of its Compose files:"
-            f" {', '.join(result['ignored'])}"
-        )
+        module.warn(about_ignored(module.params["name"], result["ignored"]))
     module.exit_json(**result)
 
 

@@ -125,6 +125,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._health_look import
 from ansible_collections.flotilla.swarm.plugins.module_utils._picture import Picture, look
 from ansible_collections.flotilla.swarm.plugins.module_utils._reader import EngineReader
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack_record import (
+    about_ignored,
     as_recorded,
     read_all,
 )
@@ -161,10 +162,7 @@ def main() -> None:
     result["as_asked"] = failure is None and all(stack["as_asked"] for stack in result["stacks"])
     for stack in result["stacks"]:
         if stack["ignored"]:
-            module.warn(
-                f"Stack {stack['name']}: Swarm ignores these keys of its Compose files:"
-                f" {', '.join(stack['ignored'])}"
-            )
+            module.warn(about_ignored(stack["name"], stack["ignored"]))
     module.exit_json(**result)
 
 

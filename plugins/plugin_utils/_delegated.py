@@ -28,14 +28,17 @@ class DelegatedAction(ActionBase):
         try:
             result.update(self._execute_module(task_vars=task_vars))
         except AnsibleConnectionFailure as error:
-            if not self._task.delegate_to:
-                raise
             result.update(lost(self.attempt, self._task.delegate_to, error))
         return result
 
 
-def lost(attempt: str, host: str, error: AnsibleConnectionFailure) -> dict[str, Any]:
-    """The failure of a task whose host is lost. What it was told, it may have done in part."""
+def lost(attempt: str, host: str | None, error: AnsibleConnectionFailure) -> dict[str, Any]:
+    """The failure of a task that was delegated to a host which is lost; on its own host, the error stays what it is.
+
+    What the lost host was told, it may have done in part.
+    """
+    if not host:
+        raise error
     reason = str(error).strip().rstrip(".")
     return {
         "failed": True,

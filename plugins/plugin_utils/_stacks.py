@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -64,6 +65,7 @@ def asked(options: Mapping[str, Any]) -> str:
     return hashlib.sha256(_our_code() + text.encode()).hexdigest()
 
 
+@functools.cache
 def _our_code() -> bytes:
     """A hash of this collection's own code: another release may make something else of the same."""
     found = hashlib.sha256()
