@@ -165,8 +165,10 @@ def judge(
 
     status = service.get("UpdateStatus") or {}
     update = str(status.get("State") or "")
-    # After a rollback the tasks that failed are no longer those of the spec that the service has.
-    trouble = _trouble(own if overruled else current, current, lost, ready)
+    trouble = _trouble(current, lost, ready)
+    if overruled:
+        # The tasks that failed are no longer those of the spec that the service has; these are only put back.
+        trouble = _newest([t for t in own if t not in current and _has_failed(t)]) or trouble
     state, cause, reason, node = WAITING, None, "", None
     if overruled:
         cause, reason, node = "rolled_back", _said(status, trouble), _node_of(trouble, names)
@@ -337,17 +339,16 @@ def _on_lost_node(task: dict[str, Any], ready: set[str]) -> bool:
 
 
 def _trouble(
-    candidates: list[dict[str, Any]],
     current: list[dict[str, Any]],
     lost: list[dict[str, Any]],
     ready: set[str],
 ) -> dict[str, Any] | None:
     """The task that says most about why the service is not there yet."""
     live = [t for t in current if _wanted(t)]
-    failed = [t for t in candidates if _state(t) in ("failed", "rejected")]
+    failed = [t for t in current if _has_failed(t)]
     # What has failed before the same replica ran again is not why it does not run now.
     ran: dict[str, str] = {}
-    for task in candidates:
+    for task in current:
         if _state(task) in ("running", "shutdown", "complete"):
             ran[_slot(task)] = max(ran.get(_slot(task), ""), str(task.get("CreatedAt") or ""))
     fresh = [t for t in failed if str(t.get("CreatedAt") or "") >= ran.get(_slot(t), "")]
@@ -356,8 +357,19 @@ def _trouble(
     slow = [t for t in live if _state(t) not in ("running", "complete")]
     for group in (lost, stuck, fresh, away, slow, failed):
         if group:
-            return max(group, key=lambda t: str((t.get("Status") or {}).get("Timestamp") or ""))
+            return _newest(group)
     return None
+
+
+def _has_failed(task: dict[str, Any]) -> bool:
+    return _state(task) in ("failed", "rejected")
+
+
+def _newest(tasks: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The one whose state is the most recent."""
+    return max(
+        tasks, key=lambda t: str((t.get("Status") or {}).get("Timestamp") or ""), default=None
+    )
 
 
 def _task_cause(task: dict[str, Any]) -> str | None:
@@ -365,7 +377,7 @@ def _task_cause(task: dict[str, Any]) -> str | None:
     error = str(status.get("Err") or "")
     if error:
         return cause_of(error)
-    return "task_failed" if _state(task) in ("failed", "rejected") else None
+    return "task_failed" if _has_failed(task) else None
 
 
 def _task_reason(task: dict[str, Any], ready: set[str]) -> str:

@@ -733,6 +733,26 @@ def test_a_rollback_is_a_failure_of_the_run_that_caused_it(update: str) -> None:
     assert "exit (4)" in found.reason
 
 
+@pytest.mark.parametrize(
+    "back",
+    [
+        task(4, "starting", slot=2, node="n2"),
+        task(4, "pending", slot=2, node="", err="no suitable node (1 node not available)"),
+        task(4, "failed", "shutdown", slot=2, node="n2", err="task: non-zero exit (137)"),
+        task(4, slot=2, node="n3"),
+    ],
+    ids=lambda back: str(back["Status"]["State"]) + back["NodeID"],
+)
+def test_a_rollback_has_its_cause_whatever_becomes_of_the_task_that_is_put_back(
+    back: dict[str, Any],
+) -> None:
+    broken = task(3, "failed", "shutdown", err="task: non-zero exit (4)", slot=2, node="n2")
+    for update in ("rollback_started", "rollback_completed"):
+        found = verdict([task(1), broken, back], old=("t3",), update=update, overruled=True)
+        assert (found.cause, found.node) == ("rolled_back", "w1")
+        assert "exit (4)" in found.reason, found.reason
+
+
 def test_an_old_rollback_is_history() -> None:
     found = verdict([task(1), task(2)], update="rollback_completed")
     assert found.state == CONVERGED
