@@ -9,7 +9,7 @@
 #   CORE=2.16 lab/scenario.sh cluster
 #
 # The virtual environments are in .cache/cores. Beside ansible-core they have what requirements.txt pins, but for Molecule.
-# A Python is taken from PATH or from pyenv. What could not be tried for want of one is said.
+# A Python is taken from the distribution, from PATH or from pyenv, in this order: the first is the fastest. What could not be tried for want of one is said.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 ROOT=$PWD
@@ -41,7 +41,7 @@ python_of() {
         while read -r candidate; do
             # Not the interpreter of a virtual environment that we may have been started from.
             "$candidate" -c 'import ensurepip, venv, sys; print(sys._base_executable)' 2> /dev/null && return
-        done < <(type -aP "python$version"; compgen -G "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version.*/bin/python$version")
+        done < <(echo "/usr/bin/python$version"; type -aP "python$version"; compgen -G "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version.*/bin/python$version")
     done
 }
 

@@ -83,7 +83,7 @@ pythons() {
         ln -s "$("$candidate" -c 'import sys; print(sys.executable)')" "$CACHE/pythons/python$version"
         break
       fi
-    done < <(type -aP "python$version"; compgen -G "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version.*/bin/python$version")
+    done < <(echo "/usr/bin/python$version"; type -aP "python$version"; compgen -G "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version.*/bin/python$version")
   done
 }
 
