@@ -21,7 +21,7 @@ Everything has a default and can be set by environment:
     LAB_PREFIX=flotilla  LAB_SUBNET=172.30.80.0/24 (or auto)  LAB_MANAGERS=3  LAB_WORKERS=2
     LAB_SUITE=bookworm (bullseye, trixie, sid)  LAB_IMAGE=bare (engine: docker is installed)
     LAB_REGISTRY=yes (no)  LAB_MIRROR=(a Debian mirror; default: the one this machine uses)
-    LAB_PULL=auto (never)
+    LAB_PULL=auto (never)  LAB_COMPILED=no (yes: see lab/host/keep_compiled.py)
 
 State of a lab (ssh key, inventory, CA) is in .lab/PREFIX. Only the standard library is used, so that
 the lab works before anything is installed.
@@ -153,7 +153,10 @@ def claim_network() -> Lab:
 
 def boot(lab: Lab, host: Host, tag: str, public_key: str) -> None:
     name = f"{lab.prefix}-{host.name}"
-    modules = ("-v", "/lib/modules:/lib/modules:ro") if Path("/lib/modules").is_dir() else ()
+    mounts = ("-v", "/lib/modules:/lib/modules:ro") if Path("/lib/modules").is_dir() else ()
+    if lab.keeps_compiled:
+        for file in sorted((TOP / "lab" / "host").glob("keep_compiled.*")):
+            mounts += ("-v", f"{file}:/usr/lib/python3/dist-packages/{file.name}:ro")
     volume = f"type=volume,volume-label={LABEL}={lab.prefix},volume-label={LABEL}.of={TOP}"
     docker(
         "create", "--name", name, "--hostname", host.name,
@@ -166,7 +169,7 @@ def boot(lab: Lab, host: Host, tag: str, public_key: str) -> None:
         # A host that reboots itself comes back; one that is killed or stopped from outside stays away.
         "--restart=on-failure",
         # The engine inside cannot put its overlays on an overlay.
-        *(f"--mount={volume},dst={path}" for path in VOLUMES), *modules,
+        *(f"--mount={volume},dst={path}" for path in VOLUMES), *mounts,
         "--network", network_of(lab.prefix), "--ip", host.address, "--network-alias", host.name,
         "--add-host", f"registry.lab:{lab.address(9)}", "-e", f"LAB_AUTHORIZED_KEY={public_key}", tag,
     )  # fmt: skip

@@ -34,6 +34,7 @@ LAB_SUITE=bookworm
 LAB_IMAGE=engine
 LAB_SUBNET=auto
 LAB_REGISTRY=no
+LAB_COMPILED=yes
 # shellcheck source=/dev/null
 [ ! -e "molecule/$name/lab.env" ] || . "molecule/$name/lab.env"
 eval "$asked"

@@ -57,6 +57,7 @@ class Lab:
     image: str
     hosts: tuple[Host, ...]
     registry: bool
+    keeps_compiled: bool = False
 
     @property
     def state(self) -> Path:
@@ -167,6 +168,7 @@ def read_lab() -> Lab:
         image=one_of("LAB_IMAGE", "bare", ("bare", "engine")),
         hosts=tuple(hosts),
         registry=one_of("LAB_REGISTRY", "yes", ("yes", "no")) == "yes",
+        keeps_compiled=one_of("LAB_COMPILED", "no", ("yes", "no")) == "yes",
     )
 
 
