@@ -153,10 +153,10 @@ def claim_network() -> Lab:
 
 def boot(lab: Lab, host: Host, tag: str, public_key: str) -> None:
     name = f"{lab.prefix}-{host.name}"
-    mounts = ("-v", "/lib/modules:/lib/modules:ro") if Path("/lib/modules").is_dir() else ()
+    mounts = ["-v", "/lib/modules:/lib/modules:ro"] if Path("/lib/modules").is_dir() else []
     if lab.keeps_compiled:
-        for file in sorted((TOP / "lab" / "host").glob("keep_compiled.*")):
-            mounts += ("-v", f"{file}:/usr/lib/python3/dist-packages/{file.name}:ro")
+        for path in sorted((TOP / "lab" / "host").glob("keep_compiled.*")):
+            mounts += ["-v", f"{path}:/usr/lib/python3/dist-packages/{path.name}:ro"]
     volume = f"type=volume,volume-label={LABEL}={lab.prefix},volume-label={LABEL}.of={TOP}"
     docker(
         "create", "--name", name, "--hostname", host.name,

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import os
 import random
@@ -22,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -218,10 +219,84 @@ def ssh(host: str, script: str, check: bool = True) -> str:
 def wait_until(probe: Callable[[], Any], seconds: float = 120) -> Any:
     """What the probe gives, once that is something."""
     deadline = time.monotonic() + seconds
+    pause = 0.3
     while not (seen := probe()):
         assert time.monotonic() < deadline, f"waited in vain: {inspect.getsource(probe).strip()}"
-        time.sleep(0.3)
+        time.sleep(pause)
+        # A look is an ssh and a docker command: what takes long is asked for less often.
+        pause = min(2.0, pause * 1.3)
     return seen
+
+
+# The engine's API, for each call of the docker command costs as much as thirty of these looks.
+_WATCH = """
+import http.client, json, socket, time
+
+class Engine(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(5)
+        self.sock.connect("/run/docker.sock")
+
+def get(path):
+    engine = Engine("engine")
+    engine.request("GET", path)
+    answer = engine.getresponse()
+    return json.loads(answer.read()) if answer.status == 200 else None
+
+while True:
+    try:
+        services, tasks = get("/services"), get("/tasks")
+    except OSError:
+        services = None
+    if services is not None and tasks is not None:
+        seen = {}
+        for service in services:
+            replicas = service["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 0)
+            running = [t for t in tasks if t["ServiceID"] == service["ID"] and t["Status"]["State"] == "running"]
+            staying = [t for t in running if t["DesiredState"] == "running"]
+            seen[service["Spec"]["Name"]] = [replicas, len(running), len(staying)]
+        print(json.dumps(seen), flush=True)
+    time.sleep(0.15)
+"""
+_watches = itertools.count(1)
+
+
+class Look(NamedTuple):
+    """A service at one moment, as a manager lists its tasks."""
+
+    replicas: int  # asked for; 0 where the mode has no number
+    running: int
+    staying: int  # of those that run, the ones that are not told to stop
+
+
+@contextmanager
+def watched(on: str) -> Iterator[list[dict[str, Look]]]:
+    """All services by name, several times a second, seen by a manager; the list is full when the block is over."""
+    looks: list[dict[str, Look]] = []
+    mark = f"watch-{os.getpid()}-{next(_watches)}"
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        watcher = subprocess.Popen(
+            ["docker", "exec", "-i", f"{PREFIX}-{on}", "python3", "-u", "-", mark],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert watcher.stdin is not None
+        watcher.stdin.write(_WATCH)
+        watcher.stdin.close()
+        try:
+            yield looks
+        finally:
+            subprocess.run(
+                ["docker", "exec", f"{PREFIX}-{on}", "pkill", "-f", f" {mark}$"], check=False
+            )
+            watcher.wait(20)
+        output.seek(0)
+        for line in output.read().splitlines():
+            if line.endswith("}"):
+                looks.append({name: Look(*seen) for name, seen in json.loads(line).items()})
 
 
 def hang_up(*hosts: str) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from drive import ENVIRONMENT, INVENTORY, PREFIX, STATE, Run, play, ssh, wait_until
+from drive import INVENTORY, PREFIX, STATE, Run, play, ssh, wait_until, watched
 
 ALL = ("m1", "m2", "m3", "w1", "w2", "w3", "w4")
 BASE = {"m1": "manager", "m2": "manager", "m3": "manager", "w1": "worker", "w2": "worker"}
@@ -239,64 +239,12 @@ def leader(on: str = "m2") -> str:
     return str(found["Description"]["Hostname"])
 
 
-_COUNT = """
-import http.client, json, socket, time
-
-class Engine(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(5)
-        self.sock.connect("/run/docker.sock")
-
-def get(path):
-    engine = Engine("engine")
-    engine.request("GET", path)
-    answer = engine.getresponse()
-    return json.loads(answer.read()) if answer.status == 200 else None
-
-while True:
-    try:
-        services, tasks = get("/services"), get("/tasks")
-    except OSError:
-        services = None
-    if services is not None and tasks is not None:
-        count = {}
-        for service in services:
-            count[service["Spec"]["Name"]] = sum(
-                task["ServiceID"] == service["ID"] and task["Status"]["State"] == "running" for task in tasks
-            )
-        print(json.dumps(count), flush=True)
-    time.sleep(0.15)
-"""
-
-
 @contextmanager
 def promises_kept(on: str = "m2", web: int = 4, stock: int = 1) -> Iterator[None]:
     """Counts the running tasks several times a second, on a manager that stays; never fewer than promised."""
-    with tempfile.TemporaryFile("w+") as samples:
-        watcher = subprocess.Popen(
-            ["docker", "exec", "-i", f"{PREFIX}-{on}", "python3", "-u", "-"],
-            stdin=subprocess.PIPE,
-            stdout=samples,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=ENVIRONMENT,
-        )
-        assert watcher.stdin is not None
-        watcher.stdin.write(_COUNT)
-        watcher.stdin.close()
-        try:
-            yield
-        finally:
-            subprocess.run(
-                ["docker", "exec", f"{PREFIX}-{on}", "pkill", "-f", "^python3 -u -$"], check=False
-            )
-            watcher.wait(20)
-        samples.seek(0)
-        counts = [json.loads(line) for line in samples.read().splitlines() if line.endswith("}")]
-    assert len(counts) > 20, f"only {len(counts)} looks at the services"
-    least = {
-        name: min(count.get(name, 0) for count in counts) for name in ("shop_web", "shop_stock")
-    }
-    assert least["shop_web"] >= web, least
-    assert least["shop_stock"] >= stock, least
+    with watched(on) as looks:
+        yield
+    assert len(looks) > 20, f"only {len(looks)} looks at the services"
+    for name, promised in (("shop_web", web), ("shop_stock", stock)):
+        least = min(look[name].running if name in look else 0 for look in looks)
+        assert least >= promised, f"{name}: {least} of {promised}"

@@ -118,7 +118,8 @@ class Services:
                     "StopGracePeriod": SECOND,
                     "Healthcheck": {
                         "Test": ["CMD", "sh", "-c", test],
-                        "Interval": SECOND,
+                        # Each check is a process of its own on a host.
+                        "Interval": (1 if only_on else 3) * SECOND,
                         # On a busy machine a check takes seconds, and one that is over its time counts as failed.
                         "Timeout": 20 * SECOND,
                         "Retries": 1 if only_on else 5,

@@ -7,10 +7,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,47 +52,23 @@ def service(
     docker(f"service rm {name} 2>/dev/null", check=False)
     many = "" if count is None else f"--replicas {count}"
     docker(f"service create -q -d --name {name} {many} {options} {image}")
-    until(lambda: len(running(name)) == count if count is not None else bool(running(name)))
+    drive.wait_until(
+        lambda: len(running(name)) == count if count is not None else bool(running(name))
+    )
     try:
         yield name
     finally:
         docker(f"service rm {name}")
 
 
-def until(there: Any, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < deadline, "it does not get there"
-        time.sleep(0.5)
-
-
 @contextmanager
 def observed(name: str) -> Iterator[list[tuple[int, int]]]:
-    """How many replicas it should have and how many run, several times a second."""
-    stop = f"/tmp/{name}.stop"
-    look = (
-        f"rm -f {stop}; while [ ! -e {stop} ]; do"
-        f" echo $(docker service inspect -f '{{{{.Spec.Mode.Replicated.Replicas}}}}' {name})"
-        f" $(docker service ps -f desired-state=running --format '{{{{.CurrentState}}}}' {name} | grep -c ^Running);"
-        " sleep 0.1; done"
-    )
+    """How many replicas it should have and how many run, several times a second; known when the block is over."""
     seen: list[tuple[int, int]] = []
-
-    def read(lines: Any) -> None:
-        for line in lines:
-            wanted, runs = line.split()
-            seen.append((int(wanted), int(runs)))
-
-    command = ["docker", "exec", f"{drive.PREFIX}-m1", "timeout", "300", "sh", "-c", look]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        thread = threading.Thread(target=read, args=(process.stdout,))
-        thread.start()
-        try:
-            yield seen
-        finally:
-            drive.ssh("m1", f"touch {stop}")
-            process.wait()
-            thread.join()
+    with drive.watched("m1") as looks:
+        yield seen
+    found = [look.get(name, drive.Look(0, 0, 0)) for look in looks]
+    seen += [(look.replicas, look.staying) for look in found]
 
 
 def distinct(values: list[int]) -> list[int]:

@@ -99,7 +99,7 @@ def seen(
     deadline = time.monotonic() + seconds
     while not right(result := look(on, **args)):
         assert time.monotonic() < deadline, result["report"]
-        time.sleep(1)
+        time.sleep(2)
     return result
 
 

@@ -19,7 +19,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import drive
-from services import docker, observed, service, spec, until
+from services import docker, observed, service, spec
 
 REBOOT = drive.TOP / "playbooks" / "reboot_nodes.yml"
 START_FIRST = "--update-order start-first --stop-grace-period 1s"
@@ -135,7 +135,7 @@ def test_a_run_that_is_killed_is_gone_on_with_and_no_host_reboots_twice(
         task = drive.killed(moment, playbook=REBOOT, **({} if begun() else asked))
         # A host that was told to reboot does so, with or without us.
         drive.hang_up(*drive.HOSTS)
-        until(everybody_answers, 120)
+        drive.wait_until(everybody_answers, 120)
         if not task:
             assert boots() - before == {"w1": 1, "w2": 1, "m1": 1}
             before = boots()
@@ -163,13 +163,13 @@ def reachable_managers() -> int:
 def test_it_begins_only_while_the_swarm_is_well_and_with_hosts_that_there_are() -> None:
     before = boots()
     with drive.stopped("m3"):
-        until(lambda: reachable_managers() == 2, 120)
+        drive.wait_until(lambda: reachable_managers() == 2, 120)
         run = reboot(nodes="w1")
         assert run.code != 0
         assert "accepted is healthy. quorum: 2 of 3 managers reachable" in run.text
         named = reboot(nodes="m3")
         assert "m3 does not answer: bring it back, or name the hosts without it" in named.text
-    until(lambda: reachable_managers() == 3, 120)
+    drive.wait_until(lambda: reachable_managers() == 3, 120)
     assert "there is no host w9 in the groups of the swarm" in reboot(nodes="w1,w9").text
     assert boots() == before
     assert in_service()

@@ -32,7 +32,6 @@ from services import (
     running,
     service,
     spec,
-    until,
     version,
 )
 
@@ -226,7 +225,7 @@ def test_a_killed_run_stops_and_the_next_one_finishes_it() -> None:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            until(lambda: replicas(name) >= 5)
+            drive.wait_until(lambda: replicas(name) >= 5)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         # No step is begun without the controller, so that it can be stopped.
@@ -271,7 +270,7 @@ def test_a_canary_that_does_not_come_up_keeps_the_others_as_they_are() -> None:
         # Its tasks run on, and a new one would have no node: as after a change of labels.
         docker("node update --label-add sc_gone=yes w1")
         docker(f"service update -q -d --constraint-add node.labels.sc_gone==yes {canary}")
-        until(lambda: spec(canary) and len(running(canary)) == 1)
+        drive.wait_until(lambda: spec(canary) and len(running(canary)) == 1)
         docker("node update --availability drain w1")
         try:
             result = drive.module(
@@ -290,7 +289,9 @@ def test_a_rollback_goes_to_the_spec_before_and_is_refused_where_there_is_none()
     with service("sc_back", "--update-monitor 1s --rollback-monitor 1s") as name:
         before = spec(name)
         docker(f"service update -q -d --image {OTHER} --env-add SC=1 {name}")
-        until(lambda: len(running(name)) == 2 and "completed" in docker(f"service inspect {name}"))
+        drive.wait_until(
+            lambda: len(running(name)) == 2 and "completed" in docker(f"service inspect {name}")
+        )
         at = version(name)
         checked = drive.module("m1", "swarm_rollback", "--check", services=[name])
         assert version(name) == at
