@@ -389,11 +389,19 @@ def reimage(*hosts: str) -> None:
     lab("up")
 
 
+def _docker(*words: str) -> bool:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"docker {' '.join(words)}: {done.stderr.strip()}")
+    return done.returncode == 0
+
+
 @contextmanager
 def stopped(host: str) -> Iterator[None]:
     """The host without an answer on any port while the block runs."""
     hang_up(host)
-    subprocess.run(["docker", "pause", f"{PREFIX}-{host}"], check=True, capture_output=True)
+    # The kernel's freezer may fail while processes come and go.
+    wait_until(lambda: _docker("pause", f"{PREFIX}-{host}"), 30)
     try:
         yield
     finally:
