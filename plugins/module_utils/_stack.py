@@ -141,6 +141,17 @@ def state_of(stack: str, live: Live) -> dict[tuple[str, str], Any]:
     }
 
 
+def others_wrote(
+    before: dict[tuple[str, str], Any], now: dict[tuple[str, str], Any], mine: Iterable[Write] = ()
+) -> bool:
+    """Whether a stack went from one state to another by more than these writes, or without one of them."""
+    written = {(write.kind, write.name) for write in mine if write.action != "remove"}
+    # What this run wrote may have been removed by another one.
+    return not written <= now.keys() or any(
+        before.get(key) != now.get(key) for key in (before.keys() | now) - written
+    )
+
+
 def spec_in(kind: str, document: dict[str, Any]) -> dict[str, Any]:
     """What the engine was asked for; a network's document is its own spec."""
     return document if kind == "network" else document.get("Spec") or {}

@@ -73,6 +73,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     cli_reasons,
     hide_credentials,
     leftovers,
+    others_wrote,
     plan_lines,
     plan_service,
     plan_stack,
@@ -238,9 +239,7 @@ class Stack:
 
     def others_wrote(self, live: Live, mine: Iterable[Write] = ()) -> bool:
         """Whether the stack is another than it was, apart from what this run has just written."""
-        written = {(write.kind, write.name) for write in mine}
-        before, now = (state_of(self.name, look) for look in (live, self.observe()))
-        return any(before.get(key) != now.get(key) for key in (before.keys() | now) - written)
+        return others_wrote(state_of(self.name, live), state_of(self.name, self.observe()), mine)
 
     def _raced(self, attempt: str, how: str) -> SwarmError:
         return SwarmError(

@@ -32,6 +32,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     cli_reasons,
     hide_credentials,
     leftovers,
+    others_wrote,
     plan_lines,
     plan_stack,
     service_changes,
@@ -441,6 +442,16 @@ def test_services_that_are_no_longer_asked_for() -> None:
     other = {"Name": "other_web", "Labels": {NAMESPACE: "other"}}
     old = {"Name": "s_old", "Labels": {NAMESPACE: "s"}}
     assert leftovers("s", [write(sent())], live(stored(sent()), old, other)) == ["s_old"]
+
+
+def test_a_removal_by_another_run_is_seen_also_of_what_this_one_has_written() -> None:
+    network = Write("network", "create", "s_default", "n1", {"Name": "s_default"})
+    mine, other = ("network", "s_default"), ("service", "s_web")
+    assert not others_wrote({}, {mine: 1}, [network])
+    assert not others_wrote({other: 1}, {other: 1, mine: 1}, [network])
+    assert others_wrote({other: 1}, {other: 2, mine: 1}, [network])
+    assert others_wrote({other: 1}, {mine: 1}, [network])
+    assert others_wrote({other: 1}, {other: 1}, [network])
 
 
 def test_the_outline_lists_what_the_plan_of_a_first_deploy_lists() -> None:
