@@ -26,21 +26,32 @@ compile_source: Any = getattr(zipimport, "_compile_source", None)
 
 def kept(path: str, source: bytes) -> Any:
     place = f"{PLACE}/{_imp.source_hash(0, source).hex()}-{len(source)}"
+    code = read(place)
+    if code is None:
+        code = compile_source(path, source)
+        write(place, code)
+    return code
+
+
+def read(place: str) -> Any:
     try:
         with open(place, "rb") as file:
             return marshal.load(file)
     except (OSError, ValueError, EOFError, TypeError):
-        code = compile_source(path, source)
+        return None
+
+
+def write(place: str, code: Any) -> None:
+    """Whole or not at all; who is not root compiles for himself."""
+    own = f"{place}.{os.getpid()}"
     try:
         os.makedirs(PLACE, exist_ok=True)
-        own = f"{place}.{os.getpid()}"
         with open(own, "wb") as file:
             marshal.dump(code, file)
         os.replace(own, place)
     except OSError:
-        pass  # who is not root compiles for himself
-    return code
+        pass
 
 
-if compile_source:
+if compile_source is not None:
     zipimport._compile_source = kept  # type: ignore[attr-defined]
