@@ -8,7 +8,7 @@ say() { printf 'setup   %s\n' "$*" >&2; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 # The distribution's own first, if it can make a venv: version managers build without the optimiser, and Ansible takes
-# a quarter longer on such a Python. Commands that answer, not only names on the PATH: version managers leave names
+# a fifth longer on such a Python. Commands that answer, not only names on the PATH: version managers leave names
 # that do not work.
 find_python() {
     for needed in "ensurepip, venv" sys; do

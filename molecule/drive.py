@@ -216,15 +216,15 @@ def ssh(host: str, script: str, check: bool = True) -> str:
     return done.stdout
 
 
-def wait_until(probe: Callable[[], Any], seconds: float = 120) -> Any:
-    """What the probe gives, once that is something."""
+def wait_until(probe: Callable[[], Any], seconds: float = 120, longest: float = 2.0) -> Any:
+    """What the probe gives, once that is something; `longest` is how many seconds too late that may be known."""
     deadline = time.monotonic() + seconds
     pause = 0.3
     while not (seen := probe()):
         assert time.monotonic() < deadline, f"waited in vain: {inspect.getsource(probe).strip()}"
         time.sleep(pause)
         # A look is an ssh and a docker command: what takes long is asked for less often.
-        pause = min(2.0, pause * 1.3)
+        pause = min(longest, pause * 1.3)
     return seen
 
 

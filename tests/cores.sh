@@ -9,7 +9,8 @@
 #   CORE=2.16 lab/scenario.sh cluster
 #
 # The virtual environments are in .cache/cores. Beside ansible-core they have what requirements.txt pins, but for Molecule.
-# A Python is taken from the distribution, from PATH or from pyenv, in this order: the first is the fastest. What could not be tried for want of one is said.
+# A Python is taken from the distribution, from PATH or from pyenv, in this order: the first is the fastest. What could not
+# be tried for want of one is said.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 ROOT=$PWD

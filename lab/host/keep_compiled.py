@@ -53,5 +53,6 @@ def write(place: str, code: Any) -> None:
         pass
 
 
+# A name of its own that the types of the standard library do not have: there is no public way in between.
 if compile_source is not None:
     zipimport._compile_source = kept  # type: ignore[attr-defined]

@@ -165,10 +165,9 @@ def judge(
 
     status = service.get("UpdateStatus") or {}
     update = str(status.get("State") or "")
-    trouble = _trouble(current, lost, ready)
-    if overruled:
-        # The tasks that failed are no longer those of the spec that the service has; these are only put back.
-        trouble = _newest([t for t in own if t not in current and _has_failed(t)]) or trouble
+    # After a rollback the tasks that failed are no longer those of the spec that the service has: these are only put back.
+    refused = [t for t in own if str(t.get("ID")) not in current_ids and _has_failed(t)]
+    trouble = (_newest(refused) if overruled else None) or _trouble(current, lost, ready)
     state, cause, reason, node = WAITING, None, "", None
     if overruled:
         cause, reason, node = "rolled_back", _said(status, trouble), _node_of(trouble, names)

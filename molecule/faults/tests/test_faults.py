@@ -52,7 +52,7 @@ from drive import (
     wait_until,
 )
 
-KILLS = int(os.environ.get("FAULTS_KILLS", "2"))
+KILLS = int(os.environ.get("FAULTS_KILLS", "3"))
 STATES = "docker info --format '{{.Swarm.LocalNodeState}}'"
 KEPT_PORT = "restart the engine, which still holds port 7946 of a swarm that it has left"
 # The engine gets next to no processor time while it leaves, and so cannot tell its peers in the second it has for that.

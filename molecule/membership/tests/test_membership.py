@@ -142,7 +142,7 @@ def run_at(task: str, inventory: Inventory, **extra: Any) -> Iterator[tuple[Any,
             start_new_session=True,
         )
         said = Path(output.name)
-        wait_until(lambda: task in said.read_text() or process.poll() is not None)
+        wait_until(lambda: task in said.read_text() or process.poll() is not None, longest=0.3)
         assert process.poll() is None, said.read_text()[-3000:]
         yield process, said
 

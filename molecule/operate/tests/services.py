@@ -53,7 +53,7 @@ def service(
     many = "" if count is None else f"--replicas {count}"
     docker(f"service create -q -d --name {name} {many} {options} {image}")
     drive.wait_until(
-        lambda: len(running(name)) == count if count is not None else bool(running(name))
+        lambda: len(running(name)) == count if count is not None else bool(running(name)), 60
     )
     try:
         yield name

@@ -50,7 +50,7 @@ def test_a_node_goes_out_of_service_without_a_dip_and_comes_back() -> None:
     ):
         docker("node update --availability active w2")
         assert by_node(web) == {"w1": 4}
-        drive.wait_until(lambda: by_node(agent)["w1"] == 1)
+        drive.wait_until(lambda: by_node(agent)["w1"] == 1, 60)
         before = spec(web)
         promised = drain("w1", "--check")
         (line,) = promised.plan
@@ -70,7 +70,7 @@ def test_a_node_goes_out_of_service_without_a_dip_and_comes_back() -> None:
         assert drain("w1", state="active").changed == 1
         assert node("w1")["Availability"] == "active"
         assert "flotilla.swarm.drained" not in node("w1")["Labels"]
-        drive.wait_until(lambda: by_node(agent)["w1"] == 1)
+        drive.wait_until(lambda: by_node(agent)["w1"] == 1, 60)
         assert by_node(web) == {"w2": 4}
         assert drain("w1", state="active").changed == 0
 
@@ -112,7 +112,7 @@ def test_what_has_no_other_place_is_refused_and_stopped_where_that_is_accepted()
         drain("w1", accepted_risks=["homeless_services", "local_data"], timeout=60)
         assert running(name) == set()
         drain("w1", state="active")
-        drive.wait_until(lambda: len(running(name)) == 1)
+        drive.wait_until(lambda: len(running(name)) == 1, 60)
     wrong = drive.module("m1", "swarm_drain", nodes=["w1", "w9"])
     assert wrong["failure"]["code"] == "no_such_node"
     assert "there is no node w9; there are m1, m2, m3, w1, w2" in wrong["msg"]
@@ -129,13 +129,13 @@ def test_who_opts_out_is_left_alone_and_a_killed_run_is_finished() -> None:
         # As a run that was killed leaves it, after the first of its two writes.
         docker(f"service update -d --label-add flotilla.swarm.rebalancing=4 --replicas 6 {cut}")
         docker("node update --availability active w2")
-        drive.wait_until(lambda: len(running(cut)) == 6)
+        drive.wait_until(lambda: len(running(cut)) == 6, 60)
         done = drive.module("m1", "swarm_rebalance", services=[out, cut], settle=1)
         plan = "\n".join(done["plan"])
         assert "finish  dr_cut  back to 4 replicas" in plan
         assert "! dr_out stays uneven: its label flotilla.swarm.rebalance says so" in plan
         assert replicas(cut) == 4
-        drive.wait_until(lambda: len(running(cut)) == 4)
+        drive.wait_until(lambda: len(running(cut)) == 4, 60)
         assert "flotilla.swarm.rebalancing" not in spec(cut)["Labels"]
         assert by_node(out) == {"w1": 4}
     docker("node update --availability active w2")

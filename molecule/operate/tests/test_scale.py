@@ -225,7 +225,7 @@ def test_a_killed_run_stops_and_the_next_one_finishes_it() -> None:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            drive.wait_until(lambda: replicas(name) >= 5)
+            drive.wait_until(lambda: replicas(name) >= 5, 60, longest=0.5)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         # No step is begun without the controller, so that it can be stopped.
@@ -270,7 +270,7 @@ def test_a_canary_that_does_not_come_up_keeps_the_others_as_they_are() -> None:
         # Its tasks run on, and a new one would have no node: as after a change of labels.
         docker("node update --label-add sc_gone=yes w1")
         docker(f"service update -q -d --constraint-add node.labels.sc_gone==yes {canary}")
-        drive.wait_until(lambda: spec(canary) and len(running(canary)) == 1)
+        drive.wait_until(lambda: spec(canary) and len(running(canary)) == 1, 60)
         docker("node update --availability drain w1")
         try:
             result = drive.module(
@@ -290,7 +290,8 @@ def test_a_rollback_goes_to_the_spec_before_and_is_refused_where_there_is_none()
         before = spec(name)
         docker(f"service update -q -d --image {OTHER} --env-add SC=1 {name}")
         drive.wait_until(
-            lambda: len(running(name)) == 2 and "completed" in docker(f"service inspect {name}")
+            lambda: len(running(name)) == 2 and "completed" in docker(f"service inspect {name}"),
+            60,
         )
         at = version(name)
         checked = drive.module("m1", "swarm_rollback", "--check", services=[name])
