@@ -30,6 +30,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
     Live,
     Step,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack_removal import still_running
 from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock, poll
 
 # A label of a detour: the network whose services are on it.
@@ -80,6 +81,12 @@ def users_of(live: Live, names: Iterable[str]) -> dict[str, list[str]]:
             if network.get("Target") in known:
                 found.setdefault(known[str(network["Target"])], []).append(str(spec.get("Name")))
     return {name: sorted(services) for name, services in found.items()}
+
+
+def networks_of(task: dict[str, Any]) -> set[str]:
+    """The IDs of the networks on which a task has addresses."""
+    attached = task.get("NetworksAttachments") or []
+    return {str((each.get("Network") or {}).get("ID")) for each in attached}
 
 
 def _attachments(spec: dict[str, Any]) -> list[dict[str, Any]]:
@@ -182,9 +189,18 @@ class Detour:
         applied.append(f"service {spec['Name']}")
 
     def _remove(self, name: str, network_id: str, deadline: float) -> None:
-        """The engine lets go of a network when the last task on it has ended, and shows it for a moment more."""
+        """Remove a network when the last task on it has ended, and wait until it is not shown any more.
+
+        A manager lets go as soon as all tasks on it have to end (swarmkit, `removeNetwork`). A node drops it when it has
+        ended its last one, and till then takes addresses of a new network of that name for those of the old one.
+        """
 
         def attempt() -> str:
+            tasks = self.engine.tasks(label=f"{NAMESPACE}={self.stack}")
+            on_it = [task for task in tasks if network_id in networks_of(task)]
+            running = still_running(on_it, self.engine.nodes())[0]
+            if running:
+                return f"tasks that are on it still run on {', '.join(running)}"
             try:
                 self.engine.remove("network", network_id, name)
             except SwarmError as error:

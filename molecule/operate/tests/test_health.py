@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from drive import (
     ENVIRONMENT,
     HEALTH,
+    LATELY,
     PREFIX,
     ZONES,
     command,
@@ -40,8 +41,6 @@ from drive import (
 )
 
 ANY = ["healthy", "degraded", "unknown", "failed"]
-# Seconds. Power cuts are failures of tasks too, and there are many here.
-LATELY = {"restart_window": 20}
 
 
 def docker(*words: str) -> None:
@@ -201,7 +200,7 @@ def test_a_frozen_leader_and_a_frozen_worker_do_not_hold_a_run_up() -> None:
     other = next(name for name in ("m1", "m2", "m3") if name != first)
     began = time.monotonic()
     with frozen(first, "w1"):
-        run = play(swarm_observe_timeout=5, swarm_health_thresholds=LATELY)
+        run = play(swarm_observe_timeout=5)
         assert run.code == 4, run.text[-3000:]
         assert re.findall(r"unreachable +(\S+)", run.text) == sorted([first, "w1"])
         assert not re.search(rf"acting on {first}\b", run.text)
@@ -246,7 +245,7 @@ def test_a_disk_of_a_worker_counts_as_well() -> None:
         f"""echo '{json.dumps({**json.loads(before), "data-root": "/mnt/small"})}' > /etc/docker/daemon.json""",
     )
     try:
-        run = play(playbook=HEALTH, swarm_health_timeout=0, swarm_health_thresholds=LATELY)
+        run = play(playbook=HEALTH, swarm_health_timeout=0)
         assert "the engine's disk is nearly full, free: w1" in run.text, run.text[-3000:]
         assert (run.code, run.verdict) == (0, "degraded")
     finally:
@@ -326,7 +325,7 @@ def test_a_service_that_fits_nowhere_and_one_that_crashes() -> None:
 
 def test_the_clocks_of_hosts_and_json_for_a_pipeline() -> None:
     done = subprocess.run(
-        command(HEALTH, swarm_health_format="json", swarm_health_thresholds=LATELY),
+        command(HEALTH, swarm_health_format="json"),
         env=ENVIRONMENT,
         capture_output=True,
         text=True,

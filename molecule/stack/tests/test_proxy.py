@@ -298,7 +298,7 @@ def test_a_body_of_megabytes_reaches_the_engine(engine: str, manager: Any, piece
     options = {"body": sent, "encode_chunked": True} if pieces else {"body": body}
     with proxy(engine, forward=lambda _write: True) as (path, run):
         status, answer = ask(path, "POST", "/v1.41/configs/create", **options)
-    assert status == 400
+    assert status == 400, answer
     assert "config data must be larger than 0 and less than" in json.loads(answer)["message"]
     assert [(r.write.name, r.status) for r in run.refusals] == [("huge", 400)]
     assert run.forwarded == []
@@ -309,7 +309,8 @@ def test_a_write_is_forwarded_whole_or_not_at_all(engine: str, manager: Any) -> 
     body = {"Name": "half", "Labels": {}, "Data": base64.b64encode(b"x" * 400_000).decode()}
     text = json.dumps(body).encode()
     with proxy(engine, forward=lambda write: write.name == "half") as (path, run):
-        assert ask(path, "POST", "/v1.41/configs/create", body=text)[0] == 201
+        status, answer = ask(path, "POST", "/v1.41/configs/create", body=text)
+        assert status == 201, answer
         other = text.replace(b"half", b"none")
         assert ask(path, "POST", "/v1.41/configs/create", body=other)[0] == 201
     found = json.loads(manager.check_output("docker config inspect half"))

@@ -164,9 +164,31 @@ def test_what_a_killed_run_left_is_removed() -> None:
 class Engine:
     """Lets go of a network when it has been asked twice, as after the last task on it, and lists it once more."""
 
-    def __init__(self) -> None:
+    def __init__(self, ending: int = 0) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.busy = 3
+        self.ending = ending
+
+    def nodes(self) -> list[dict[str, Any]]:
+        described = {name: {"Description": {"Hostname": name}} for name in ("m1", "m2", "dead")}
+        state = {"m1": "ready", "m2": "ready", "dead": "down"}
+        return [{"ID": n, **described[n], "Status": {"State": state[n]}} for n in described]
+
+    def tasks(self, **filters: str) -> list[dict[str, Any]]:
+        """One that has to end and does not yet, one on another network, one that nobody can wait for."""
+        assert filters == {"label": "com.docker.stack.namespace=s"}
+        self.ending -= 1
+
+        def task(node: str, network: str, state: str) -> dict[str, Any]:
+            attached = [{"Network": {"ID": network}}]
+            return {"NodeID": node, "NetworksAttachments": attached, "Status": {"State": state}}
+
+        return [
+            task("m1", "new", "running"),
+            task("m2", "old", "running" if self.ending >= 0 else "shutdown"),
+            task("dead", "old", "running"),
+            {"NodeID": "m1", "Status": {"State": "running"}},
+        ]
 
     def networks(self) -> list[dict[str, Any]]:
         return [THERE] if self.busy > 0 else []
@@ -215,6 +237,20 @@ def test_services_leave_before_the_network_goes() -> None:
     assert [(step.action, step.kind, step.name) for step in left] == [
         ("remove", "network", "s_front-detour")
     ]
+
+
+def test_a_network_stays_until_every_node_has_ended_its_tasks_on_it() -> None:
+    writes, live = drift(service("s_web", "old"))
+    engine, clock = Engine(ending=5), Clock()
+    Detour("s", engine, 60, clock).run(writes[:1], live, [])  # type: ignore[arg-type]
+    assert engine.calls[-1] == ("remove", "network", "old")
+    # Five looks at tasks that still run, and the two at which a manager says that it is in use.
+    assert clock.time > 2.5
+    engine = Engine(ending=10**6)
+    with pytest.raises(SwarmError, match="tasks that are on it still run on m2") as error:
+        Detour("s", engine, 60, Clock()).run(writes[:1], live, [])  # type: ignore[arg-type]
+    assert error.value.code == "timeout"
+    assert ("remove", "network", "old") not in engine.calls
 
 
 def test_a_service_that_does_not_leave_has_a_deadline() -> None:
