@@ -251,10 +251,11 @@ def get(path):
 
 while True:
     try:
-        services, tasks = get("/services"), get("/tasks")
+        services, tasks, later = get("/services"), get("/tasks"), get("/services")
     except OSError:
         services = None
-    if services is not None and tasks is not None:
+    # Not a moment at which somebody changed what is asked for between one answer and the next.
+    if services is not None and tasks is not None and services == later:
         seen = {}
         for service in services:
             replicas = service["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 0)

@@ -92,7 +92,7 @@ def missing(result: dict[str, Any]) -> list[str]:
 
 
 def seen(
-    on: str, right: Callable[[dict[str, Any]], bool], seconds: float = 90, **args: Any
+    on: str, right: Callable[[dict[str, Any]], bool], seconds: float = 180, **args: Any
 ) -> dict[str, Any]:
     """The first result that is right; what came instead, if none is."""
     deadline = time.monotonic() + seconds
@@ -102,7 +102,7 @@ def seen(
     return result
 
 
-def healed(on: str = "m1", seconds: int = 120) -> None:
+def healed(on: str = "m1", seconds: int = 240) -> None:
     """The module itself waits until all is well; and so it looks from outside."""
     result = look(on, accept=["healthy"], wait_timeout=seconds)
     assert result["verdict"] == "healthy", result["report"]
@@ -222,9 +222,10 @@ def test_a_frozen_leader_and_a_frozen_worker_do_not_hold_a_run_up() -> None:
 def test_a_full_disk() -> None:
     """For real, by some percent: the lab's hosts have the disk of this machine, and that has to go on working."""
     free = checks(look("m1"))["disk"]["data"]["free_percent"]["m1"]
-    limit = {**LATELY, "disk_free_percent": int(free) - 1}
+    # Far from both, for other labs that boot beside this one write to it as well.
+    limit = {**LATELY, "disk_free_percent": int(free) - 3}
     assert look("m1", thresholds=limit)["verdict"] == "healthy"
-    size = int(ssh("m1", "df --output=size -B1 /var/lib/docker | tail -1")) * 3 // 100
+    size = int(ssh("m1", "df --output=size -B1 /var/lib/docker | tail -1")) * 6 // 100
     ssh("m1", f"fallocate -l {size} /var/lib/docker/filling")
     try:
         result = look("m1", thresholds=limit)

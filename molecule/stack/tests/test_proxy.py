@@ -57,8 +57,10 @@ class Connection(http.client.HTTPConnection):
 
 def ask(path: str, method: str, url: str, **kwargs: Any) -> tuple[int, bytes]:
     connection = Connection(path)
+    # Engine 26.1 refuses a body without it, and hangs up before it has read it.
+    headers = {"Content-Type": "application/json"} if "body" in kwargs else {}
     try:
-        connection.request(method, url, **kwargs)
+        connection.request(method, url, headers=headers, **kwargs)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
