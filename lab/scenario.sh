@@ -14,7 +14,7 @@ if [ -n "${CORE:-}" ]; then
     bin=$(tests/cores.sh path "$CORE")
     PATH=$bin:$PATH CORE=$(basename "$(dirname "$bin")")
     export CORE
-    case $(ansible-playbook --version | head -n 1) in
+    case $(ansible-playbook --version | sed -n 1p) in
         "ansible-playbook [core $CORE"*) ;;
         *) echo "scenario: the ansible-playbook in $bin is not of ansible-core $CORE: remove that folder and try again." >&2 && exit 2 ;;
     esac
@@ -60,7 +60,7 @@ LAB_SUBNET=$(python lab/lab.py subnet)
 export LAB_SUBNET
 python lab/lab.py inventory > /dev/null
 rm -rf "$MOLECULE_EPHEMERAL_DIRECTORY"
-echo "==> scenario $name on $LAB_SUITE: $(ansible-playbook --version | head -n 1), $(python --version)"
+echo "==> scenario $name on $LAB_SUITE: $(ansible-playbook --version | sed -n 1p), $(python --version)"
 started=$SECONDS
 molecule test --no-command-borders --destroy=never --scenario-name "$name" "$@"
 echo "==> scenario $name on $LAB_SUITE: passed in $((SECONDS - started)) s"

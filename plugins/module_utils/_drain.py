@@ -406,7 +406,9 @@ def _keep_running(
             mine = [task for task in tasks if task.get("ServiceID") == service_id]
             stuck = _stuck(mine, moving[service_id])
             known = marks_of(spec) if _is_stalled(spec) else set()
-            if stuck and not (known and stuck - {""} <= known):
+            # An update that goes on makes the next new task at any moment, so also between this look and a write.
+            goes_on = not known and _update(service) not in ("completed", *_PAUSED)
+            if goes_on or (stuck and not (known and stuck - {""} <= known)):
                 after = stalled(spec, known | stuck)
                 if _write_service(client, service, after):
                     written[service_id] = after
@@ -423,7 +425,8 @@ def _keep_running(
                 raise
             return True
 
-    poll(patiently, lambda found: not found, 10, INTERVAL / 2, clock)
+    # A busy node takes that long to end a container that it has just started.
+    poll(patiently, lambda found: not found, 60, INTERVAL / 2, clock)
 
 
 def _write_service(client: Any, service: dict[str, Any], spec: dict[str, Any]) -> bool:

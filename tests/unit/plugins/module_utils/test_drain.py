@@ -629,6 +629,44 @@ def test_a_move_that_got_stuck_before_the_run_was_killed_is_begun_anew() -> None
     assert swarm.on("n1") == swarm.traces() == []
 
 
+@pytest.mark.parametrize(
+    ("order", "state", "stalls"),
+    [
+        ("start-first", None, [True]),
+        ("start-first", "updating", [True]),
+        ("start-first", "completed", []),
+        ("start-first", "paused", []),
+        ("stop-first", "updating", []),
+    ],
+)
+def test_an_update_that_goes_on_is_stopped_before_its_spec_is_cleaned(
+    order: str, state: str | None, stalls: list[bool]
+) -> None:
+    """Else the engine may start the next task in between, which fits the cleaned spec, and stop the one that runs."""
+    swarm = Swarm()
+    swarm.add("web", ["n1", "n1", "n2"], UpdateConfig={"Order": order})
+    before = swarm.specs()
+    web = swarm._services["web"]
+    swarm.update_service("web", 1, marked(web["Spec"], ["n1"]))
+    web["UpdateStatus"] = {"State": state}
+    written: list[dict[str, Any]] = []
+    real = swarm.update_service
+
+    def update_service(service_id: str, version: int, spec: dict[str, Any]) -> None:
+        written.append(spec)
+        real(service_id, version, spec)
+
+    swarm.update_service = update_service  # type: ignore[method-assign]
+    assert tidy(swarm, clock=swarm) == ["web"]
+    assert [is_stalled(spec) for spec in written if is_stalled(spec)] == stalls
+    assert is_stalled(written[0]) == bool(stalls)
+    assert swarm.specs() == before
+
+
+def is_stalled(spec: dict[str, Any]) -> bool:
+    return "Platforms" in (spec["TaskTemplate"].get("Placement") or {})
+
+
 def test_an_election_is_waited_out() -> None:
     swarm = Swarm()
     swarm.add("web", ["n1", "n2"])
