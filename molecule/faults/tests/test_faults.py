@@ -28,6 +28,7 @@ from drive import (
     ENVIRONMENT,
     HEALTH,
     HOSTS,
+    LATELY,
     MANAGERS,
     PREFIX,
     SEED,
@@ -270,12 +271,12 @@ def swarm_kept() -> Iterator[None]:
     """The swarm is the same one afterwards, and whole again after one more run."""
     if not is_whole():
         leave_all()
-        site()
+        site(swarm_health_thresholds=LATELY)
         assert_whole()
     before = cluster_ids()
     assert len(before) == 1
     yield
-    site()
+    site(swarm_health_thresholds=LATELY)
     assert_whole()
     assert cluster_ids() == before
 
@@ -288,7 +289,7 @@ def test_the_first_manager_reimaged_joins_again() -> None:
         assert any(line.startswith("- remove") and " m1 " in line for line in promised.plan)
         assert any(line.startswith("+ join") and " m1 " in line for line in promised.plan)
         assert not any(line.startswith("+ init") for line in promised.plan)
-        run = play()
+        run = play(swarm_health_thresholds=LATELY)
         assert run.code == 0, run.text[-3000:]
 
 

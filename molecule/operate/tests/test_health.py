@@ -92,7 +92,7 @@ def missing(result: dict[str, Any]) -> list[str]:
 
 
 def seen(
-    on: str, right: Callable[[dict[str, Any]], bool], seconds: float = 180, **args: Any
+    on: str, right: Callable[[dict[str, Any]], bool], seconds: float = 90, **args: Any
 ) -> dict[str, Any]:
     """The first result that is right; what came instead, if none is."""
     deadline = time.monotonic() + seconds
@@ -102,7 +102,7 @@ def seen(
     return result
 
 
-def healed(on: str = "m1", seconds: int = 240) -> None:
+def healed(on: str = "m1", seconds: int = 120) -> None:
     """The module itself waits until all is well; and so it looks from outside."""
     result = look(on, accept=["healthy"], wait_timeout=seconds)
     assert result["verdict"] == "healthy", result["report"]
@@ -200,7 +200,7 @@ def test_a_frozen_leader_and_a_frozen_worker_do_not_hold_a_run_up() -> None:
     other = next(name for name in ("m1", "m2", "m3") if name != first)
     began = time.monotonic()
     with frozen(first, "w1"):
-        run = play(swarm_observe_timeout=5)
+        run = play(swarm_observe_timeout=5, swarm_health_thresholds=LATELY)
         assert run.code == 4, run.text[-3000:]
         assert re.findall(r"unreachable +(\S+)", run.text) == sorted([first, "w1"])
         assert not re.search(rf"acting on {first}\b", run.text)
@@ -246,7 +246,7 @@ def test_a_disk_of_a_worker_counts_as_well() -> None:
         f"""echo '{json.dumps({**json.loads(before), "data-root": "/mnt/small"})}' > /etc/docker/daemon.json""",
     )
     try:
-        run = play(playbook=HEALTH, swarm_health_timeout=0)
+        run = play(playbook=HEALTH, swarm_health_timeout=0, swarm_health_thresholds=LATELY)
         assert "the engine's disk is nearly full, free: w1" in run.text, run.text[-3000:]
         assert (run.code, run.verdict) == (0, "degraded")
     finally:
@@ -326,7 +326,7 @@ def test_a_service_that_fits_nowhere_and_one_that_crashes() -> None:
 
 def test_the_clocks_of_hosts_and_json_for_a_pipeline() -> None:
     done = subprocess.run(
-        command(HEALTH, swarm_health_format="json"),
+        command(HEALTH, swarm_health_format="json", swarm_health_thresholds=LATELY),
         env=ENVIRONMENT,
         capture_output=True,
         text=True,

@@ -137,7 +137,7 @@ def test_a_run_that_is_killed_is_gone_on_with_and_no_host_reboots_twice(
         # A host that was told to reboot does so, with or without us, and it answers until it goes.
         drive.hang_up(*drive.HOSTS)
         time.sleep(3)
-        drive.wait_until(everybody_answers, 240)
+        drive.wait_until(everybody_answers, 120)
         if not task:
             assert boots() - before == {"w1": 1, "w2": 1, "m1": 1}
             before = boots()

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._capture import Write
+from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._model import NAMESPACE
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
@@ -28,6 +29,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack_networks imp
     Detour,
     plan_networks,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._wait import Clock
 
 # As CLI 20.10 sends a network, and as an engine of that age shows it.
 SENT: dict[str, Any] = {
@@ -209,7 +211,7 @@ class Engine:
         self.calls.append(("remove", kind, object_id))
 
 
-class Clock:
+class FakeClock(Clock):
     time = 0.0
 
     def now(self) -> float:
@@ -219,11 +221,23 @@ class Clock:
         self.time += seconds
 
 
+def replaced(
+    engine: Engine,
+    writes: list[Write],
+    live: Live,
+    applied: list[str],
+    clock: FakeClock | None = None,
+) -> list[Step]:
+    """The first network is emptied and removed; the stand-in has what that takes of the engine."""
+    client = cast(EngineClient, engine)
+    return Detour("s", client, 60, clock or FakeClock()).run(writes[:1], live, applied)
+
+
 def test_services_leave_before_the_network_goes() -> None:
     writes, live = drift(service("s_web", "old", "x"), service("s_other", "x"))
     applied: list[str] = []
     engine = Engine()
-    left = Detour("s", engine, 60, Clock()).run(writes[:1], live, applied)  # type: ignore[arg-type]
+    left = replaced(engine, writes, live, applied)
     assert engine.calls == [
         ("POST", "/networks/create", "s_front-detour", True, "s_front"),
         (
@@ -241,14 +255,14 @@ def test_services_leave_before_the_network_goes() -> None:
 
 def test_a_network_stays_until_every_node_has_ended_its_tasks_on_it() -> None:
     writes, live = drift(service("s_web", "old"))
-    engine, clock = Engine(ending=5), Clock()
-    Detour("s", engine, 60, clock).run(writes[:1], live, [])  # type: ignore[arg-type]
+    engine, clock = Engine(ending=5), FakeClock()
+    replaced(engine, writes, live, [], clock)
     assert engine.calls[-1] == ("remove", "network", "old")
     # Five looks at tasks that still run, and the two at which a manager says that it is in use.
     assert clock.time > 2.5
     engine = Engine(ending=10**6)
     with pytest.raises(SwarmError, match="tasks that are on it still run on m2") as error:
-        Detour("s", engine, 60, Clock()).run(writes[:1], live, [])  # type: ignore[arg-type]
+        replaced(engine, writes, live, [])
     assert error.value.code == "timeout"
     assert ("remove", "network", "old") not in engine.calls
 
@@ -258,7 +272,7 @@ def test_a_service_that_does_not_leave_has_a_deadline() -> None:
     engine = Engine()
     engine.busy = 10**6
     with pytest.raises(SwarmError) as error:
-        Detour("s", engine, 60, Clock()).run(writes[:1], live, [])  # type: ignore[arg-type]
+        replaced(engine, writes, live, [])
     assert error.value.code == "timeout"
     assert "in use by task 1" in error.value.message
 
