@@ -380,6 +380,9 @@ def test_everything_at_once_with_a_host_down() -> None:
         assert run.code == 4, tail(run)
         assert rows(run, "PLAN") == rows(promised, "PLAN") == rows(run, "DONE"), tail(run)
         assert "unreachable w2" in " ".join(remarks(run).split())
+        # The verdict has not waited for it, as it does elsewhere: a swarm without w2 is degraded with it and without it.
+        # A leader that is demoted leaves its agent without a manager, and that may need some time to find another.
+        wait_until(lambda: members()["m3"] == "worker", 30)
         found = members()
         assert found["w2"].startswith("worker down")
         assert {name: role for name, role in found.items() if name != "w2"} == {
