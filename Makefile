@@ -17,7 +17,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(TOP)/.cache/collections
 export PATH := $(TOP)/.venv/bin:$(PATH):/usr/sbin:/sbin
 
 LINK := .cache/collections/ansible_collections/flotilla/swarm
-# What changes, what is waited for, the plan and the verdict; not what is as it should be.
+# Shows changes, long tasks, the plan and the verdict, but no unchanged results.
 BRIEF := ANSIBLE_CALLBACK_PLUGINS=$(TOP)/lab/callback_plugins ANSIBLE_STDOUT_CALLBACK=lab_brief
 PYTHON := $(or $(wildcard .venv/bin/python),python3)
 SAY := @printf '==> %s\n'
@@ -93,7 +93,7 @@ clean: ## remove every lab of this checkout, its images, and all that make has c
 	@rm -rf .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible tests/output dist .cache .venv
 	@rmdir --ignore-fail-on-non-empty ~/.ansible/cp 2> /dev/null || true
 
-# Everything a lab needs. Each part is quick when it is there already.
+# Everything that a lab needs. Each part is quick if it exists.
 .PHONY: ready
 ready: venv engine
 	@lab/prerequisites.sh lab
@@ -106,6 +106,6 @@ ready: venv engine
 	@.venv/bin/python -m pip install -qq --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-# The live tree is the collection: what is edited is what runs.
+# The checkout is the collection, so that an edit takes effect at once.
 $(LINK):
 	@mkdir -p $(@D) && ln -sfn $(TOP) $@

@@ -8,9 +8,9 @@
                             edit_25_hosts stack_plan_50 scale_2_30 failed_requests_scale (_restart, _drain,
                             _rebalance); without names, all
 
-Prints one line a figure, `bench: NAME ratio=R limit=L`, and fails if one is over its limit. What is compared
-runs in turn, and a figure is the median of the ratios. BENCH_ROUNDS, BENCH_COLD_ROUNDS and BENCH_REQUEST_ROUNDS say
-how often.
+Prints one line for each figure, `bench: NAME ratio=R limit=L`, and fails if one is over its limit. The compared commands
+run in turn, and a figure is the median of the ratios. BENCH_ROUNDS, BENCH_COLD_ROUNDS and BENCH_REQUEST_ROUNDS are the
+numbers of rounds.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ PREFIX = f"{os.environ.get('LAB_PREFIX') or 'flotilla'}-bench"
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 REQUEST_ROUNDS = int(os.environ.get("BENCH_REQUEST_ROUNDS", "3"))
 COLD_ROUNDS = int(os.environ.get("BENCH_COLD_ROUNDS", "1"))
-# By the number of hosts: how many times an ansible -m ping a run that changes nothing may take. None of these labs
-# has more than three managers, and each larger one is made of the smaller one.
+# The limits for a run that changes nothing, as a multiple of `ansible -m ping`, by the number of hosts. None of these labs
+# has more than three managers, and each larger one grows from the smaller one.
 NO_CHANGE = {5: 2.0, 15: 1.9, 25: 1.9}
 CALLBACKS = {"ANSIBLE_CALLBACK_PLUGINS": str(TOP / "bench" / "callback_plugins")}
-# Calls of a run that changes nothing: one look at every host, on the manager that acts one more, and the plan, which is
-# counted for it though it is made on the controller.
+# Calls of a run that changes nothing: one on every host, one more on the acting manager, and the plan, which is
+# counted for the acting manager although it runs on the controller.
 CALL_LIMITS = {"remote_calls_worker": 1, "remote_calls_acting_manager": 3}
-# A line that is deleted is a host that leaves, also where it is every third host.
+# A deleted line is a host that leaves, even if every third host is deleted.
 EDIT_RULES = {"swarm_remove_unlisted": True, "swarm_removal_limit": 0.5}
 
 
 class BenchError(RuntimeError):
-    """A run that should have worked did not."""
+    """A run failed that should have succeeded."""
 
 
 def say(text: str) -> None:
@@ -60,7 +60,7 @@ def say(text: str) -> None:
 
 
 class Lab:
-    """A lab of the bench's own, which is gone afterwards."""
+    """A lab for the benchmark, which is removed afterwards."""
 
     def __init__(self, managers: int, workers: int, image: str) -> None:
         self.environment = os.environ | {
@@ -83,7 +83,7 @@ class Lab:
         return self
 
     def up(self, workers: int | None = None) -> None:
-        """Boot the hosts; with so many workers where it runs already."""
+        """Boot the hosts. A running lab grows to this number of workers."""
         if workers is not None:
             self.environment["LAB_WORKERS"] = str(workers)
         self.run("the lab", sys.executable, LAB, "up")
@@ -121,7 +121,7 @@ class Lab:
         )
 
     def modules(self, what: str, *tasks: dict[str, Any]) -> float:
-        """Tasks on the first manager, in one run as a user would make it."""
+        """Run tasks on the first manager, in one run, as a user would."""
         play = {"hosts": "m1", "gather_facts": False, "tasks": list(tasks)}
         with tempfile.NamedTemporaryFile("w", suffix=".yml") as playbook:
             yaml.safe_dump([play], playbook)
@@ -155,7 +155,7 @@ class Lab:
         return where
 
     def calls(self, workers: Sequence[int] | None = None) -> dict[str, dict[str, Any]]:
-        """What a run does on each host; with all managers and these workers listed, or all hosts."""
+        """The calls of a run on each host. The inventory lists all managers and these workers, or all hosts."""
         with tempfile.TemporaryDirectory() as directory:
             where = Path(directory, "calls.json")
             command: list[object] = [BIN / "ansible-playbook", SITE, "-i"]
@@ -211,7 +211,7 @@ def settle(lab: Lab) -> None:
 
 
 def no_change(lab: Lab) -> tuple[list[float], list[float]]:
-    """The seconds of each ping and of each run that changes nothing, in turn."""
+    """The seconds of each ping and of each run that changes nothing. The two run in turn."""
     settle(lab)
     lab.ping()
     pings, sites, rounds = [], [], []
@@ -259,7 +259,7 @@ def count_calls(figures: Figures, lab: Lab) -> None:
 
 
 def edit(figures: Figures) -> None:
-    """The acting manager's calls in an edit of 25 hosts, over those in an edit of 5: nodes cost it nothing."""
+    """The calls of the acting manager in an edit of 25 hosts, divided by those in an edit of 5. Nodes must cost it nothing."""
     most = []
     with Lab(3, 22, "engine") as lab:
         for what, before, after in (
@@ -295,7 +295,7 @@ def cold(figures: Figures, limit: float) -> None:
 
 
 def stack_plan(figures: Figures, services: int, limit: float) -> None:
-    """Planning a stack that is as it should be, over `docker stack deploy` of it: each is one task of Ansible on a manager.
+    """Planning a stack in its desired state, compared with its `docker stack deploy`. Each is one task of Ansible on a manager.
 
     Both ask the registry for each image, as the CLI does unless told otherwise. By its own default the module does not,
     which takes less time, but would be compared with something else. The services have no tasks, so that nothing else
@@ -373,7 +373,7 @@ def scale(figures: Figures, limit: float) -> None:
 
 
 def requests(figures: Figures, names: Sequence[str]) -> None:
-    """Requests that fail during a step by us, over those that fail when Docker's own commands do the same."""
+    """The failed requests during a step of our modules, compared with those of Docker's own commands for the same step."""
     with Lab(1, 4, "engine") as lab:
         lab.site()
         swarm = failed_requests.Swarm(lab, PREFIX)

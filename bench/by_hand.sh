@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a person would type to get the same cluster as playbooks/site.yml: the yardstick of cold_5_hosts.
+# The commands with which a person would build the cluster of playbooks/site.yml. cold_5_hosts compares with them.
 # Hosts in parallel over shared ssh connections; every step waits for what the next one needs.
 #   by_hand.sh STATE STACK_FILE MANAGER... -- WORKER...      (each NAME=ADDRESS=ZONE)
 set -eu -o pipefail
@@ -58,7 +58,7 @@ on "$first" 'cat > /tmp/hello.yml && docker stack deploy --detach=true -c /tmp/h
     || docker stack deploy -c /tmp/hello.yml hello > /dev/null' < "$stack"
 on "$first" "until docker service ls --format '{{.Replicas}}' | grep -q '^2/2'; do sleep 0.3; done"
 
-# The verdict: every node ready, and the page answers.
+# The check at the end: every node is ready, and the page answers.
 for host in "${managers[@]}" "${workers[@]}"; do
     if page=$(curl -sf -m 2 "http://$(address "$host"):8080/"); then echo "http://$(address "$host"):8080/: $page"; fi
 done

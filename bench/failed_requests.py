@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Requests that fail while services are scaled, restarted, moved off a node and evened out: by us, and by Docker's own
+"""Counts failed requests while services are scaled, restarted, drained and rebalanced: by our modules, and by Docker's own
 commands for the same.
 
 Three services are asked all the time. `web` has several tasks and `lone` has one; a client in the same overlay network
@@ -92,7 +92,7 @@ class Swarm:
         return [line.split()[0] for line in lines if line.split()[1] == "Running"]
 
     def settle(self, **wanted: int) -> None:
-        """The services with so many tasks, and a while in which what had to stop has stopped."""
+        """Set the number of tasks of the services, and wait until old tasks have stopped."""
         self.docker(
             "service scale -d " + " ".join(f"{name}={count}" for name, count in wanted.items())
         )
@@ -114,7 +114,7 @@ class Swarm:
 
     @contextmanager
     def asked(self) -> Iterator[Count]:
-        """Constant requests while the block runs."""
+        """Send requests constantly while the block runs."""
         count, over = Count(), threading.Event()
         self.sessions += 1
         find = "$(docker ps -q -f label=com.docker.swarm.service.name=client)"
@@ -248,7 +248,7 @@ STEPS: dict[str, tuple[Step, Step, Step]] = {
 
 
 def measure(swarm: Swarm, name: str, rounds: int) -> tuple[Count, Count]:
-    """All rounds of one step, ours and theirs in turn."""
+    """All rounds of one step, with our module and Docker's command in turn."""
     prepare, *steps = STEPS[name]
     sums = (Count(), Count())
     for number in range(rounds):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How the hosts are reached: one shared ssh connection each, and an inventory."""
+"""The connections to the hosts: one shared ssh connection for each, and an inventory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from settings import TOP, Host, Lab, run
 
 
 def socket_dir() -> Path:
-    """Short, because a socket's path may have 107 characters at most, and ssh adds 17 of its own."""
+    """A short path, because the path of a socket can have 107 characters at most, and ssh adds 17."""
     return Path.home() / ".ansible" / "cp"
 
 
@@ -33,7 +33,7 @@ def ssh_options(lab: Lab) -> list[str]:
 
 
 def close_connections(prefix: str, address: str = "*") -> None:
-    """A shared connection outlives its host, and would then hang at the next host with that address."""
+    """Close shared connections. They outlive their host, and would hang at the next host with that address."""
     socket_dir().mkdir(parents=True, exist_ok=True)
     for path in socket_dir().glob(f"{prefix}-{address}"):
         if re.fullmatch(rf"{re.escape(prefix)}-[0-9.]+", path.name):
@@ -76,7 +76,7 @@ def inventory_text(lab: Lab, state: str) -> str:
 
 
 def inventory_dir(lab: Lab) -> Path:
-    """The default lab has its inventory in the checkout, for people to read; every lab has one in its state."""
+    """The inventory of the default lab is in the checkout. Other labs have theirs in their state directory."""
     shown = TOP / "inventories" / "lab"
     same = inventory_text(lab, SHOWN_STATE) == without_comments((shown / "hosts.yml").read_text())
     if same and lab.registry:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The Docker engine of this machine.
 #   engine.sh up      if none answers: install it with our own role, and start it
-#   engine.sh down    take away what `up` brought, unless somebody else uses it by now
+#   engine.sh down    remove what `up` has installed, unless something else uses it
 #
 # Where PID 1 is systemd, the role starts the service. Where it is not (a container, a sandbox), dockerd is started
 # here, in the background, and .cache/engine remembers its pid and start time: only that process is ever stopped.
@@ -30,9 +30,9 @@ up() {
     command -v apt-get > /dev/null || fail "no Docker engine answers, and this is neither Debian nor Ubuntu: install and start Docker."
 
     mkdir -p "$notes"
-    # An engine that is installed and stopped is only started: its settings are somebody else's.
+    # An engine that is installed and stopped is only started, because its settings belong to somebody else.
     if ! command -v dockerd > /dev/null; then
-        # What is not there before goes again with the engine.
+        # What was not there before is removed with the engine.
         for path in /etc/docker /etc/containerd /var/lib/docker /var/lib/containerd /run/docker /run/docker.sock /run/containerd; do
             [ -e "$path" ] || echo "$path"
         done > "$notes/paths"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the hosts are made of: a base, and a layer for each kind of host."""
+"""The images of the hosts: a base, and a layer for each kind of host."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def script(name: str) -> str:
 
 
 def image_tag(suite: str, kind: str) -> str:
-    """The tag says what is in the image, so that a change of an input builds a new one."""
+    """The tag hashes the content of the image, so that a changed input builds a new image."""
     base = digest(suite, " ".join(PACKAGES), script("bare.sh"), script("init.sh"))
     if kind == "bare":
         return f"{REPOSITORY}:{suite}-bare-{base}"
@@ -55,7 +55,7 @@ def have_image(tag: str) -> bool:
 
 
 def debian_sources(suite: str) -> list[str]:
-    """The Debian mirror that this machine uses, or none: then mmdebstrap takes Debian's own."""
+    """The Debian mirror of this machine, or none. Without one, mmdebstrap uses Debian's own."""
     mirror = setting("LAB_MIRROR", "").rstrip("/")
     if not mirror and shutil.which("apt-get"):
         for line in run(
@@ -80,7 +80,7 @@ def debian_sources(suite: str) -> list[str]:
 
 
 def build_image(suite: str, kind: str) -> str:
-    """The tag of an image, which is made if it is not there; labs that boot together make it once."""
+    """Build an image if it is missing, and return its tag. Labs that boot together build it once."""
     tag = image_tag(suite, kind)
     if not have_image(tag):
         with locked(f"image-{tag.rpartition(':')[2]}"):
@@ -102,7 +102,7 @@ def make_image(suite: str, kind: str, tag: str) -> None:
 
 
 def pull_base(suite: str, tag: str) -> bool:
-    """Where a registry answers, pulling the base is quicker than making it."""
+    """If a registry answers, pulling the base is quicker than building it."""
     base = f"debian:{suite}-slim" if suite != "sid" else "debian:sid-slim"
     if not have_image(base):
         try:
@@ -162,7 +162,7 @@ def bootstrap_base(suite: str, tag: str) -> None:
 
 @functools.cache
 def capabilities(image: str) -> tuple[str, ...]:
-    """What --privileged would give, for machines whose root lacks CAP_SYS_RESOURCE and is refused that flag.
+    """The rights of --privileged, for machines whose root lacks CAP_SYS_RESOURCE and cannot use that flag.
 
     There, an old engine takes "all" for more than it has, unless that one is dropped; a new engine knows
     what it has, and does not let one be dropped that it lacks.

@@ -4,17 +4,17 @@
 
 """The lab: hosts to try flotilla.swarm on, as containers with systemd and sshd.
 
-    lab.py check        say in one sentence why a lab cannot run here, or nothing
-    lab.py image        build what the hosts are made of, unless it is there
+    lab.py check        print why a lab cannot run on this machine, or nothing
+    lab.py image        build the images of the hosts, unless they exist
     lab.py up           boot the hosts that are missing; wait until ssh answers on all
-    lab.py down         remove this lab; containers, networks and volumes of others stay
+    lab.py down         remove this lab, and nothing of other labs and projects
     lab.py clean        remove every lab of this checkout, and what `up` changed on this machine
-    lab.py url          where the sample stack answers
+    lab.py url          print the URL of the sample stack
     lab.py push NAME:TAG [KEY=VALUE ...]    push a sample image, with that environment, to the lab's registry
-    lab.py list         the labs on this machine and their hosts
-    lab.py images       the images that labs are made of; `images --remove` removes them
-    lab.py inventory    write the inventory of this lab and say where it is
-    lab.py subnet       the subnet of this lab, chosen and taken if LAB_SUBNET is auto
+    lab.py list         list the labs on this machine and their hosts
+    lab.py images       list the images of labs; `images --remove` removes them
+    lab.py inventory    write the inventory of this lab and print its path
+    lab.py subnet       print the subnet of this lab, and reserve it if LAB_SUBNET is auto
 
 Everything has a default and can be set by environment:
 
@@ -72,7 +72,7 @@ STACK_PORT = 8080
 
 
 def labelled(kind: str, prefix: str) -> list[str]:
-    """Names of what belongs to a lab; nothing else is ever touched."""
+    """The names of the objects of a lab. The lab never changes anything else."""
     listing = {
         "container": ("ps", "-a", "--format", "{{.Names}}"),
         "network": ("network", "ls", "--format", "{{.Name}}"),
@@ -82,7 +82,7 @@ def labelled(kind: str, prefix: str) -> list[str]:
 
 
 def refuse_foreign(prefix: str) -> None:
-    """Two checkouts on one machine must not take each other's hosts for their own."""
+    """Two checkouts on one machine must not use each other's hosts."""
     for kind, command in (("container", ("ps", "-a")), ("network", ("network", "ls"))):
         owners = docker(
             *command, "--filter", f"label={LABEL}={prefix}", "--format", f'{{{{.Label "{LABEL}.of"}}}}'
@@ -142,7 +142,7 @@ def make_network(lab: Lab) -> None:
 
 
 def claim_network() -> Lab:
-    """The lab, with a network that is there: a subnet that was free is nobody else's from then on."""
+    """The lab, after its network has been created. A free subnet is reserved from then on."""
     check()
     with locked("subnet"):
         lab = read_lab()
@@ -166,9 +166,9 @@ def boot(lab: Lab, host: Host, tag: str, public_key: str) -> None:
         "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined",
         "--security-opt=systempaths=unconfined",
         "--tmpfs=/run", "--tmpfs=/tmp:exec,mode=1777", "--stop-signal=SIGRTMIN+3",
-        # A host that reboots itself comes back; one that is killed or stopped from outside stays away.
+        # A host that reboots comes back. A host that is killed or stopped from outside stays down.
         "--restart=on-failure",
-        # The engine inside cannot put its overlays on an overlay.
+        # The engine inside needs a volume, because it cannot use an overlay on an overlay.
         *(f"--mount={volume},dst={path}" for path in VOLUMES), *mounts,
         "--network", network_of(lab.prefix), "--ip", host.address, "--network-alias", host.name,
         "--add-host", f"registry.lab:{lab.address(9)}", "-e", f"LAB_AUTHORIZED_KEY={public_key}", tag,
@@ -182,7 +182,7 @@ def boot(lab: Lab, host: Host, tag: str, public_key: str) -> None:
 def wait_for_ssh(lab: Lab, hosts: Iterable[Host], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     logins = ssh_options(lab)
-    # Hosts on which the engine is baked in are ready when it answers.
+    # Hosts with an engine in their image are ready when the engine answers.
     ready = (
         "timeout 30 sh -c 'until docker version; do sleep 0.2; done'"
         if lab.image == "engine"
@@ -312,7 +312,7 @@ def clean() -> None:
 
 
 def labels_of(kind: str) -> list[str]:
-    """The labs of this checkout, by what they left on this machine."""
+    """The labs of this checkout, found by their objects on this machine."""
     command = {"container": ("ps", "-a"), "network": ("network", "ls"), "volume": ("volume", "ls")}[
         kind
     ]
@@ -322,7 +322,7 @@ def labels_of(kind: str) -> list[str]:
 
 
 def find_url(lab: Lab, seconds: float = 30) -> None:
-    """The stack's port is on the hosts that run a task of it: ask all until one answers."""
+    """Only hosts with a task of the stack have its port, so ask all hosts until one answers."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         for host in lab.hosts:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a lab can run on this machine, and the one kernel limit that it needs raised."""
+"""Checks whether a lab can run on this machine, and raises the one kernel limit that it needs."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def check() -> None:
 
 
 def raise_limits(tag: str) -> None:
-    """Every systemd takes some inotify instances of the one user root: 128 are used up by a dozen hosts."""
+    """Every systemd uses some inotify instances of the user root, and a dozen hosts use up the default of 128."""
     found = int(LIMIT.read_text())
     if found >= INOTIFY_INSTANCES:
         return
     try:
         LIMIT.write_text(str(INOTIFY_INSTANCES))
     except OSError:
-        # Who may use the engine without being root can do it in a container: the limit is the kernel's.
+        # A user of the engine who is not root can do it in a container, because the limit is the kernel's.
         command = f"echo {INOTIFY_INSTANCES} > {LIMIT}"
         done = run(
             (

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what a fresh Debian or Ubuntu lacks, or says in one sentence what to install.
+# Installs the packages that a fresh Debian or Ubuntu lacks, or says what to install.
 #   prerequisites.sh python|lab     packages for the venv, or for a lab
 #   prerequisites.sh which-python   the interpreter that the venv is made with
 set -eu

@@ -26,7 +26,7 @@ NAME = "registry.lab"
 PORT = 5000
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
-# Says which task on which host answered; the stack fills NODE and TASK in.
+# Shows which task on which host has answered. The stack sets NODE and TASK.
 HELLO = """#!/bin/sh
 mkdir -p /www
 echo "hello ${VERSION:-?} from ${TASK:-a task} on ${NODE:-a host}" > /www/index.html
@@ -54,14 +54,14 @@ APPLETS = (
 
 
 class RegistryError(Exception):
-    """What is wrong, in one sentence."""
+    """The problem, in one sentence."""
 
 
 def make_certificates(where: Path, address: str) -> None:
     """A certificate authority of this lab, and a certificate of it for the registry's name and address."""
     ca, ca_key = where / "ca.crt", where / "ca.key"
     certificate, key = where / "registry.crt", where / "registry.key"
-    # One that an attempt in another subnet has left is no good here.
+    # A certificate from an attempt in another subnet is not valid here.
     if certificate.exists() and address in openssl(
         "x509", "-in", certificate, "-noout", "-ext", "subjectAltName"
     ):
@@ -130,7 +130,7 @@ def digest(data: bytes) -> str:
 
 
 def push(address: str, ca: Path, busybox: bytes, image: str, environment: Mapping[str, str]) -> str:
-    """Push NAME:TAG; returns its digest. An image that is there is pushed again only as far as it differs."""
+    """Push NAME:TAG and return its digest. Of an existing image, only the differing parts are pushed."""
     name, _colon, tag = image.partition(":")
     layer = sample_layer(busybox)
     packed = gzip.compress(layer, mtime=0)

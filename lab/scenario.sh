@@ -3,9 +3,9 @@
 # Runs one Molecule scenario on a fresh lab of its own and removes that lab afterwards, also on failure.
 #   scenario.sh NAME [molecule test options]
 #
-# What a scenario needs of its lab stands in molecule/NAME/lab.env (LAB_IMAGE=bare, LAB_MANAGERS=1, ...);
-# the environment wins over it. KEEP=1 leaves the lab running to look around. CORE=2.16 (or oldest,
-# newest) has that ansible-core run the playbooks, from a virtual environment of tests/cores.sh; Molecule stays that of .venv.
+# The settings of the lab of a scenario are in molecule/NAME/lab.env (LAB_IMAGE=bare, LAB_MANAGERS=1, ...);
+# the environment takes precedence. KEEP=1 keeps the lab running. CORE=2.16 (or oldest,
+# newest) runs the playbooks with that ansible-core, from a virtual environment of tests/cores.sh. Molecule is always that of .venv.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 export PATH=$PWD/.venv/bin:$PATH ANSIBLE_CONFIG=$PWD/ansible.cfg ANSIBLE_COLLECTIONS_PATH=$PWD/.cache/collections
@@ -55,7 +55,7 @@ remove() {
 python lab/lab.py image
 python lab/lab.py down
 trap remove EXIT
-# The address is chosen once, and taken: what comes later must find the same lab.
+# The subnet is chosen and reserved once, so that the next commands find the same lab.
 LAB_SUBNET=$(python lab/lab.py subnet)
 export LAB_SUBNET
 python lab/lab.py inventory > /dev/null

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What was asked for by environment, and how commands are run."""
+"""The settings from the environment, and functions that run commands."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ TOP = Path(__file__).resolve().parent.parent
 
 
 class LabError(Exception):
-    """What is wrong and what to do, in one sentence."""
+    """The problem and what to do, in one sentence."""
 
 
 @contextmanager
 def locked(what: str) -> Iterator[None]:
-    """One process of this machine at a time: labs that boot together share its subnets and its images."""
-    # By user: a file of somebody else's there could not be opened.
+    """Allow one process of this machine at a time, because labs that boot together share subnets and images."""
+    # One for each user, because a file of another user could not be opened.
     with Path(tempfile.gettempdir(), f"flotilla-lab-{os.getuid()}-{what}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -49,7 +49,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Lab:
-    """What was asked for by environment."""
+    """The settings from the environment."""
 
     prefix: str
     subnet: ipaddress.IPv4Network
@@ -175,7 +175,7 @@ def read_lab() -> Lab:
 def read_subnet(prefix: str) -> ipaddress.IPv4Network:
     text = setting("LAB_SUBNET", "")
     if text in ("", "auto"):
-        # A lab that runs keeps its addresses; it is not asked for them again.
+        # A running lab keeps its addresses.
         text = live_subnet(prefix) or (free_subnet() if text else DEFAULT_SUBNET)
     try:
         subnet = ipaddress.IPv4Network(text)

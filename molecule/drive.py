@@ -41,7 +41,7 @@ ZONES = {"m1": "a", "m2": "b", "m3": "c", "w1": "a", "w2": "b"}
 # that failed in those before it.
 LATELY = {"restart_window": 20}
 
-# What is random in a scenario comes from this number; SEED=number repeats a run of it.
+# All random choices of a scenario come from this number. SEED=number repeats a run.
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 
 ENVIRONMENT = {
@@ -83,14 +83,14 @@ class Run:
 
     @property
     def refusal(self) -> str:
-        """Our own sentence of a run that was refused."""
+        """Our own message of a refused run."""
         found = re.search(r'"msg": ("Nothing was changed: (?:[^"\\]|\\.)*")', self.text)
         assert found, self.text[-3000:]
         return str(json.loads(found.group(1)))
 
     @property
     def failures(self) -> set[str]:
-        """The codes of the tasks that failed; a failure without a code of ours is named `without code`."""
+        """The failure codes of the failed tasks. A failure without a code is `without code`."""
         lines = re.findall(r"^fatal: \[.*\]: FAILED! => (\{.*)", self.text, re.MULTILINE)
         codes = [re.search(r'"failure": \{\s*"code": "(\w+)"', line) for line in lines]
         return {code.group(1) if code else "without code" for code in codes}
@@ -106,7 +106,7 @@ def command(playbook: Path, *args: str, inventory: Path = INVENTORY, **extra: An
 
 
 def play(*args: str, playbook: Path = SITE, inventory: Path = INVENTORY, **extra: Any) -> Run:
-    """One run to its end; no traceback is ever shown to a user."""
+    """A complete run. No output has a traceback."""
     done = subprocess.run(
         command(playbook, *args, inventory=inventory, **extra),
         env=ENVIRONMENT,
@@ -128,8 +128,8 @@ def site(*args: str, **extra: Any) -> Run:
 
 
 def killed(after: float, playbook: Path = SITE, **extra: Any) -> str:
-    """A run that gets kill -9, with all its processes; in which task, or nothing if it had ended well."""
-    # A file and no pipe: connections to the hosts outlive the run, and would hold that open.
+    """Kill a run and all its processes with kill -9. Returns its task, or nothing if the run had succeeded before."""
+    # A file and not a pipe, because the connections to the hosts outlive the run and would keep a pipe open.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
             command(playbook, **extra),
@@ -154,7 +154,7 @@ def killed(after: float, playbook: Path = SITE, **extra: Any) -> str:
 def hits(
     kills: int, latest: float, kill: Callable[[float], str], earliest: float = 0.5
 ) -> Iterator[str]:
-    """As many kills at random moments, each of which hits a run: after how many seconds, and in which task.
+    """Kill runs at random moments, so often that this many kills hit a run. Yields the seconds and the task of each kill.
 
     `kill` starts a run, kills it after so many seconds, and gives nothing if the run had ended before. Then the next moment
     is an earlier one. What has been hit is the caller's to finish before it asks for the next.
@@ -194,7 +194,7 @@ def module(host: str, which: str, *flags: str, **args: Any) -> dict[str, Any]:
 
 
 def way_to(host: str) -> list[str]:
-    """The inventory's own way to a host: one connection that all calls share, also those of Ansible."""
+    """The ssh command of the inventory for a host, with the connection that Ansible shares too."""
     inventory = yaml.safe_load((INVENTORY / "hosts.yml").read_text(encoding="utf-8"))["all"]
     address = next(
         group["hosts"][host]["ansible_host"]
@@ -220,18 +220,18 @@ def ssh(host: str, script: str, check: bool = True) -> str:
 
 
 def wait_until(probe: Callable[[], Any], seconds: float = 120, longest: float = 2.0) -> Any:
-    """What the probe gives, once that is something; `longest` is how many seconds too late that may be known."""
+    """Wait until the probe returns something. `longest` is the largest pause between two probes in seconds."""
     deadline = time.monotonic() + seconds
     pause = 0.3
     while not (seen := probe()):
         assert time.monotonic() < deadline, f"waited in vain: {inspect.getsource(probe).strip()}"
         time.sleep(pause)
-        # A look is an ssh and a docker command: what takes long is asked for less often.
+        # Each probe is an ssh and a docker command, so a probe that takes long runs less often.
         pause = min(longest, pause * 1.3)
     return seen
 
 
-# The engine's API, for each call of the docker command costs as much as thirty of these looks.
+# The API of the engine, because one docker command costs as much as thirty requests.
 _WATCH = """
 import http.client, json, socket, time
 
@@ -267,7 +267,7 @@ _watches = itertools.count(1)
 
 
 class Look(NamedTuple):
-    """A service at one moment, as a manager lists its tasks."""
+    """The tasks of a service at one moment, as a manager lists them."""
 
     replicas: int  # asked for; 0 where the mode has no number
     running: int
@@ -276,7 +276,7 @@ class Look(NamedTuple):
 
 @contextmanager
 def watched(on: str) -> Iterator[list[dict[str, Look]]]:
-    """All services by name, several times a second, seen by a manager; the list is full when the block is over."""
+    """Record all services by name several times a second, on a manager. The list is complete when the block ends."""
     looks: list[dict[str, Look]] = []
     mark = f"watch-{os.getpid()}-{next(_watches)}"
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
@@ -304,7 +304,7 @@ def watched(on: str) -> Iterator[list[dict[str, Look]]]:
 
 
 def hang_up(*hosts: str) -> None:
-    """Closes the shared connections to hosts that go away: whoever uses one would wait for an answer on it."""
+    """Close the shared connections to hosts that go away, because a command on such a connection would hang."""
     for host in hosts:
         subprocess.run(
             ["ssh", "-O", "exit", *way_to(host)], capture_output=True, check=False, timeout=30
@@ -312,14 +312,14 @@ def hang_up(*hosts: str) -> None:
 
 
 def on_each(hosts: Iterable[str], work: Callable[[str], Any]) -> dict[str, Any]:
-    """What the work gives on each host, all at once."""
+    """Run the work on all hosts in parallel. Returns its result for each host."""
     names = list(hosts)
     with ThreadPoolExecutor(len(names)) as at_once:
         return dict(zip(names, at_once.map(work, names)))
 
 
 def nodes(host: str = "m1") -> dict[str, dict[str, Any]]:
-    """The nodes by host name, as the docker command on a host lists them; a ghost gives way to its successor."""
+    """The nodes by hostname, as the docker command on a host lists them. Of two nodes with the same name, the newer one."""
     ids = ssh(host, "docker node ls -q").split()
     found = json.loads(ssh(host, f"docker node inspect {' '.join(ids)}"))
     found.sort(key=lambda node: node["Status"]["State"] == "ready")
@@ -342,7 +342,7 @@ def cluster_ids() -> set[str]:
 
 
 def leave_all() -> None:
-    """Every host out of its swarm, as fresh hosts are; an engine that a failed test has stopped is started."""
+    """Make every host leave its swarm, and start the engines that a failed test has stopped."""
     leave = "systemctl start docker; docker swarm leave --force 2>/dev/null || true"
     on_each(HOSTS, lambda host: ssh(host, leave))
 
@@ -358,7 +358,7 @@ def is_whole() -> bool:
 
 def assert_whole(labels: bool = True) -> None:
     """The lab is one swarm of five ready nodes, three of them reachable managers."""
-    # Also nodes that are down: what a host has left behind goes when it joins anew.
+    # This includes nodes that are down. The old node of a host is removed when the host joins again.
     listed = ssh("m1", "docker node ls --format '{{.Hostname}}'").split()
     assert sorted(listed) == sorted(HOSTS)
     found = nodes()
@@ -383,7 +383,7 @@ def lab(*words: str) -> None:
 
 
 def reimage(*hosts: str) -> None:
-    """The hosts gone with their disks, and fresh ones in their places."""
+    """Replace the hosts and their disks with fresh ones."""
     hang_up(*hosts)
     subprocess.run(
         ["docker", "rm", "--force", "--volumes", *(f"{PREFIX}-{host}" for host in hosts)],
@@ -402,9 +402,9 @@ def _docker(*words: str) -> bool:
 
 @contextmanager
 def stopped(host: str) -> Iterator[None]:
-    """The host without an answer on any port while the block runs."""
+    """Freeze the host while the block runs, so that it answers on no port."""
     hang_up(host)
-    # The kernel's freezer may fail while processes come and go.
+    # The kernel's freezer can fail while processes start and end.
     wait_until(lambda: _docker("pause", f"{PREFIX}-{host}"), 30)
     try:
         yield

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Edits of the inventory, and what they look like from outside: on the hosts and in `docker node ls`.
+"""Edits of the inventory, and their result on the hosts and in `docker node ls`.
 
 What the scenarios membership and guards share. A stack runs in both, and a node is seen as down after nine seconds and not
 after fifteen: how long that takes by default is the business of scenario faults.
@@ -94,7 +94,7 @@ def rows(run: Run, title: str) -> list[str]:
     """The rows of a table, PLAN or DONE, as they are printed; other lines under it are left out."""
     found = re.search(rf"^{title}\b.*\n((?:  .*\n)*)", run.text, re.MULTILINE)
     lines = [line.strip() for line in found.group(1).splitlines()] if found else []
-    # What only tells how much time has passed is not the same in two runs.
+    # Durations differ between two runs.
     lines = [re.sub(r"down for \d+ \w+", "down for a time", line) for line in lines]
     return [re.sub(r"\s+", " ", line) for line in lines if ROW.match(line)]
 
@@ -113,10 +113,10 @@ def tail(run: Run) -> str:
 
 
 def begin_with(roles: dict[str, str]) -> None:
-    """The members are these, by a run where it is not so yet: the next test takes what the one before has left."""
+    """Bring the swarm to these members, with a run only if they differ. A test usually finds them from the test before."""
     there = members_anywhere() or {}
     for name in ALL:
-        # A host that was away while it was removed has not heard of that.
+        # A host that was down while its node was removed does not know it.
         if name not in there and state_of(name) != "inactive":
             leave(name)
     if there == roles and all(
@@ -137,7 +137,7 @@ def begin_with(roles: dict[str, str]) -> None:
 
 
 def leave(name: str) -> None:
-    """The host alone, also where no inventory lists it."""
+    """Run on this host alone, even if no inventory lists it."""
     subprocess.run(
         ["docker", "exec", f"{PREFIX}-{name}", "docker", "swarm", "leave", "--force"],
         capture_output=True,
@@ -146,7 +146,7 @@ def leave(name: str) -> None:
 
 
 def carried_out(inventory: Inventory, **extra: Any) -> list[str]:
-    """The edit in check mode, for real, and again: all three say the same. The rows of the plan."""
+    """Run the edit in check mode, for real and again, and compare the three. Returns the rows of the plan."""
     promised = inventory.run("--check", **extra)
     assert promised.code == 0, tail(promised)
     done = inventory.run(**extra)
@@ -184,7 +184,7 @@ def listed(on: str = "m2") -> list[dict[str, Any]]:
 
 
 def members(on: str = "m2") -> dict[str, str]:
-    """What `docker node ls` says: every node by its host name, its role, and what is wrong with it, if anything."""
+    """Every node of `docker node ls` by its hostname, with its role and its problem, if it has one."""
     found = {}
     for node in listed(on):
         role = node["Spec"]["Role"]
@@ -204,7 +204,7 @@ def members(on: str = "m2") -> dict[str, str]:
 
 
 def members_anywhere() -> dict[str, str] | None:
-    """The same, asked of whoever is a manager now."""
+    """The same, from any current manager."""
     for name in ALL:
         with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
             return members(name)
@@ -217,13 +217,13 @@ def node_of(name: str, on: str = "m2") -> dict[str, Any]:
 
 
 def labels_of(name: str, on: str = "m2") -> dict[str, str]:
-    """A node's labels, but for those that the collection keeps for itself."""
+    """The labels of a node, without the labels of the collection itself."""
     found = node_of(name, on)["Spec"]["Labels"]
     return {key: value for key, value in found.items() if not key.startswith("flotilla.swarm.")}
 
 
 def state_of(name: str) -> str:
-    """What the host itself says, also where no inventory lists it."""
+    """The observation of the host itself, even if no inventory lists it."""
     done = subprocess.run(
         ["docker", "exec", f"{PREFIX}-{name}", "docker", "info", "-f", "{{.Swarm.LocalNodeState}}"],
         capture_output=True,
@@ -241,7 +241,7 @@ def leader(on: str = "m2") -> str:
 
 @contextmanager
 def promises_kept(on: str = "m2", web: int = 4, stock: int = 1) -> Iterator[None]:
-    """Counts the running tasks several times a second, on a manager that stays; never fewer than promised."""
+    """Count the running tasks several times a second, on a manager that stays. There are never too few."""
     with watched(on) as looks:
         yield
     assert len(looks) > 20, f"only {len(looks)} looks at the services"

@@ -31,7 +31,7 @@ TOP = Path(__file__).resolve().parent.parent
 LOGS = TOP / ".cache" / "test-logs"
 PYTHON = str(TOP / ".venv" / "bin" / "python")
 
-# What a long series is, in each test that has one.
+# The settings of long series.
 SOAK = {
     "BARE_KILLS": "10",
     "FAULTS_KILLS": "10",
@@ -39,13 +39,13 @@ SOAK = {
     "REBOOT_KILLS": "8",
     "FLOTILLA_SOAK": "1",
 }
-# Scenarios run on more suites there than in `make test`.
+# Scenarios that run on more suites than in `make test`.
 SOAK_SUITES = {
     "engine": ("bullseye", "bookworm", "trixie", "sid"),
     "stack": ("bookworm", "trixie"),
 }
 
-# Which ansible-core runs a scenario, where it is not the one of .venv: as tests/cores.sh calls them.
+# The ansible-core of scenarios that do not use the one of .venv, by the names of tests/cores.sh.
 CORES = {"cluster": ("oldest",)}
 SOAK_CORES = {"cluster": ("oldest", "newest")}
 
@@ -58,7 +58,7 @@ class Check:
 
     title: str
     command: Sequence[str]
-    # About how long it takes with two others beside it, to begin with the longest.
+    # The approximate minutes with two other checks running. The longest check begins first.
     minutes: float
     environment: dict[str, str] = field(default_factory=dict)
     seconds: float = 0
@@ -130,7 +130,7 @@ def checks_of(name: str, soak: bool) -> list[Check]:
 
 
 class Runner:
-    """Runs checks, and says when one begins and ends; the log of one that fails is shown."""
+    """Runs checks, prints when one begins and ends, and shows the log of a failed one."""
 
     def __init__(self, jobs: int, verbose: bool) -> None:
         self._jobs = 1 if verbose else jobs
@@ -208,7 +208,7 @@ def main(arguments: Sequence[str]) -> int:
             os.environ.setdefault(name, value)
     checks = [check for name in names for check in checks_of(name, soak)]
     jobs = number("JOBS", 3)
-    # Others stay: they may be those of a run beside this one.
+    # Other logs stay, because they can belong to a parallel run.
     LOGS.mkdir(parents=True, exist_ok=True)
     print(f"==> SEED={os.environ['SEED']} repeats the random choices of this run", flush=True)
     started = time.monotonic()

@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# The collection on other versions of ansible-core than the one that .venv pins. Usage:
+# Tests the collection with other versions of ansible-core than the one in .venv. Usage:
 #   tests/cores.sh             the oldest and the newest that this machine's Pythons allow
 #   tests/cores.sh --all       every one
 #   tests/cores.sh 2.16 2.20   these
-#   tests/cores.sh path 2.16   makes the virtual environment of that one, and says where its commands are (also: oldest, newest)
+#   tests/cores.sh path 2.16   creates the virtual environment of that version, and prints the path of its commands (also: oldest, newest)
 #
 # On each: all unit tests, the syntax of all playbooks, the documentation of all plugins and roles. A real cluster is made by
 #   CORE=2.16 lab/scenario.sh cluster
 #
-# The virtual environments are in .cache/cores. Beside ansible-core they have what requirements.txt pins, but for Molecule.
-# A Python is taken from the distribution, from PATH or from pyenv, in this order: the first is the fastest. What could not
-# be tried for want of one is said.
+# The virtual environments are in .cache/cores. They have ansible-core and the pinned packages of requirements.txt, without Molecule.
+# The Python comes from the distribution, from PATH or from pyenv, in this order, the fastest first. The output names the
+# versions without a suitable Python.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 ROOT=$PWD
 CACHE=$ROOT/.cache/cores
 LOGS=$CACHE/logs
 
-# The newest release of each, and the Pythons that it and we run on. The first one there is taken: together they cover all.
+# The newest release of each version, and the Pythons that it and we support. The first one found is used; together they cover all.
 CORES="
 2.16.19   3.11 3.12
 2.17.14   3.12 3.11
@@ -32,7 +32,7 @@ die() { echo "cores: $*" >&2; exit 2; }
 
 row() { awk -v name="$1" '$1 ~ "^" name "[.]" { print; exit }' <<<"$CORES"; }
 names() { awk 'NF { split($1, part, "."); print part[1] "." part[2] }' <<<"$CORES"; }
-# Release candidates are no answer to the question of the newest.
+# A release candidate is not the newest release.
 released() { awk 'NF && $1 !~ /[a-z]/ { split($1, part, "."); print part[1] "." part[2] }' <<<"$CORES"; }
 
 # python_of NAME: an interpreter for that ansible-core, or nothing
@@ -40,7 +40,7 @@ python_of() {
     local version candidate
     for version in $(row "$1" | cut -d ' ' -f 2-); do
         while read -r candidate; do
-            # Not the interpreter of a virtual environment that we may have been started from.
+            # Not the interpreter of a virtual environment from which this script was started.
             "$candidate" -c 'import ensurepip, venv, sys; print(sys._base_executable)' 2> /dev/null && return
         done < <(echo "/usr/bin/python$version"; type -aP "python$version"; compgen -G "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version.*/bin/python$version")
     done
@@ -48,7 +48,7 @@ python_of() {
 
 possible() { local name; for name in $("$1"); do [ -z "$(python_of "$name")" ] || echo "$name"; done; }
 
-# named WORD: the name of an ansible-core, which may be asked for as the oldest or the newest
+# named WORD: the name of an ansible-core. WORD can be oldest or newest.
 named() {
     case $1 in
         oldest) possible released | sed -n 1p ;;
@@ -57,7 +57,7 @@ named() {
     esac
 }
 
-# venv NAME: made anew when what goes into it has changed
+# venv NAME: recreated when its content has changed
 venv() {
     local core python key place=$CACHE/$1
     read -r core _ <<<"$(row "$1")"
@@ -68,7 +68,7 @@ venv() {
     echo "cores: installing ansible-core $core into ${place#"$ROOT/"}" >&2
     rm -rf "$place"
     grep -vE '^(#|ansible-core|molecule)' requirements.txt > "$LOGS/requirements-$1.txt"
-    # A second attempt, because package indexes have bad moments.
+    # A second attempt, because package indexes sometimes fail.
     { "$python" -m venv "$place" && install "$place" "$core" "$1" || install "$place" "$core" "$1"; } > "$LOGS/venv-$1.log" 2>&1 ||
         { tail -n 20 "$LOGS/venv-$1.log" >&2; die "could not install ansible-core $core"; }
     echo "$key" > "$place/.key"
@@ -116,7 +116,7 @@ try() {
     if [ "$result" = ok ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
     table+=("$(printf '%-13s %-8s %-7s %5d' "$core" "$python" "$result" $((SECONDS - started)))")
 }
-# A warning of Ansible's is a failure: that it is not supported, that something is deprecated, that documentation is broken.
+# A warning of Ansible is a failure, for example about an unsupported version, a deprecation or broken documentation.
 # From 2.19 on ansible-doc warns of a collection of Ansible's own, _protomatter.
 quiet() { [ "$1" = unit ] || ! grep -nE '^\[(WARNING|DEPRECATION WARNING|ERROR)' "$2" | grep -v _protomatter; }
 
@@ -129,7 +129,7 @@ unset ANSIBLE_FORCE_COLOR
 
 if [ "${1:-}" = path ]; then
     name=$(named "${2:?tests/cores.sh path NAME}")
-    # Two checks may want the same one at once.
+    # Two checks can need the same one at the same time.
     flock 9
     venv "$name"
     echo "$CACHE/$name/bin"

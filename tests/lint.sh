@@ -19,10 +19,10 @@ DIST=$CACHE/lint-dist
 TOOLS=$CACHE/venv-lint
 IMPORTER=$CACHE/venv-importer
 PYTHON=${PYTHON:-python3}
-# Of the hosts, as far as ansible-core 2.19 goes.
+# The Python versions of hosts that ansible-core 2.19 can test.
 VERSIONS="3.9 3.10 3.11 3.12 3.13"
 
-# In the order of the summary. ansible-test is by far the slowest and gets a core for itself.
+# In the order of the summary. ansible-test is by far the slowest and runs beside the others.
 CHECKS=(ruff format mypy shellcheck yamllint ansible-lint changelog docs readmes build importer install sanity)
 declare -A WHAT=(
   [ruff]="errors and style of the Python files"
@@ -59,14 +59,14 @@ need_python() {
     { cat "$LOGS/setup"; die "could not install python3-venv"; }
 }
 
-# venv DIRECTORY REQUIREMENTS: made anew when the requirements or the interpreter changed
+# venv DIRECTORY REQUIREMENTS: recreated when the requirements or the interpreter have changed
 venv() {
   local key
   key=$({ cat "$2"; "$PYTHON" -c 'import sys; print(sys.version, sys.executable)'; } | sha256sum)
   [ "$(cat "$1/.key" 2>/dev/null)" != "$key" ] || return 0
   say "installing the tools of $(basename "$2") into ${1#"$ROOT/"}"
   rm -rf "$1"
-  # A second attempt, because package indexes have bad moments.
+  # A second attempt, because package indexes sometimes fail.
   { "$PYTHON" -m venv "$1" && { "$1/bin/pip" install -q -r "$2" || "$1/bin/pip" install -q -r "$2"; }; } \
     >"$LOGS/setup" 2>&1 || { cat "$LOGS/setup"; die "could not install $2"; }
   echo "$key" >"$1/.key"
@@ -150,7 +150,7 @@ check_importer() {
   printf '[galaxy-importer]\nRUN_ANSIBLE_LINT = True\nRUN_ANSIBLE_TEST = False\n' >galaxy-importer.cfg
   export GALAXY_IMPORTER_CONFIG=$PWD/galaxy-importer.cfg PATH=$IMPORTER/bin:$PATH
   python -m galaxy_importer.main "$DIST"/flotilla-swarm-*.tar.gz 2>&1 | tee log
-  # Its findings are warnings and errors in the log; the exit code only tells of the latter.
+  # Its findings are warnings and errors in the log. The exit code reports only the errors.
   ! grep -E '^(WARNING|ERROR)' log
 }
 check_install() {
@@ -171,7 +171,7 @@ check_sanity() {
   local missing
   missing=$(for version in $VERSIONS; do [ -e "$CACHE/pythons/python$version" ] || echo "$version"; done | xargs)
   [ -z "$missing" ] || echo "not on this machine, so not tried: Python $missing" >"$LOGS/sanity.note"
-  # A PATH with no shims in it, and shellcheck left to its own check.
+  # A PATH without shims, and without shellcheck, which is a check of its own.
   export HOME=$CACHE/home
   PATH=$CACHE/pythons:$TOOLS/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     ansible-test sanity --local --color no --skip-test shellcheck --skip-test pslint \
@@ -211,7 +211,7 @@ fix=
 SELECTED=("$@")
 for check in "$@"; do
   [ -n "${WHAT[$check]:-}" ] || die "no check named $check; there are: ${CHECKS[*]}"
-  # They work on the tarball.
+  # These checks need the tarball.
   case $check in importer | install) SELECTED+=(build) ;; esac
 done
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Counts how many tasks went out to each host, and writes it to the file that COUNT_CALLS names."""
+"""Counts the tasks on each host, and writes the result to the file in COUNT_CALLS."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Writes when each task of a run began, and when the run ended, to the file that PHASES names."""
+"""Writes the start time of each task and the end of the run to the file in PHASES."""
 
 from __future__ import annotations
 

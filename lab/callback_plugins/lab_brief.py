@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ansible's own output, less what is as it should be, and with a word on what is being waited for."""
+"""Ansible's own output, without unchanged results, and with a line about tasks that take long."""
 
 from __future__ import annotations
 

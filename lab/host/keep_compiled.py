@@ -20,7 +20,7 @@ from typing import Any
 
 PLACE = f"/var/cache/lab-compiled/{sys.implementation.cache_tag}"
 
-# Of the standard library's own, and so not there in every version; where it is missing nothing is kept.
+# This is an internal function of the standard library. Versions without it keep nothing.
 compile_source: Any = getattr(zipimport, "_compile_source", None)
 
 
@@ -42,7 +42,7 @@ def read(place: str) -> Any:
 
 
 def write(place: str, code: Any) -> None:
-    """Whole or not at all; who is not root compiles for himself."""
+    """Write the file completely or not at all. Users other than root keep nothing."""
     own = f"{place}.{os.getpid()}"
     try:
         os.makedirs(PLACE, exist_ok=True)

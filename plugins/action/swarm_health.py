@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Prints the report of a health verdict as it is; gives one, too, where the host cannot be reached."""
+"""Prints the report of a health verdict. Gives a verdict also if the host cannot be reached."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.flotilla.swarm.plugins.plugin_utils._health import (
-    unreachable,
-    with_what_is_needed,
-)
+from ..plugin_utils._health import unreachable, with_what_is_needed
 
 
 class ActionModule(ActionBase):

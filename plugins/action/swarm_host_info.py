@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Adds to what a host says of itself how its clock compares with the controller's; one that hangs does not answer."""
+"""Adds the clock skew between the host and the controller. A host that hangs counts as one that does not answer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.flotilla.swarm.plugins.plugin_utils._delegated import lost
+from ..plugin_utils._delegated import lost
 
-# Seconds. The module ends by itself within this time, for it limits all that it does; so where it does not, the host
-# does not run any more, or the connection is dead.
+# Seconds. The module limits everything that it does and ends within this time. If it does not, the host no longer runs, or the
+# connection is dead.
 LONGEST = 240
 
 
@@ -39,12 +39,12 @@ class ActionModule(ActionBase):
         after = time.time()
         silent = (result.get("failure") or {}).get("code") == "no_answer"
         if silent and not self._task.delegate_to:
-            # To a run it is no different from a host that is down: it takes no part, and the others go on.
+            # For the run, such a host is the same as one that is down: the run continues with the others.
             del result["failed"]
             result["unreachable"] = True
         said = (result.get("host") or {}).get("time")
         if said is not None:
-            # The host read its clock at some moment between the two: within them there is no skew.
+            # The host read its clock at some moment between the two, so a time between them is no skew.
             skew = said - after if said > after else min(0.0, said - before)
             result["clock"] = {"skew": round(skew, 1)}
         return result
@@ -52,18 +52,18 @@ class ActionModule(ActionBase):
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Give a connection up that ssh itself would wait for until TCP does, for 15 minutes or more."""
+    """Give up a dead connection. ssh itself waits for the timeout of TCP, 15 minutes or more."""
 
     def over(_number: int, _frame: Any) -> None:
         raise AnsibleConnectionFailure(f"the host has not answered within {seconds:g} s")
 
-    # A task's own `timeout` uses the same alarm, and goes first.
+    # The `timeout` of a task uses the same alarm, and takes precedence.
     busy = signal.getitimer(signal.ITIMER_REAL)[0] > 0
     if busy or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGALRM, over)
-    # Again and again: the connection may be tried more than once.
+    # The alarm repeats, because Ansible can retry the connection.
     signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
     try:
         yield

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes the plan of a run from what every host said, prints it, and stops the run where it is refused."""
+"""Makes the plan of a run from the observations of all hosts and prints it. Stops the run if the plan is refused."""
 
 from __future__ import annotations
 
@@ -13,21 +13,13 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.flotilla.swarm.plugins.filter.engine_plan import engine_plan
-from ansible_collections.flotilla.swarm.plugins.module_utils._plan import (
-    Host,
-    Plan,
-    make_plan,
-    render,
-    render_done,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._preflight import preflight
-from ansible_collections.flotilla.swarm.plugins.module_utils._variables import resembles_ours
-from ansible_collections.flotilla.swarm.plugins.plugin_utils._inputs import (
-    PLANNED,
-    HostVariables,
-    RoleVariables,
-)
+from ..filter.engine_plan import engine_plan
+from ..module_utils._cluster.membership import Membership, parse_membership
+from ..module_utils._cluster.run_plan import InventoryHost, make_plan, render, render_done
+from ..module_utils._cluster.steps import parse_held, parse_step
+from ..module_utils._cluster.variables import resembles_ours
+from ..module_utils._engine.preflight import preflight
+from ..plugin_utils._inputs import PLANNED, HostVariables, RoleVariables
 
 
 class ActionModule(ActionBase):
@@ -41,7 +33,7 @@ class ActionModule(ActionBase):
             argument_spec=dict(
                 managers_group=dict(type="str", default="swarm_managers"),
                 workers_group=dict(type="str", default="swarm_workers"),
-                # Whatever they are: they are variables of a role, and what is wrong with them is said as such.
+                # Any type: these are variables of a role, and a wrong value is reported as a wrong variable.
                 settings=dict(type="raw", default={}),
                 allow_partial_init=dict(type="raw", default=False),
                 rules=dict(type="dict", default={}),
@@ -57,10 +49,10 @@ class ActionModule(ActionBase):
             last = args["previous"]
             left_over = last["steps"] if last["stuck"] or last["round"]["more"] else []
             report = render_done(
-                first["steps"],
+                [parse_step(step) for step in first["steps"]],
                 list(task_vars["ansible_play_hosts"]),
-                left_over,
-                last["held"],
+                [parse_step(step) for step in left_over],
+                [parse_held(item) for item in last["held"]],
                 last["cut_short"],
             )
             Display().display(f"\n{report}")
@@ -68,7 +60,7 @@ class ActionModule(ActionBase):
             return result
         roles = RoleVariables(self._loader, self._templar, task_vars["hostvars"])
         hosts = self._hosts(roles, args, task_vars)
-        # Who plans for all may see the variables otherwise than the hosts do, as with `vars` of a task.
+        # The planning host can see other values of the variables than the hosts, for example from `vars` of a task.
         ours, mistakes = roles.checked("swarm", _of_the_role(args))
         if mistakes and not any(host.mistakes for host in hosts):
             hosts = [replace(host, mistakes=tuple(mistakes)) for host in hosts]
@@ -81,7 +73,7 @@ class ActionModule(ActionBase):
             {key: ours[f"swarm_{key}"] for key in args["rules"]},
             _answer_of(args["answer"]),
         )
-        # Only a first plan asks: later in the run swarm_nodes itself holds its plan against the services.
+        # Only a first plan asks. Later in the run, swarm_nodes itself checks its plan against the services.
         plan.ask_managers = plan.ask_managers and not args["previous"]
         report = render(plan)
         result.update(
@@ -89,22 +81,24 @@ class ActionModule(ActionBase):
             report=report,
             refusals=plan.refusals,
             warnings_of_plan=plan.warnings,
-            **_as_data(plan),
+            **plan.as_data(),
         )
-        # A round that changed nothing would change nothing again: a host failed in it. Another manager may fare better.
+        # A round that changed nothing would change nothing again, because a host failed in it. Another manager can succeed.
         result["stuck"] = args["after_round"] and all(
-            args["previous"].get(key) == value
-            for key, value in (("steps", plan.steps), ("acting", plan.acting))
+            args["previous"].get(key) == result[key] for key in ("steps", "acting")
         )
         result["cut_short"] = args["cut_short"]
-        # What the run set out to do stays known when the plan is made again on the way.
-        result["first"] = args["previous"].get("first") or {"steps": plan.steps, "report": report}
+        # The first plan stays known when the run plans again.
+        result["first"] = args["previous"].get("first") or {
+            "steps": result["steps"],
+            "report": report,
+        }
         if plan.refusals or not (args["previous"] or plan.ask_managers):
             Display().display(f"\n{report}")
         if plan.refusals:
             result["failed"] = True
             result["failure"] = {"code": "refused", "details": {}}
-            # It has just been printed, and Ansible prints all of a failed result.
+            # Ansible prints a failed result as a whole, and the report has just been printed.
             result["report"] = result["first"]["report"] = ""
             so_far = "The run stops here" if args["previous"] else "Nothing was changed"
             why = "; ".join(plan.refusals)
@@ -113,7 +107,7 @@ class ActionModule(ActionBase):
 
     def _hosts(
         self, roles: RoleVariables, args: dict[str, Any], task_vars: dict[str, Any]
-    ) -> list[Host]:
+    ) -> list[InventoryHost]:
         groups = task_vars.get("groups") or {}
         wanted: dict[str, list[str]] = {}
         for role, group in (("manager", "managers_group"), ("worker", "workers_group")):
@@ -130,9 +124,9 @@ class ActionModule(ActionBase):
         return [self._with_engine(host, variables[host.name], observed) for host in hosts]
 
     @staticmethod
-    def _host(name: str, roles: tuple[str, ...], variables: HostVariables) -> Host:
+    def _host(name: str, roles: tuple[str, ...], variables: HostVariables) -> InventoryHost:
         said = variables.get("__swarm_host") or {}
-        host = Host(
+        host = InventoryHost(
             name=name,
             roles=roles,
             observed=said if "swarm" in said else None,
@@ -153,9 +147,9 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _with_engine(
-        host: Host, variables: HostVariables, observed: dict[str, dict[str, Any]]
-    ) -> Host:
-        """The host with what the role docker_engine would do there, as that role itself plans it."""
+        host: InventoryHost, variables: HostVariables, observed: dict[str, dict[str, Any]]
+    ) -> InventoryHost:
+        """The host with the steps that the role docker_engine plans for it."""
         if host.mistakes or host.observed is None:
             return host
         try:
@@ -187,44 +181,25 @@ def _of_the_role(args: dict[str, Any]) -> dict[str, Any]:
     return {**given, **{f"swarm_{key}": value for key, value in args["rules"].items()}}
 
 
-def _answer_of(result: dict[str, Any]) -> dict[str, Any] | None:
-    """What swarm_nodes said in check mode. A refusal is part of the answer; any other failure, and none, is one here."""
+def _answer_of(result: dict[str, Any]) -> Membership | None:
+    """The answer of swarm_nodes in check mode. A refusal is an answer. Any other failure becomes a refusal."""
     if not result:
         return None
     if "plan" in result and result.get("failure", {}).get("code", "refused") == "refused":
-        return dict(result["plan"])
+        return parse_membership(result["plan"])
     if result.get("failure", {}).get("code") == "host_unreachable":
         why = (
             "the manager that acts was lost while it held the plan against the services: run again"
         )
     else:
         why = str(result.get("msg"))
-    return {"steps": [], "refusals": [why], "warnings": [], "held": [], "unlisted": []}
+    return Membership(refusals=[why])
 
 
 def _address(name: str, variables: Any) -> str:
-    """Where the controller finds a host: two names with the same one are the same host."""
+    """The address of a host. Two names with the same address are the same host."""
     host = variables.get("ansible_host") or name
     port = variables.get("ansible_port") or 22
     if variables.get("ansible_connection") == "local":
         return "this machine"
     return f"{host}:{port}"
-
-
-def _as_data(plan: Plan) -> dict[str, Any]:
-    return {
-        "steps": plan.steps,
-        "cluster_id": plan.cluster_id,
-        "acting": plan.acting,
-        "engine": plan.engine,
-        "init": plan.init,
-        "round": plan.round,
-        "nodes": plan.nodes,
-        "rules": plan.rules,
-        "ask_managers": plan.ask_managers,
-        "held": plan.held,
-        "settings": plan.settings,
-        # Not `unreachable`: a result with that key makes Ansible give up on the host.
-        "no_answer": plan.unreachable,
-        "unlisted": plan.unlisted,
-    }

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Says in which order hosts are rebooted, prints it, and stops the run where it is refused."""
+"""Plans the order in which hosts reboot and prints it. Stops the run if the plan is refused."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import bad_options
-from ansible_collections.flotilla.swarm.plugins.module_utils._reboot import RISKS, plan_reboots
+from ..module_utils._common.argspec import bad_options
+from ..module_utils._nodes.reboot import REBOOT_RISKS, plan_reboots
 
 SPEC = dict(
     observed=dict(type="dict", required=True),
     nodes=dict(type="list", elements="str"),
     batch=dict(type="int", default=1),
-    accepted_risks=dict(type="list", elements="str", choices=list(RISKS), default=[]),
+    accepted_risks=dict(type="list", elements="str", choices=list(REBOOT_RISKS), default=[]),
 )
 
 

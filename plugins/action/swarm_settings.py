@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Says so where the manager is lost that acts for the others."""
+"""Reports a lost connection to the acting manager as a failure."""
 
 from __future__ import annotations
 
-from ansible_collections.flotilla.swarm.plugins.plugin_utils._delegated import DelegatedAction
+from ..plugin_utils._delegated import DelegatedAction
 
 
 class ActionModule(DelegatedAction):

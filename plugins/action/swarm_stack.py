@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Prints the plan of a stack that changes, where the diff does not show it anyway; says so where the manager is lost."""
+"""Prints the plan of a stack that changes, unless the diff shows it. Reports a lost connection to the manager as a failure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._stack_options import (
-    ATTEMPT,
-    nothing_done,
-)
-from ansible_collections.flotilla.swarm.plugins.plugin_utils._delegated import lost
-from ansible_collections.flotilla.swarm.plugins.plugin_utils._stacks import asked
+from ..module_utils._stack.options import ATTEMPT, nothing_done
+from ..plugin_utils._delegated import lost
+from ..plugin_utils._stacks import asked
 
 
 class ActionModule(ActionBase):
@@ -25,7 +22,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        # Ansible's own check of a dictionary with suboptions ends in a TypeError here.
+        # Ansible's own check of a dictionary with suboptions raises a TypeError for this value.
         if isinstance(self._task.args.get("rotate"), bool):
             raise AnsibleActionFail(
                 "rotate is true or false, and has to name the secrets and configs with their files. With the role"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads the stacks on the controller, and prints the verdict where all is as asked."""
+"""Reads the stacks on the controller. Prints the verdict if all stacks are in their desired state."""
 
 from __future__ import annotations
 
@@ -13,15 +13,9 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible.utils.display import Display
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.plugin_utils._health import (
-    unreachable,
-    with_what_is_needed,
-)
-from ansible_collections.flotilla.swarm.plugins.plugin_utils._stacks import (
-    asked,
-    module_options,
-)
+from ..module_utils._common.errors import SwarmError
+from ..plugin_utils._health import unreachable, with_what_is_needed
+from ..plugin_utils._stacks import asked, module_options
 
 
 class ActionModule(ActionBase):

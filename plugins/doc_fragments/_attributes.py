@@ -4,7 +4,7 @@
 
 # This doc fragment is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""What every module says of check mode, diff mode and its action group."""
+"""The attributes of every module: check mode, diff mode, idempotency and the action group."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class ModuleDocFragment:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return the status it would have, without changing anything.
+    description: Runs in check mode. Returns what it would change, and changes nothing.
   diff_mode:
-    description: Returns what changed, or what would change in C(check_mode), when in diff mode.
+    description: In diff mode, returns what changed, or in check mode what would change.
   idempotent:
     description: A second run with the same input changes nothing.
 """
@@ -25,7 +25,7 @@ attributes:
 options: {}
 attributes:
   action_group:
-    description: Use C(group/flotilla.swarm.swarm) in C(module_defaults) to set defaults for this module.
+    description: Set defaults for this module with C(group/flotilla.swarm.swarm) in C(module_defaults).
     support: full
     membership:
       - flotilla.swarm.swarm

@@ -4,7 +4,7 @@
 
 # This doc fragment is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""The options that say how to reach the engine."""
+"""The options of the connection to the engine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ModuleDocFragment:
 options:
   docker_host:
     description:
-      - Where the engine listens, for example V(unix:///var/run/docker.sock) or V(tcp://192.0.2.23:2376).
+      - The address of the engine, for example V(unix:///var/run/docker.sock) or V(tcp://192.0.2.23:2376).
       - If not set, the environment variable E(DOCKER_HOST) is used.
     type: str
     default: unix:///var/run/docker.sock
@@ -34,31 +34,32 @@ options:
     aliases: [tls_verify]
   tls_hostname:
     description:
-      - The name that the engine's certificate must carry. Taken from O(docker_host) when not set.
-      - If not set, the environment variable E(DOCKER_TLS_HOSTNAME) is used.
+      - The hostname that the engine's certificate must have.
+      - If not set, the environment variable E(DOCKER_TLS_HOSTNAME) is used. If that is not set either, the hostname of
+        O(docker_host).
     type: str
   ca_path:
-    description: File with the CA certificate that the engine's certificate is verified with.
+    description: The path of the CA certificate that verifies the engine's certificate.
     type: path
     aliases: [ca_cert, tls_ca_cert, cacert_path]
   client_cert:
-    description: File with the client's TLS certificate.
+    description: The path of the client's TLS certificate.
     type: path
     aliases: [tls_client_cert, cert_path]
   client_key:
-    description: File with the client's TLS key.
+    description: The path of the client's TLS key.
     type: path
     aliases: [tls_client_key, key_path]
   api_version:
     description:
-      - The version of the engine's API to speak. V(auto) takes the newest that engine and SDK share.
+      - The version of the engine's API. V(auto) uses the newest version that both the engine and the SDK support.
       - If not set, the environment variable E(DOCKER_API_VERSION) is used.
     type: str
     default: auto
     aliases: [docker_api_version]
   timeout:
     description:
-      - Seconds to wait for one answer of the engine.
+      - Seconds to wait for each answer of the engine.
       - If not set, the environment variable E(DOCKER_TIMEOUT) is used.
     type: int
     default: 60

@@ -4,7 +4,7 @@
 
 # This doc fragment is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""What may be asked of a verdict."""
+"""The options of a health verdict."""
 
 from __future__ import annotations
 
@@ -13,62 +13,61 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   accept:
-    description: The verdicts with which the module succeeds.
+    description: The verdicts that are accepted. With any other verdict, the module fails or reports it.
     type: list
     elements: str
     choices: [healthy, degraded, unknown, failed]
     default: [healthy, degraded]
   thresholds:
-    description: From where on something is V(degraded).
+    description: The limits from which on a check is V(degraded).
     type: dict
     suboptions:
       ca_days:
-        description: Fewer days than these until the CA expires.
+        description: The CA expires in fewer days than this.
         type: int
         default: 30
       certificate_days:
         description:
-          - Fewer days than these until this manager's certificate expires.
-          - The engine renews it itself, so it counts only where four fifths of its time are over as well.
+          - The certificate of this manager expires in fewer days than this.
+          - The engine renews the certificate by itself. The check therefore also requires that four fifths of its validity are over.
         type: int
         default: 7
       clock_skew:
-        description: More seconds than these between a host's clock and most others'.
+        description: The clock of a host differs from most others by more seconds than this.
         type: float
         default: 5.0
       disk_free_percent:
-        description: Less of the disk than this is free where an engine keeps its data.
+        description: The disk with the engine's data has less free space than this, in percent.
         type: int
         default: 10
       network_percent:
-        description: So much of a network's addresses are taken.
+        description: The used addresses of a network have reached this percentage.
         type: int
         default: 80
       pending_seconds:
-        description: A task has been waiting for a node for longer than this. One that the scheduler has refused counts at
-          once.
+        description: A task has waited for a node for more seconds than this. A task that the scheduler has rejected counts at once.
         type: int
         default: 30
       restarts:
         description:
-          - So many tasks of one replica have failed within O(thresholds.restart_window).
-          - This is V(failed), and not only V(degraded), until the replica has run for three times as long as it did
-            between its failures, and for 30 seconds.
-          - The engine remembers five tasks of each replica, unless its task history says otherwise.
+          - The number of failed tasks of one replica within O(thresholds.restart_window).
+          - The status is V(failed), not V(degraded), until the replica has run for 30 seconds, and for three times as long as
+            between its failures.
+          - The engine keeps five tasks of each replica, unless the setting C(task_history_retention_limit) of the swarm differs.
         type: int
         default: 3
       restart_window:
-        description: Seconds.
+        description: The time in which failed tasks count, in seconds.
         type: int
         default: 600
   observed:
     description:
-      - What M(flotilla.swarm.swarm_host_info) returned on each host, by name. Clocks, disks and kernels of other hosts
-        are known from there alone.
+      - The result of M(flotilla.swarm.swarm_host_info) on each host, by the name of the host.
+      - A manager knows the clocks, disks and kernels of other hosts only from here.
     type: dict
     default: {}
   unreachable:
-    description: Hosts that the caller could not reach, to be named in the verdict.
+    description: The hosts that did not answer. The verdict names them.
     type: list
     elements: str
     default: []

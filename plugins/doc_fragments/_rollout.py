@@ -4,7 +4,7 @@
 
 # This doc fragment is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""What lets the controller show how far a module is."""
+"""What the modules share that change services step by step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,20 @@ from __future__ import annotations
 class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
-  _rollout:
-    description: Where a run goes on that is made in parts. It is for the action plugin of the same name alone.
-    type: dict
+  pause:
+    description: Seconds to wait between two steps, after the services of a step have converged.
+    type: int
+    default: 0
+  wait_timeout:
+    description: Seconds that the services of one step have to converge.
+    type: int
+    default: 300
+  settle:
+    description:
+      - Seconds that a new task must run before it counts. A container that crashes at once also runs for a moment.
+    type: int
+    default: 5
+notes:
+  - The module must run on a manager of the swarm.
+  - The controller shows the progress while the module runs.
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The plan and the preflight of the role docker_engine as filters."""
+"""The filters with the plan, the preflight and the restart order of the role docker_engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.flotilla.swarm.plugins.module_utils import _engine, _preflight
+from ..module_utils._engine import plan as planning
+from ..module_utils._engine import preflight as checks
 
 
 def _file(path: str, base: str, variable: str) -> str:
@@ -28,7 +29,7 @@ def _file(path: str, base: str, variable: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Without the types that Ansible hangs on values, so that comparing and rendering see plain data."""
+    """The value without the types that Ansible adds, so that comparing and rendering see plain data."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -50,7 +51,7 @@ def engine_plan(
     key = wanted["repository_key"]
     if key and "-----BEGIN" not in key:
         wanted["repository_key"] = _file(key, base, "docker_engine_repository_key")
-    return _engine.plan(_plain(observed), wanted, str(host))
+    return planning.plan(_plain(observed), wanted, str(host))
 
 
 def engine_preflight(
@@ -60,12 +61,12 @@ def engine_preflight(
     known = {str(name): _plain(each) for name, each in observed.items() if "host" in each}
     if host not in known:
         return {"failures": [], "warnings": []}
-    return _preflight.preflight(str(host), known, _plain(settings))
+    return checks.preflight(str(host), known, _plain(settings))
 
 
 def engine_restart_order(observed: Mapping[str, Any]) -> list[str]:
     """See engine_restart_order.yml."""
-    return _engine.restart_order(_plain(observed))
+    return planning.restart_order(_plain(observed))
 
 
 class FilterModule:

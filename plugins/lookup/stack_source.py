@@ -6,70 +6,69 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: stack_source
-short_description: Read a stack's Compose files on the controller
+short_description: Read the Compose files of a stack on the controller
 author:
   - The Flotilla authors (@flotilla-swarm)
 description:
-  - Reads the Compose files of a stack, and the files that they take in by a relative path, on the controller,
-    in the form that M(flotilla.swarm.swarm_stack) takes, so that nothing is copied to a host beforehand.
-  - Files encrypted with Ansible Vault are decrypted.
+  - Reads the Compose files of a stack on the controller, and the files that they name by a relative path.
+  - Returns them as options of M(flotilla.swarm.swarm_stack), so that no file must be copied to a host first.
+  - The lookup decrypts files that are encrypted with Ansible Vault.
 options:
   _terms:
     description:
-      - Stacks as in the variable C(swarm_stack_stacks) of the role P(flotilla.swarm.swarm_stack#role), dictionaries
-        with C(name), C(compose) or C(definition), and perhaps C(environment), C(env_files), C(template), C(files),
+      - The stacks, as in the variable C(swarm_stack_stacks) of the role P(flotilla.swarm.swarm_stack#role). Each is a dictionary
+        with C(name), and with C(compose) or C(definition). It can have C(environment), C(env_files), C(template), C(files),
         C(rotate) and C(profiles).
-      - Paths are looked for as with M(ansible.builtin.copy), then beside the inventory and in the current folder.
-        Paths in a Compose file start at the folder of the first file, those in an inline definition at that of
-        the inventory, or of the playbook where there is none.
+      - Paths are searched as with M(ansible.builtin.copy), then next to the inventory and in the current directory.
+      - Paths in a Compose file start at the directory of the first file. Paths in an inline definition start at the directory of
+        the inventory, or of the playbook if there is no inventory.
     type: list
     elements: dict
     required: true
   profile:
     description:
-      - Which of a stack's C(profiles) to take. Its lists come after the stack's own, its dictionaries are merged into
-        them, and anything else replaces them. A stack without C(profiles) is taken as it is.
+      - The name of the entry in C(profiles) to apply. Its lists extend the lists of the stack. Its dictionaries are merged into
+        those of the stack. Other values replace those of the stack. A stack without C(profiles) stays as it is.
     type: str
     default: ""
 """
 
 EXAMPLES = r"""
-- name: Show what a first deploy creates
+- name: Show what the first deploy creates
   ansible.builtin.debug:
     msg: "{{ lookup('flotilla.swarm.stack_source', {'name': 'hello', 'compose': ['stacks/hello.yml']}).plan }}"
 """
 
 RETURN = r"""
 _raw:
-  description: One dictionary a stack.
+  description: One dictionary for each stack.
   type: list
   elements: dict
   contains:
     definition:
-      description: The Compose files as text, as they are, but for conditions in C(depends_on), which Docker's CLI does not take.
+      description: The text of the Compose files, without the conditions in C(depends_on), which Docker's CLI does not accept.
       type: list
       elements: str
     environment:
-      description: The variables of the Compose files, those of the env files first.
+      description: The variables of the Compose files. Those of the env files come first.
       type: dict
     files:
-      description: Files that the Compose files take in, as Base64, by the path that they have there.
+      description: The files that the Compose files name, encoded with Base64, by their paths there.
       type: dict
     rotate:
       description:
-        - If the stack has C(rotate=true), its secrets and configs and their files, as the option O(flotilla.swarm.swarm_stack#module:rotate)
-          takes them. Those that are external, that have a C(name) of their own, or whose path is absolute, are not among them.
+        - If the stack has C(rotate=true), the value for O(flotilla.swarm.swarm_stack#module:rotate).
+        - It leaves out secrets and configs that are external, that have a C(name), or whose path is absolute.
       type: dict
     depends_on:
-      description: What each service depends on, as the option O(flotilla.swarm.swarm_stack#module:depends_on) takes it.
+      description: The value for O(flotilla.swarm.swarm_stack#module:depends_on).
       type: dict
     ignored_keys:
-      description: Keys that Swarm ignores and of which Docker's CLI says nothing, as the option
-        O(flotilla.swarm.swarm_stack#module:ignored_keys) takes them.
+      description: The value for O(flotilla.swarm.swarm_stack#module:ignored_keys).
       type: list
       elements: str
     plan:
-      description: What a first deploy creates, as far as the Compose files alone tell.
+      description: What the first deploy creates, as far as the Compose files show it.
       type: list
       elements: str
 """
@@ -83,7 +82,8 @@ from ansible.errors import AnsibleError, AnsibleFileNotFound, AnsibleLookupError
 from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
+from ..module_utils._common.errors import SwarmError
+from ..module_utils._stack.compose import (
     file_references,
     outline,
     rotatable,
@@ -92,16 +92,9 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._compose import (
     variables_in,
     with_profile,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._stack import (
-    plan_lines,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._waves import dependencies
-from ansible_collections.flotilla.swarm.plugins.plugin_utils._compose_file import (
-    ComposeFile,
-    decoded,
-    read,
-)
+from ..module_utils._stack.plan import plan_lines
+from ..module_utils._stack.waves import dependencies
+from ..plugin_utils._compose_file import ComposeFile, decoded, read
 
 
 class LookupModule(LookupBase):
@@ -164,12 +157,12 @@ class LookupModule(LookupBase):
             "rotate": rotate,
             "depends_on": dependencies(documents),
             "ignored_keys": silently_ignored(documents),
-            "plan": plan_lines(name, steps, "a manager to be"),
+            "plan": plan_lines(name, steps, "a future manager"),
         }
 
     def _find(self, name: str, path: str, variables: dict[str, Any]) -> str:
         found = self.find_file_in_search_path(variables, "files", path, ignore_missing=True)
-        # Our own playbooks are not where the user's files are.
+        # The user's files are not next to the playbooks of this collection.
         places = [found] if found else []
         for folder in (variables.get("inventory_dir"), os.getcwd()):
             places.append(os.path.join(str(folder or "."), path))
@@ -195,7 +188,7 @@ class LookupModule(LookupBase):
             made = template.run([path], variables)[0]
         except AnsibleError as error:
             raise AnsibleLookupError(f"Stack {name}: could not fill in {path}: {error}") from error
-        # What looks like JSON comes back as data.
+        # The template lookup returns text that looks like JSON as data.
         return made if isinstance(made, str) else json.dumps(made)
 
     def _read(self, name: str, path: str) -> bytes:
@@ -203,7 +196,7 @@ class LookupModule(LookupBase):
             with open(self._loader.get_real_file(path), "rb") as file:
                 return file.read()
         except AnsibleFileNotFound:
-            # Ansible's own message speaks of options of modules, and would be added to ours.
+            # Ansible would append its own message, which names options of modules.
             raise AnsibleLookupError(f"Stack {name}: there is no file {path}.") from None
         except OSError as error:
             why = error.strerror or "it cannot be opened"
@@ -222,7 +215,7 @@ _TYPES = {
 
 
 def _check_types(stack: dict[str, Any]) -> None:
-    """Argument specs of the role say the same, but not of what stands in a profile."""
+    """The argument specs of the role check the same, but not inside a profile."""
     for key, (kind, words) in _TYPES.items():
         value = stack.get(key)
         if value is not None and not isinstance(value, kind):

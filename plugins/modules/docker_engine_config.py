@@ -8,13 +8,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: docker_engine_config
-short_description: Write the Docker engine's configuration files
+short_description: Write the configuration files of the Docker engine
 description:
-  - Does in one call what the role P(flotilla.swarm.docker_engine#role) has planned for C(daemon.json), the systemd
-    drop-in with the proxies and the CA certificates of registries.
-  - C(daemon.json) is validated by C(dockerd --validate) before it replaces the old one, where the engine has that (23.0
-    and newer). The old file is kept until an engine has come up with the new one,
-    see M(flotilla.swarm.docker_engine_restart).
+  - Carries out in one call what the role P(flotilla.swarm.docker_engine#role) has planned for C(daemon.json), the systemd
+    drop-in with the proxies, and the CA certificates of registries.
+  - C(dockerd --validate) checks the new C(daemon.json) before it replaces the old file. Engines before 23.0 do not have this
+    check. The module keeps the old file until an engine has started with the new one, see
+    M(flotilla.swarm.docker_engine_restart).
 extends_documentation_fragment:
   - flotilla.swarm._attributes
 attributes:
@@ -22,28 +22,28 @@ attributes:
     support: full
   diff_mode:
     support: partial
-    details: Of C(daemon.json). Other files may hold credentials and are named only.
+    details: The diff shows C(daemon.json). It only names other files, because they can have credentials.
   idempotent:
     support: full
 options:
   daemon:
-    description: All that C(daemon.json) shall hold. Not set leaves the file alone.
+    description: The desired content of C(daemon.json). If not set, the file stays as it is.
     type: dict
   write:
-    description: Other files to write, the content by path.
+    description: The content of other files to write, by path.
     type: dict
     default: {}
   remove:
-    description: Files to remove.
+    description: The files to remove.
     type: list
     elements: path
     default: []
   restart:
-    description: Whether the running engine has to be restarted for it. This is noted on the host, until it is done.
+    description: Whether the change needs a restart of the running engine. The host keeps a note of it until the engine has restarted.
     type: bool
     default: false
   reload:
-    description: Whether the running engine is told to read C(daemon.json) again.
+    description: Make the running engine reload C(daemon.json).
     type: bool
     default: false
 author:
@@ -62,42 +62,26 @@ EXAMPLES = r"""
 
 RETURN = r"""
 files:
-  description: The files that were, or would be, written or removed.
+  description: The files that were written or removed. In check mode, those that would be.
   type: list
   elements: str
   returned: always
   sample: [/etc/docker/daemon.json]
 validated:
-  description: Whether the engine itself has validated C(daemon.json).
+  description: Whether the engine has validated C(daemon.json).
   type: bool
   returned: always
 failure:
-  description: What went wrong, for machines. RV(ignore:code) never changes for the same cause.
+  description: Why the module failed. C(code) never changes for the same cause, C(details) has the data.
   type: dict
   returned: failure
   sample: {code: bad_daemon_config, details: {}}
 """
 
-from typing import Any
-
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import Module
-from ansible_collections.flotilla.swarm.plugins.module_utils._config import CONFIG_ARGUMENTS, Config
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import (
-    SwarmError,
-    failure_of,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._wait import bounded
-
-
-def run(module: Module) -> dict[str, Any]:
-    params = module.params
-    config = Config(params, bounded(module.run_command))
-    result = {"changed": bool(config.files), "files": config.files, "validated": config.validate()}
-    if result["changed"] and not module.check_mode:
-        config.write(params["restart"] or params["reload"])
-        if params["reload"] and not params["restart"]:
-            config.reload()
-    return {**result, "diff": config.diff}
+from ..module_utils._common.argspec import Module
+from ..module_utils._common.errors import SwarmError, failure_of
+from ..module_utils._common.waiting import bounded
+from ..module_utils._engine.config import CONFIG_ARGUMENTS, configure
 
 
 def main() -> None:
@@ -110,7 +94,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**run(module))
+        run = bounded(module.run_command)
+        module.exit_json(**configure(module.params, run, module.check_mode))
     except (SwarmError, OSError) as error:
         failure = failure_of("configure the engine", error)
         module.fail_json(

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: docker_engine_restart
-short_description: Start or restart the Docker engine of a host without endangering the swarm
+short_description: Start or restart the Docker engine of a host, and keep the quorum
 description:
-  - Starts an engine, or restarts a running one through systemd, and waits until it is back where it was. It answers,
-    the host is an active member of its swarm again and, if it is a manager, the managers see it as reachable.
-  - A manager is not restarted while another one is not reachable, nor when the managers that remain would be too few
-    for a quorum. Let a play run it on one manager at a time, and never two of them are down at once.
-  - New configuration is written just before, as M(flotilla.swarm.docker_engine_config) does it, so that no other
-    host is left with settings that an engine has not come up with. If it does not come up with a new C(daemon.json),
-    the old file is put back and the module fails.
+  - Starts an engine, or restarts a running one, through systemd. The module waits until the engine answers and the host is an
+    active member of its swarm again. On a manager, it also waits until the other managers reach it.
+  - The module does not restart a manager while another manager is not reachable, or if the remaining managers would have no
+    quorum. Run it on one manager at a time, so that never two of them are down together.
+  - It writes the new configuration just before the restart, as M(flotilla.swarm.docker_engine_config) does. If the engine does not
+    start with a new C(daemon.json), the module restores the old file and fails. The other hosts then still have their old
+    configuration.
 extends_documentation_fragment:
   - flotilla.swarm._attributes
   - flotilla.swarm._attributes.actiongroup_swarm
@@ -25,43 +25,43 @@ attributes:
     support: full
   diff_mode:
     support: partial
-    details: Of C(daemon.json). Other files may hold credentials and are named only.
+    details: The diff shows C(daemon.json). It only names other files, because they can have credentials.
   idempotent:
     support: partial
-    details: With O(state=restarted) it always restarts.
+    details: With O(state=restarted), the module always restarts the engine.
 options:
   daemon:
-    description: All that C(daemon.json) shall hold. Not set leaves the file alone.
+    description: The desired content of C(daemon.json). If not set, the file stays as it is.
     type: dict
   write:
-    description: Other files to write, the content by path.
+    description: The content of other files to write, by path.
     type: dict
     default: {}
   remove:
-    description: Files to remove.
+    description: The files to remove.
     type: list
     elements: path
     default: []
   state:
     description:
-      - With V(started) an engine that does not run is started.
-      - With V(restarted) it is restarted.
-      - Both make it start at boot.
+      - V(started) starts the engine if it does not run.
+      - V(restarted) restarts the engine.
+      - Both enable the engine at boot.
     type: str
     choices: [started, restarted]
     default: started
   force:
-    description: Restart a manager even if the others would lose the quorum or one of them is not reachable.
+    description: Restart a manager even if the others would lose the quorum, or if one of them is not reachable.
     type: bool
     default: false
   timeout:
     description:
-      - Seconds until the engine, and the manager, must be back.
-      - Before a manager is restarted, other managers that are not reachable are waited for as long.
+      - Seconds to wait until the engine, and on a manager its reachability, is back.
+      - Before it restarts a manager, the module waits as long for other managers that are not reachable.
     type: int
     default: 120
   docker_host:
-    description: The unix socket on which the engine listens.
+    description: The unix socket of the engine.
     type: str
     default: unix:///var/run/docker.sock
 author:
@@ -77,41 +77,38 @@ EXAMPLES = r"""
 
 RETURN = r"""
 files:
-  description: The configuration files that were, or would be, written or removed.
+  description: The files that were written or removed. In check mode, those that would be.
   type: list
   elements: str
   returned: success
   sample: [/etc/docker/daemon.json]
 version:
-  description: The version of the engine that now runs.
+  description: The version of the running engine.
   type: str
   returned: success
   sample: 26.1.5
 managers:
-  description: How many managers the swarm has, and how many of them were reachable before; V(null) on other hosts.
+  description: The number of managers in the swarm, and of those that were reachable before. V(null) on other hosts.
   type: dict
   returned: always
   sample: {total: 3, reachable: 3}
 seconds:
-  description: How long it took until everything was back.
+  description: The seconds until the engine and the node were back.
   type: float
   returned: success
   sample: 2.7
 failure:
-  description: What went wrong, for machines. RV(ignore:code) never changes for the same cause.
+  description: Why the module failed. C(code) never changes for the same cause, C(details) has the data.
   type: dict
   returned: failure
   sample: {code: quorum, details: {total: 3, reachable: 2}}
 """
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import Module
-from ansible_collections.flotilla.swarm.plugins.module_utils._config import CONFIG_ARGUMENTS
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import (
-    SwarmError,
-    failure_of,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._restart import Restart
-from ansible_collections.flotilla.swarm.plugins.module_utils._wait import bounded
+from ..module_utils._common.argspec import DEFAULT_DOCKER_HOST, Module
+from ..module_utils._common.errors import SwarmError, failure_of
+from ..module_utils._common.waiting import bounded
+from ..module_utils._engine.config import CONFIG_ARGUMENTS
+from ..module_utils._engine.restart import EngineRestart
 
 
 def main() -> None:
@@ -121,11 +118,11 @@ def main() -> None:
             state=dict(type="str", choices=["started", "restarted"], default="started"),
             force=dict(type="bool", default=False),
             timeout=dict(type="int", default=120),
-            docker_host=dict(type="str", default="unix:///var/run/docker.sock"),
+            docker_host=dict(type="str", default=DEFAULT_DOCKER_HOST),
         ),
         supports_check_mode=True,
     )
-    restart = Restart(module.params, bounded(module.run_command))
+    restart = EngineRestart(module.params, bounded(module.run_command))
     try:
         module.exit_json(**restart.run(module.check_mode))
     except (SwarmError, OSError) as error:

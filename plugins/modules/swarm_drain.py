@@ -7,14 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_drain
-short_description: Take nodes out of service without a dip, and give them back
+short_description: Drain nodes without a dip, and put them back into service
 description:
-  - Drains nodes for maintenance. Before that, the tasks of replicated services are moved to other nodes by each
-    service's own update settings, so that one with C(order=start-first) never has fewer tasks than it should.
-    C(docker node update --availability drain) alone stops tasks first and starts others then.
-  - It is looked at first whether the work has another place. If it has not, nothing is changed.
-  - What the node was available for before is kept in a label of the node (C(flotilla.swarm.drained)), so that
-    O(state=active) gives it back.
+  - Drains nodes for maintenance. Before it drains a node, the module moves the tasks of replicated services to other nodes by
+    the update settings of each service. A service with C(order=start-first) never has fewer tasks than it should.
+    C(docker node update --availability drain) alone stops tasks before it starts others.
+  - The module first checks that the tasks have another node to run on. If they do not, nothing is changed.
+  - The label C(flotilla.swarm.drained) keeps the availability of the node before the drain. O(state=active) restores it.
 author:
   - The Flotilla authors (@flotilla-swarm)
 extends_documentation_fragment:
@@ -31,48 +30,48 @@ attributes:
 options:
   nodes:
     description:
-      - The nodes, each by its ID, its name in the inventory, or its hostname.
-      - Several are drained together, so that no task moves twice.
+      - The nodes, each by its ID, its name in the inventory or its hostname.
+      - Several nodes are drained together, so that no task moves twice.
     type: list
     elements: str
     required: true
   state:
     description:
-      - V(drained), the nodes are drained and nothing of a service runs on them.
-      - V(active), nodes that are drained get back what they were available for before; V(active) if that is not known.
-        Nothing moves back by itself.
+      - V(drained) drains the nodes. No task of a service runs on them afterwards.
+      - V(active) restores the availability that drained nodes had before, or sets V(active) if it is not known. No task moves
+        back.
     type: str
     choices: [drained, active]
     default: drained
   accepted_risks:
     description:
-      - Risks that are accepted, and no reason to refuse any more. They are told as warnings then.
-      - V(homeless_services), a service has no node left that it may run on; its tasks wait.
-      - V(lack_of_room), what runs on the nodes finds no room for its reservations elsewhere.
-      - V(local_data), a replicated service with a named volume of the node's own starts elsewhere without its data.
+      - The risks to accept. The module does not refuse an accepted risk, and returns it in RV(notes).
+      - V(homeless_services), a service has no node left that it can run on. Its tasks wait.
+      - V(lack_of_room), no other node has room for the reservations of the tasks.
+      - V(local_data), a replicated service with a named local volume starts on another node without its data.
     type: list
     elements: str
     choices: [homeless_services, lack_of_room, local_data]
     default: []
   drain_timeout:
-    description: Seconds to wait until the work runs elsewhere, and until the last task on the nodes has ended.
+    description: Seconds to wait until the tasks run on other nodes, and until the last task on the drained nodes has ended.
     type: int
     default: 300
 notes:
-  - It must run on a manager of the swarm. It may drain that manager as well; draining takes no vote from it.
-  - Global services and jobs are stopped on the node, for they have nowhere else to run. RV(steps) names them.
-  - If the work does not move, all is put back as it was, and the reason is the engine's. What a killed run has left is put
-    back by the next one.
-  - Containers that are no part of the swarm are not seen, and stay.
+  - The module must run on a manager of the swarm. It can drain that manager too, because a drained manager keeps its vote.
+  - A drain stops the tasks of global services and jobs, because they cannot run on another node. RV(steps) names them.
+  - If the tasks do not move, the module rolls everything back and gives the engine's reason. The next run cleans up after an
+    interrupted one.
+  - Containers outside the swarm keep running. The module does not see them.
 """
 
 EXAMPLES = r"""
-- name: Take a node out of service
+- name: Drain a node
   flotilla.swarm.swarm_drain:
     nodes: [w1]
   delegate_to: m1
 
-- name: Give it back
+- name: Put the node back into service
   flotilla.swarm.swarm_drain:
     nodes: [w1]
     state: active
@@ -89,7 +88,9 @@ plan:
     - PLAN  nodes, acting on m1
     - "  ~ drain     w1  active -> drain   moves shop_web 2   stops agent 1"
 steps:
-  description: The plan as data, one step for each node that changes.
+  description:
+    - The plan as data, in order.
+    - One entry for each node that changes.
   type: list
   elements: dict
   returned: always
@@ -103,41 +104,39 @@ steps:
       type: str
       sample: 4wyc7i0q9iegkhgbnx6ydrzjv
     name:
-      description: Its name in the inventory, else its hostname.
+      description: The name of the host in the inventory. If it has none, the hostname of the node.
       type: str
       sample: w1
     before:
-      description: What it is available for.
+      description: The availability before.
       type: str
       sample: active
     after:
-      description: What it is to be available for.
+      description: The availability after.
       type: str
       sample: drain
     moves:
-      description: The replicated services that run there, and how many of their tasks have to move.
+      description: The number of tasks to move, by replicated service.
       type: dict
       sample: {shop_web: 2}
     stops:
-      description: >-
-        The global services and jobs that run there and the services that have no other place, and how many of their tasks
-        are stopped.
+      description: The number of tasks to stop, by global service, job, and service that has no other node to run on.
       type: dict
       sample: {agent: 1}
 applied:
-  description: What was done, services that were moved and nodes that were written.
+  description: What was written, in order, also after a failure.
   type: list
   elements: str
   returned: always
   sample: [service shop_web, drain w1]
 notes:
-  description: Risks that were accepted, as sentences.
+  description: The accepted risks, as sentences.
   type: list
   elements: str
   returned: always
   sample: []
 failure:
-  description: The cause of a failure as C(code), with C(details).
+  description: Why the module failed. C(code) never changes for the same cause, C(details) has the data.
   type: dict
   returned: failure
   sample:
@@ -148,16 +147,13 @@ failure:
 import platform
 from typing import Any
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
-    Module,
-    docker_argument_spec,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._maintenance import (
+from ..module_utils._api.client import EngineClient
+from ..module_utils._common.argspec import Module, docker_argument_spec
+from ..module_utils._common.errors import SwarmError
+from ..module_utils._nodes.maintenance import (
     BACK,
     DRAINED,
-    RISKS,
+    MAINTENANCE_RISKS,
     maintain,
     observe,
     plan_maintenance,
@@ -169,7 +165,9 @@ def main() -> None:
         argument_spec=docker_argument_spec(
             nodes=dict(type="list", elements="str", required=True),
             state=dict(type="str", choices=[DRAINED, BACK], default=DRAINED),
-            accepted_risks=dict(type="list", elements="str", choices=list(RISKS), default=[]),
+            accepted_risks=dict(
+                type="list", elements="str", choices=list(MAINTENANCE_RISKS), default=[]
+            ),
             drain_timeout=dict(type="int", default=300),
         ),
         limits=dict(drain_timeout=1),

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_health
-short_description: A verdict on a swarm, with reasons, and a gate
+short_description: Check the health of a swarm
 description:
-  - Looks at the managers, the nodes, the networks and the tasks of all services, and returns a verdict with the checks
-    behind it.
-  - Fails when the verdict is not one of O(accept), so that it can stand as a gate between two steps.
-  - Counts only tasks of the spec that a service has now, and only those that run on nodes that are ready. The engine's
-    own counters include tasks of dead nodes.
-  - Asks the engine seven times, however large the swarm is.
-  - Runs on a manager. On anything else the verdict is V(unknown) or V(failed), with the reason in RV(failure.code).
-  - It does not send any traffic to services.
+  - Checks the managers, the nodes, the networks and the tasks of all services. Returns a verdict and the checks behind it.
+  - Fails if the verdict is not one of O(accept), so that it can be a gate between two tasks.
+  - Counts only tasks of the current spec of a service that run on nodes that are ready. The engine's own counters include tasks
+    on nodes that are down.
+  - Sends six requests to the engine, however large the swarm is. A remote engine needs one more.
+  - Runs on a manager. On any other host, the verdict is V(unknown) or V(failed), and RV(failure) has the reason.
+  - Sends no traffic to services.
 extends_documentation_fragment:
   - flotilla.swarm._docker
   - flotilla.swarm._health
@@ -26,7 +25,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: It reads for real and changes nothing.
+    details: It reads as in a real run and changes nothing.
   diff_mode:
     support: N/A
     details: It changes nothing.
@@ -34,28 +33,29 @@ attributes:
     support: full
 options:
   wait_timeout:
-    description: Seconds to wait for a verdict in O(accept). V(0) looks once.
+    description: Seconds to wait for a verdict in O(accept). V(0) checks once.
     type: int
     default: 0
   wait_sleep:
-    description: Seconds between two looks.
+    description: Seconds between two attempts.
     type: int
     default: 2
   checks:
     description:
-      - The checks to make; all, if it is left out.
-      - What keeps the module from looking is always among them, so that a verdict is never made of nothing.
-      - V(engine), whether the engine answers. V(swarm), whether it is an active manager. V(leader). V(quorum), how many
-        managers there are, answer, and may still be lost. V(zones), which zone's loss would break the quorum, or leave a
-        service without a task. V(nodes), which are ready, drained and paused. V(hosts), those of O(unreachable).
-      - V(services), whether each has the tasks it asks for. V(pending), why a task has no node. V(restarts), tasks that
-        keep failing; V(failed) where a replica still does, judged by how often it has failed, not by whether it runs at
-        this moment. V(updates), paused ones and those that the engine has rolled back. V(orphans), tasks that are on record on dead nodes.
-      - V(networks), addresses that are left in each overlay network. V(mesh), published ports and virtual addresses
-        where a kernel has no IPVS. V(certificates), how long the CA and this manager's own certificate are valid.
-      - V(clock), of hosts that O(observed) tells about. V(disk), on this host and on those; it names the nodes that it
-        could not look at. V(versions) of the engines. V(autolock), its state. V(encryption), overlay networks in use
-        that are not encrypted between hosts.
+      - The checks to run. If not set, all of them.
+      - A problem that prevents the other checks is always in the result.
+      - V(engine), the engine answers. V(swarm), the host is an active manager. V(leader), the swarm has a leader. V(quorum), the
+        number of managers, of reachable managers, and of failures that the swarm tolerates. V(zones), the zones whose loss would
+        break the quorum or leave a service without a task. V(nodes), the nodes that are ready, drained and paused. V(hosts),
+        the hosts in O(unreachable).
+      - V(services), each service has its tasks. V(pending), the reasons why tasks have no node. V(restarts), tasks that fail
+        repeatedly. The status is V(failed) while a replica still fails, even if it runs at this moment. V(updates), updates that
+        are paused or that the engine rolled back. V(orphans), tasks on nodes that are down.
+      - V(networks), the free addresses of each overlay network. V(mesh), published ports and virtual IP addresses on kernels
+        without IPVS. V(certificates), the validity of the CA and of the certificate of this manager.
+      - V(clock), the clocks of the hosts in O(observed). V(disk), the disks of this host and of those; it names the nodes that it
+        could not check. V(versions), the versions of the engines. V(autolock), whether autolock is on. V(encryption), overlay
+        networks in use without encryption between hosts.
     type: list
     elements: str
     choices:
@@ -81,9 +81,9 @@ options:
       - encryption
   format:
     description:
-      - What is printed while a playbook runs. V(brief) has nodes, services, the main checks and whatever is not well, V(table)
-        every check, V(json) the result in one line, and nothing else in it, V(none) nothing, for
-        a gate that opens needs no words, and one that does not says why in its message.
+      - What the module prints.
+      - V(brief) prints the main checks, and every check that is not V(ok). V(table) prints every check. V(json) prints the result
+        as one line. V(none) prints nothing, for gates. The error message of a gate has the reason.
     type: str
     choices: [brief, table, json, none]
     default: brief
@@ -92,19 +92,19 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Go on only with a healthy swarm, within two minutes
+- name: Wait up to two minutes until the swarm is healthy
   flotilla.swarm.swarm_health:
     accept: [healthy]
     wait_timeout: 120
 
-- name: Ask only whether another manager may be stopped
+- name: Check whether the swarm tolerates the loss of a manager
   flotilla.swarm.swarm_health:
     accept: [healthy]
     checks: [quorum, nodes, certificates]
     thresholds:
       certificate_days: 14
 
-- name: Look, and never fail
+- name: Check the health and never fail
   flotilla.swarm.swarm_health:
     accept: [healthy, degraded, unknown, failed]
   register: health
@@ -112,12 +112,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 verdict:
-  description: V(healthy), V(degraded), V(unknown) or V(failed), the worst of the checks.
+  description: The worst status of the checks, V(healthy), V(degraded), V(unknown) or V(failed).
   type: str
   returned: always
   sample: healthy
 checks:
-  description: The checks, the same fields for each.
+  description: The checks.
   type: list
   elements: dict
   returned: always
@@ -127,9 +127,8 @@ checks:
       type: str
     status:
       description: >-
-        V(ok), V(degraded), V(unknown) or V(failed). V(noted) is a choice that is worth knowing and no fault, such as
-        autolock that is off; the verdict stays V(healthy). V(skipped) where it could not be made, which has no say in
-        the verdict.
+        V(ok), V(degraded), V(unknown) or V(failed). V(noted) reports a setting that is not a fault, such as autolock that is off.
+        V(skipped) means that the check could not run. V(noted) and V(skipped) do not change the verdict.
       type: str
     message:
       description: What was found.
@@ -143,21 +142,23 @@ checks:
   sample:
     - name: quorum
       status: ok
-      message: 3 of 3 managers reachable, 1 may be lost
+      message: 3 of 3 managers reachable, tolerates 1 failure
       advice: null
       data: {managers: 3, reachable: 3, quorum: 2, may_lose: 1, leader: m1, unreachable: []}
 managers:
-  description: How many managers there are, are reachable, make a quorum and may be lost, and who leads.
+  description: >-
+    The number of managers, of reachable managers, of managers that make a quorum, and of managers that can be lost, and the
+    leader.
   type: dict
   returned: always
   sample: {managers: 3, reachable: 3, quorum: 2, may_lose: 1, leader: m1}
 nodes:
-  description: All nodes.
+  description: The nodes of the swarm after the call.
   type: list
   elements: dict
   returned: always
 services:
-  description: All services, with the tasks they want and those of their current spec that run on ready nodes.
+  description: All services, with the number of tasks that each should have, and of tasks of the current spec that run on ready nodes.
   type: list
   elements: dict
   returned: always
@@ -174,44 +175,34 @@ services:
       cause: null
       trouble: null
 report:
-  description: What is printed.
+  description: The text that the module prints.
   type: str
   returned: always
 attempts:
-  description: How often the module looked.
+  description: How often the module checked the swarm.
   type: int
   returned: always
 failure:
-  description: Why the module failed.
+  description:
+    - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
+    - The code is V(not_accepted), or the reason why the module could not check the swarm, V(no_quorum), V(locked),
+      V(not_manager), V(not_in_swarm), V(joining), V(swarm_error), V(engine_unreachable), V(host_unreachable), V(no_sdk) or
+      V(timeout).
   type: dict
-  returned: on failure
-  contains:
-    code:
-      description: >-
-        V(not_accepted), or what kept the module from looking: V(no_quorum), V(locked), V(not_manager) (a worker),
-        V(not_in_swarm), V(joining), V(swarm_error), V(engine_unreachable), V(host_unreachable), V(no_sdk), or V(timeout).
-      type: str
-    details:
-      description: Data that goes with the code.
-      type: dict
+  returned: failure
+  sample: {code: not_accepted, details: {}}
 """
 
 from typing import Any
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
-    Module,
-    docker_argument_spec,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import client_for_reading
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._health import CHECKS, finish
-from ansible_collections.flotilla.swarm.plugins.module_utils._health_look import (
-    HEALTH_OPTIONS,
-    judge,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._host import observe_host
-from ansible_collections.flotilla.swarm.plugins.module_utils._picture import Picture, look
-from ansible_collections.flotilla.swarm.plugins.module_utils._wait import poll
+from ..module_utils._api.client import client_for_reading
+from ..module_utils._common.argspec import Module, docker_argument_spec
+from ..module_utils._common.waiting import poll
+from ..module_utils._health.assess import HEALTH_OPTIONS, assess
+from ..module_utils._health.checks import CHECKS
+from ..module_utils._health.report import finish
+from ..module_utils._health.snapshot import observe_swarm
+from ..module_utils._host.facts import observe_host
 
 
 def main() -> None:
@@ -229,17 +220,14 @@ def main() -> None:
     params = module.params
     attempts = 0
 
-    def look_again() -> dict[str, Any]:
+    def probe() -> dict[str, Any]:
         nonlocal attempts
         attempts += 1
-        try:
-            picture = look(client_for_reading(params))
-        except SwarmError as error:
-            picture = Picture(trouble=error)
-        return judge(params, picture, observe_host())
+        snapshot = observe_swarm(lambda: client_for_reading(params))
+        return assess(params, snapshot, observe_host())
 
     seen, _accepted = poll(
-        look_again,
+        probe,
         lambda result: result["verdict"] in params["accept"],
         params["wait_timeout"],
         params["wait_sleep"],

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_member
-short_description: Make this host a member of a swarm, or make it leave
+short_description: Initialise a swarm, or make a host join, leave or unlock
 description:
-  - Changes the membership of the host on which it runs, and waits until the change is real.
-  - A host that is where it should be is left alone. A host in another swarm, in a locked swarm or in an error state
-    is
-    never moved silently; the module fails and says what to do.
-  - Whether a swarm has to be initialised at all is for the caller to know, who sees all hosts. The role
-    flotilla.swarm.swarm_manager does so only when no listed host is in a swarm.
+  - Changes the membership of the host on which it runs, and waits until the change has happened.
+  - The module never moves a host silently that is in another swarm, in a locked swarm or in an error state. It fails and says
+    what to do.
+  - The caller decides whether to initialise a swarm, because it knows all hosts. The role P(flotilla.swarm.swarm_manager#role)
+    does so only if no listed host is in a swarm.
 extends_documentation_fragment:
   - flotilla.swarm._docker
   - flotilla.swarm._attributes
@@ -30,75 +29,77 @@ attributes:
 options:
   state:
     description:
-      - V(initialized) makes the host the first manager of a new swarm, unless it is in a swarm already.
-      - V(joined) makes it join the swarm of O(remote_addrs), and waits until it is active and, as a manager,
-        reachable.
-      - V(unlocked) gives a locked engine the O(unlock_key).
-      - V(left) makes it leave. A manager does so only with O(force=true). With O(node_id), a manager that has been
-        demoted is waited for until it knows of it.
+      - V(initialized) makes the host the first manager of a new swarm, unless the host is already in a swarm.
+      - V(joined) makes the host join the swarm of O(remote_addrs). The module waits until it is active and, as a manager, reachable.
+      - V(unlocked) unlocks a locked engine with O(unlock_key).
+      - V(left) makes the host leave. A manager leaves only with O(force=true). With O(node_id), the module waits until a manager
+        that has been demoted is a worker.
     type: str
     choices: [initialized, joined, unlocked, left]
     required: true
   role:
-    description: What the host joins as. A host that is already a member keeps its role.
+    description: The role with which the host joins. A host that is already a member keeps its role.
     type: str
     choices: [manager, worker]
     default: worker
   join_token:
-    description: The token for O(role). Needed to join, not needed in check mode.
+    description: The join token for O(role). O(state=joined) needs it, except in check mode.
     type: str
   remote_addrs:
-    description: Addresses of managers of the swarm to join, for example V(192.0.2.11:2377).
+    description: The addresses of managers of the swarm to join, for example V(192.0.2.11:2377).
     type: list
     elements: str
     default: []
   cluster_id:
-    description: The ID that the swarm must have. The module fails on a manager of another one.
+    description: The ID of the swarm. The module fails on a manager of another swarm.
     type: str
   advertise_addr:
     description:
-      - Address or interface that the other nodes reach this host at. The engine chooses when not set.
-      - Fixed at init or join.
+      - The address or interface at which the other nodes reach this host. If not set, the engine chooses.
+      - It cannot be changed after the host has initialised or joined a swarm.
     type: str
   listen_addr:
-    description: Address or interface, and port, on which a manager listens. Fixed at init or join.
+    description:
+      - The address or interface, and the port, on which a manager listens.
+      - It cannot be changed after the host has initialised or joined a swarm.
     type: str
     default: 0.0.0.0:2377
   data_path_addr:
-    description: Address or interface of the traffic between containers. The same as O(advertise_addr) when not set.
+    description: The address or interface for the traffic between containers. If not set, O(advertise_addr).
     type: str
   data_path_port:
-    description: UDP port of the traffic between containers, for all nodes. The engine's default is 4789. Used at
-      init only.
+    description: The UDP port for the traffic between containers, on all nodes. The engine uses 4789 if it is not set. Used only with
+      O(state=initialized).
     type: int
   default_addr_pool:
-    description: Address pools from which overlay networks get their subnets. The engine's default is 10.0.0.0/8.
-      Used at init only.
+    description: The address pools for the subnets of overlay networks. The engine uses 10.0.0.0/8 if it is empty. Used only with
+      O(state=initialized).
     type: list
     elements: str
     default: []
   subnet_size:
-    description: Prefix length of each such subnet. The engine's default is 24. Used at init only.
+    description: The prefix length of the subnets of overlay networks. The engine uses 24 if it is not set. Used only with
+      O(state=initialized).
     type: int
   settings:
-    description: Settings of the new swarm, named like the options of M(flotilla.swarm.swarm_settings). Used at init
-      only.
+    description: The settings of the new swarm, by the option names of M(flotilla.swarm.swarm_settings). Used only with
+      O(state=initialized).
     type: dict
     default: {}
   unlock_key:
-    description: The key of a locked swarm.
+    description: The unlock key of a locked swarm.
     type: str
   node_id:
     description:
-      - The node that the host must be to leave. With O(state=left), a host that is another node, or in no swarm, is left
-        alone and the module fails, for it is not the host that was meant.
+      - With O(state=left), the ID of the node that must leave. If the host is another node, or in no swarm, it is another host.
+        The module then changes nothing and fails.
     type: str
   force:
-    description: Make a manager leave. Its swarm may lose its quorum, which the engine does not prevent.
+    description: Make a manager leave. The swarm can lose its quorum, and the engine does not prevent it.
     type: bool
     default: false
   wait_timeout:
-    description: Seconds to wait until the host is what it should be.
+    description: Seconds to wait until the host is in the desired state.
     type: int
     default: 90
 author:
@@ -127,7 +128,7 @@ EXAMPLES = r"""
     join_token: "{{ manager.join_tokens.worker }}"
     remote_addrs: [192.0.2.11:2377]
 
-- name: Leave, if this is still the node that a manager has drained and demoted
+- name: Leave, if this host is still the node that a manager has drained and demoted
   flotilla.swarm.swarm_member:
     state: left
     node_id: 4wyc7i0q9iegkhgbnx6ydrzjv
@@ -140,7 +141,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 member:
-  description: The host's place in a swarm afterwards; in check mode what it is now. The keys are those of
+  description: The membership of the host after the call. In check mode, the current one. The keys are those of
     RV(flotilla.swarm.swarm_host_info#module:swarm).
   type: dict
   returned: always
@@ -149,10 +150,10 @@ member:
       description: V(inactive), V(pending), V(active), V(locked), V(error) or V(unknown).
       type: str
     role:
-      description: V(manager) or V(worker); V(null) outside a swarm.
+      description: V(manager) or V(worker). V(null) outside a swarm.
       type: str
     node_id:
-      description: The ID under which the swarm knows the host.
+      description: The ID of the node of the host.
       type: str
     cluster_id:
       description: The ID of the swarm. Only a manager that sees a leader knows it.
@@ -165,37 +166,28 @@ member:
       type: list
       elements: dict
     error:
-      description: What the engine says is wrong.
+      description: The error of the swarm, in the engine's words.
       type: str
   sample: {state: active, role: worker, node_id: 4wyc7i0q9iegkhgbnx6ydrzjv, cluster_id: null}
 steps:
-  description: What was done, or would be done in check mode.
+  description: What the module did, in order. In check mode, what it would do.
   type: list
   elements: str
   returned: always
   sample: [join as worker]
 failure:
-  description: Why the module failed.
+  description:
+    - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
+    - The code is V(engine_unreachable), V(no_sdk), V(locked), V(swarm_error), V(foreign_swarm), V(no_join_token),
+      V(no_unlock_key), V(is_manager), V(other_node), V(timeout), V(bad_setting), or another one for an error of the engine.
   type: dict
-  returned: on failure
-  contains:
-    code:
-      description: >-
-        One of V(engine_unreachable), V(no_sdk), V(locked), V(swarm_error), V(foreign_swarm), V(no_join_token),
-        V(no_unlock_key),
-        V(is_manager), V(other_node), V(timeout), V(bad_setting) or another code of the engine's answer.
-      type: str
-    details:
-      description: Data that goes with the code.
-      type: dict
+  returned: failure
+  sample: {code: foreign_swarm, details: {}}
 """
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
-    Module,
-    docker_argument_spec,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._member import change_member, observe
+from ..module_utils._cluster.member import change_member, observe
+from ..module_utils._common.argspec import Module, docker_argument_spec
+from ..module_utils._common.errors import SwarmError
 
 
 def main() -> None:

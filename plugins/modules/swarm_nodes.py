@@ -8,18 +8,19 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_nodes
-short_description: The nodes of a swarm as the inventory lists them, all in one call
+short_description: Change all nodes of a swarm in one call
 description:
-  - Takes the whole wanted membership and makes the nodes so, as far as managers can, role, labels, availability and
-    removal. What a host has to do itself, joining and leaving, is M(flotilla.swarm.swarm_member) on that host.
-  - Runs on any manager, once, however many nodes there are.
-  - Every step keeps the quorum, and as many managers that may be lost as the start or the goal has. Promotions come
-    before demotions. A node that is drained is emptied first, so that a service whose updates start new tasks first
-    has never fewer than it wants.
-  - Nodes are matched by the ID that the host itself reports. Which node belongs to a host that gives no answer is
-    known by a label that this module sets, and such nodes are left alone.
-  - A label that this module has set and that is wanted no more is taken off. Labels of others stay.
-  - Whatever would be unsafe is refused before anything is changed, with the reason and what allows it.
+  - Takes the desired membership of all hosts and changes the nodes to match it. It changes roles, labels and availability, and
+    removes nodes. Joining and leaving happen on the host itself, with M(flotilla.swarm.swarm_member).
+  - The module runs once, on any manager, however many nodes the swarm has.
+  - Every step keeps the quorum. Every step also tolerates as many lost managers as the start or the goal, whichever is less.
+    Promotions come before demotions.
+  - Before it drains a node, the module moves its tasks to other nodes. A service with C(order=start-first) never has fewer tasks
+    than it should.
+  - Nodes are matched by the ID that the host itself reports. A label that this module sets identifies the node of a host that
+    does not answer. The module does not change such a node.
+  - The module removes a label that it has set and that is no longer desired. Labels that others have set stay.
+  - The module refuses an unsafe plan before it changes anything. The message has the reason, and the option that allows the plan.
 extends_documentation_fragment:
   - flotilla.swarm._docker
   - flotilla.swarm._attributes
@@ -34,58 +35,58 @@ attributes:
 options:
   nodes:
     description:
-      - All hosts of the inventory. Nodes that are not listed are left alone unless O(remove_unlisted=true).
+      - All hosts of the inventory. Nodes that are not listed stay unless O(remove_unlisted=true).
     type: list
     elements: dict
     required: true
     suboptions:
       name:
-        description: The name of the host in the inventory, which the label C(flotilla.swarm.host) keeps on its node.
+        description: The name of the host in the inventory. The label C(flotilla.swarm.host) of its node keeps it.
         type: str
         required: true
       node_id:
         description:
           - The ID that the host reports, RV(flotilla.swarm.swarm_host_info#module:swarm.node_id).
-          - Not set for a host that is in no swarm, which is then expected to join, and for one that gave no answer.
+          - Not set for a host that did not answer, or that is in no swarm. A host in no swarm is expected to join.
         type: str
       role:
-        description: What the node shall be. Left as it is when not set.
+        description: The desired role of the node. If not set, the role stays.
         type: str
         choices: [manager, worker]
       labels:
-        description: The labels that the node shall have, besides those of others. C(zone) is the zone of the host.
+        description: The desired labels of the node. Labels that others have set stay. C(zone) is the zone of the host.
         type: dict
         default: {}
       availability:
         description:
-          - What the node shall be available for. Left as it is when not set.
-          - With V(drain), its services are moved away first, as their own update settings say.
+          - The desired availability of the node. If not set, the availability stays.
+          - With V(drain), the tasks of the node first move to other nodes, by the update settings of their services.
         type: str
         choices: [active, pause, drain]
       silent:
-        description: The host gave no answer. Its node is left as it is, and never taken for one that is not listed.
+        description: The host did not answer. Its node stays as it is, and never counts as unlisted.
         type: bool
         default: false
       joining:
-        description: The host has begun to join and is waited for elsewhere.
+        description: The host is joining, and another task waits for it.
         type: bool
         default: false
       rejoin:
         description:
-          - The host shall leave and join again. This is the only way to give it another advertise address.
-          - The node is drained, demoted and, once the host has left, removed.
+          - Make the host leave and join again. This is the only way to change its advertise address.
+          - The node is drained and demoted. After the host has left, the node is removed.
         type: bool
         default: false
       joined_by:
         description:
-          - RV(flotilla.swarm.swarm_host_info#module:swarm.joined_by) of the host. Its engine has to be restarted before
-            it is promoted where no manager answers at this address. The node is drained first, and what it was available
-            for is given back once the engine has been restarted.
-          - Nothing where its engine has been restarted since it joined.
+          - RV(flotilla.swarm.swarm_host_info#module:swarm.joined_by) of the host. Empty if its engine has been restarted since it
+            joined.
+          - If no manager answers at this address, the engine must be restarted before the host can be promoted. The module drains
+            the node first, and restores its availability after the restart.
         type: str
         default: ""
       hostname:
-        description: What the host calls itself. Helps to find nodes that it has left behind.
+        description: The hostname of the host. It helps to find nodes that the host has left behind.
         type: str
         default: ""
       addresses:
@@ -94,57 +95,58 @@ options:
         elements: str
         default: []
       traits:
-        description: What the plan says of the host if it joins.
+        description: The text that the plan shows if the host joins.
         type: str
         default: ""
   remove_unlisted:
     description:
-      - Remove nodes that no listed host is. They are drained, demoted and, once their host has left, removed.
+      - Remove nodes that belong to no listed host. They are drained and demoted. After their host has left, they are removed.
       - A node that is down is removed without its host, after O(removal_down_after).
-      - Nothing is removed while a silent host cannot be told from the nodes that would be.
+      - No node is removed while it could belong to a silent host.
     type: bool
     default: false
   removal_limit:
-    description: The share of the nodes that one call may remove. One may always be.
+    description: The share of the nodes that one call can remove, from 0 to 1. One node can always be removed.
     type: float
     default: 0.2
   removal_down_after:
-    description: Seconds after which a node that is down and not listed is taken for gone.
+    description: Seconds that an unlisted node must be down before it is removed.
     type: int
     default: 300
   accepted_risks:
     description:
-      - Risks that are accepted, and no reason to refuse any more.
-      - V(lost_margin), fewer managers may be lost than before, or none. The quorum itself is never given up.
-      - V(uneven_zones), a zone holds a majority of the managers, or one of three has none.
-      - V(homeless_services), a service has no node left that it may run on.
-      - V(lack_of_room), what runs on a drained node finds no room for its reservations elsewhere.
+      - The risks to accept. The module does not refuse an accepted risk.
+      - V(lost_margin), the swarm tolerates fewer lost managers than before, or none. The module never gives up the quorum.
+      - V(uneven_zones), one zone has a majority of the managers, or one of three zones has none.
+      - V(homeless_services), a service has no node left that it can run on.
+      - V(lack_of_room), no other node has room for the reservations of the tasks.
     type: list
     elements: str
     choices: [lost_margin, uneven_zones, homeless_services, lack_of_room]
     default: []
   left:
     description:
-      - The IDs of nodes whose host has left the swarm, or cannot be asked to. They are removed by force.
+      - The IDs of nodes whose host has left the swarm, or cannot be asked to leave. They are removed by force.
     type: list
     elements: str
     default: []
   wait_timeout:
-    description: Seconds to wait for each promotion and demotion, and until the nodes are ready, managers reachable.
+    description: Seconds to wait for each promotion and demotion, and until all nodes are ready and all managers reachable.
     type: int
     default: 60
   drain_timeout:
-    description: Seconds to wait until the services of drained nodes run elsewhere.
+    description: Seconds to wait until the tasks of drained nodes run on other nodes.
     type: int
     default: 300
 notes:
-  - Global services and jobs are stopped on a node that is drained, for they have nowhere else to run.
+  - The module must run on a manager of the swarm.
+  - A drain stops the tasks of global services and jobs, because they cannot run on another node.
 author:
   - The Flotilla authors (@flotilla-swarm)
 """
 
 EXAMPLES = r"""
-- name: Label a node and drain another
+- name: Label one node and drain another
   flotilla.swarm.swarm_nodes:
     nodes:
       - name: w1
@@ -164,7 +166,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: All nodes of the swarm afterwards.
+  description: The nodes of the swarm after the call.
   type: list
   elements: dict
   returned: always
@@ -176,7 +178,9 @@ nodes:
       state: ready
       labels: {zone: a}
 steps:
-  description: What this call changes, or would change in check mode, in order.
+  description:
+    - The plan as data, in order.
+    - One entry for each change that this call makes. In check mode, that it would make.
   type: list
   elements: dict
   returned: always
@@ -186,7 +190,7 @@ steps:
         V(promote), V(labels), V(availability), V(drain), V(demote) or V(remove).
       type: str
     host:
-      description: The host, by its name in the inventory if it has or had one.
+      description: The name of the host in the inventory. If it has none, the hostname of the node.
       type: str
     node_id:
       description: The ID of the node.
@@ -195,195 +199,86 @@ steps:
       description: The change in words.
       type: str
     note:
-      description: What it means for the managers, where it does.
+      description: The effect on the managers, if there is one.
       type: str
     before:
-      description: What is changed, before.
+      description: The value before.
       type: raw
     after:
-      description: What is changed, after.
+      description: The value after.
       type: raw
 plan:
   description:
-    - The whole plan. Its C(steps) are those of RV(steps) and what has to wait for them, among it V(join) and V(leave),
-      which hosts do themselves. C(held) has what cannot be done now, and why, C(unlisted) the nodes that no host is
-      and that stay, C(left_behind) services that have no other place, which is accepted, C(refusals) and C(warnings) are sentences.
+    - The whole plan.
+    - C(steps) are RV(steps) and what follows them, such as V(join) and V(leave), which hosts do themselves. C(held) has what
+      cannot be done now, and why. C(unlisted) has the nodes that belong to no host and that stay. C(left_behind) has the services
+      without another node, which is an accepted risk. C(refusals) and C(warnings) are sentences.
   type: dict
   returned: always
 done:
-  description: How many of RV(steps) were done.
+  description: How many of RV(steps) were applied.
   type: int
   returned: always
 report:
-  description: The plan as a table, or what came of it.
+  description: The plan as text. After a run, its result.
   type: str
   returned: always
 not_ready:
-  description: The listed hosts whose nodes are not ready, or not in the swarm.
+  description: The listed hosts whose nodes are not ready or not in the swarm.
   type: list
   elements: str
   returned: always
 failure:
-  description: Why the module failed.
+  description:
+    - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
+    - The code is V(refused), V(not_ready), V(timeout), V(drain_timeout), V(engine_unreachable), V(no_sdk), V(not_manager),
+      V(not_in_swarm), V(locked), V(no_quorum), V(out_of_sequence), V(not_found) or V(engine_error).
   type: dict
-  returned: on failure
-  contains:
-    code:
-      description: >-
-        One of V(refused), V(not_ready), V(timeout), V(drain_timeout), V(engine_unreachable), V(no_sdk), V(not_manager),
-        V(not_in_swarm), V(locked), V(no_quorum), V(out_of_sequence), V(not_found) or V(engine_error).
-      type: str
-    details:
-      description: Data that goes with the code.
-      type: dict
+  returned: failure
+  sample: {code: refused, details: {}}
 """
 
-from typing import Any
-
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
-    Module,
-    docker_argument_spec,
+from ..module_utils._api.client import EngineClient
+from ..module_utils._cluster.changes import change_nodes
+from ..module_utils._cluster.membership import parse_rules
+from ..module_utils._cluster.options import (
+    NODES_LIMITS,
+    NODES_OPTIONS,
+    diffs_of,
+    failure_of,
+    parse_desired,
+    result_of,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._labels import label_text
-from ansible_collections.flotilla.swarm.plugins.module_utils._membership import (
-    RISKS,
-    Rules,
-    Wanted,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._nodes import Outcome, change_nodes
-from ansible_collections.flotilla.swarm.plugins.module_utils._table import (
-    done_lines,
-    remark_lines,
-    step_lines,
-)
-
-
-def wanted_of(node: dict[str, Any]) -> Wanted:
-    labels = {str(key): label_text(value) for key, value in node["labels"].items()}
-    addresses = tuple(node["addresses"])
-    return Wanted(**{**node, "labels": labels, "addresses": addresses})
+from ..module_utils._cluster.outcome import NodesOutcome
+from ..module_utils._common.argspec import Module, docker_argument_spec
+from ..module_utils._common.errors import SwarmError
 
 
 def main() -> None:
     module = Module(
-        argument_spec=docker_argument_spec(
-            nodes=dict(
-                type="list",
-                elements="dict",
-                required=True,
-                options=dict(
-                    name=dict(type="str", required=True),
-                    node_id=dict(type="str"),
-                    role=dict(type="str", choices=["manager", "worker"]),
-                    labels=dict(type="dict", default={}),
-                    availability=dict(type="str", choices=["active", "pause", "drain"]),
-                    silent=dict(type="bool", default=False),
-                    joining=dict(type="bool", default=False),
-                    rejoin=dict(type="bool", default=False),
-                    joined_by=dict(type="str", default=""),
-                    hostname=dict(type="str", default=""),
-                    addresses=dict(type="list", elements="str", default=[]),
-                    traits=dict(type="str", default=""),
-                ),
-            ),
-            remove_unlisted=dict(type="bool", default=False),
-            removal_limit=dict(type="float", default=0.2),
-            removal_down_after=dict(type="int", default=300),
-            accepted_risks=dict(type="list", elements="str", choices=list(RISKS), default=[]),
-            left=dict(type="list", elements="str", default=[]),
-            wait_timeout=dict(type="int", default=60),
-            drain_timeout=dict(type="int", default=300),
-        ),
-        limits=dict(drain_timeout=1, removal_limit=(0, 1)),
+        argument_spec=docker_argument_spec(**NODES_OPTIONS),
+        limits=NODES_LIMITS,
         supports_check_mode=True,
     )
-    given = module.params
-    rules = Rules(
-        given["remove_unlisted"],
-        given["removal_limit"],
-        given["removal_down_after"],
-        frozenset(given["accepted_risks"]),
-        frozenset(given["left"]),
-    )
-    outcome = Outcome()
+    params = module.params
     try:
         outcome = change_nodes(
-            EngineClient(given),
-            [wanted_of(node) for node in given["nodes"]],
-            rules,
+            EngineClient(params),
+            [parse_desired(node) for node in params["nodes"]],
+            parse_rules(params),
             module.check_mode,
-            given["wait_timeout"],
-            given["drain_timeout"],
+            params["wait_timeout"],
+            params["drain_timeout"],
         )
     except SwarmError as error:
-        outcome.error = error
-    report = "\n".join(report_lines(outcome, module.check_mode))
-    result: dict[str, Any] = {
-        "changed": bool(outcome.steps if module.check_mode else outcome.done),
-        "nodes": [node.as_dict() for node in outcome.nodes],
-        "steps": outcome.steps,
-        "plan": outcome.plan.as_dict(),
-        "done": len(outcome.done),
-        "report": report,
-        "not_ready": outcome.late,
-    }
+        outcome = NodesOutcome(error=error)
+    result = result_of(outcome, module.check_mode)
     if module._diff and outcome.steps:
-        result["diff"] = [{"prepared": report + "\n"}, *changes(outcome.steps)]
-    failure = failure_of(outcome, given["wait_timeout"], module.check_mode)
+        result["diff"] = [{"prepared": result["report"] + "\n"}, *diffs_of(outcome.steps)]
+    failure = failure_of(outcome, params["wait_timeout"], module.check_mode)
     if failure is not None:
         module.fail_json(msg=failure.message, failure=failure.as_failure(), **result)
     module.exit_json(**result)
-
-
-def failure_of(outcome: Outcome, waited: int, check_mode: bool) -> SwarmError | None:
-    if outcome.error is not None:
-        return outcome.error
-    if outcome.plan.refusals:
-        why = "; ".join(outcome.plan.refusals)
-        return SwarmError("refused", f"Nothing was changed: {why}.")
-    if outcome.lost and not check_mode:
-        return SwarmError(
-            "not_ready",
-            f"Could not see every node ready: after {waited} s {', '.join(outcome.lost)} still"
-            f" {'is' if len(outcome.lost) == 1 else 'are'} not. Check the engine there, and that the nodes reach each"
-            " other on 2377/tcp, 7946/tcp+udp and 4789/udp.",
-            nodes=outcome.lost,
-        )
-    return None
-
-
-def report_lines(outcome: Outcome, check_mode: bool) -> list[str]:
-    """The plan, and in a real run what came of it, in the same words."""
-    plan = outcome.plan
-    if plan.refusals:
-        return ["PLAN  refused", *(f"  x {'refused':<13}{text}" for text in plan.refusals)]
-    remarks = remark_lines([], plan.unlisted, plan.held, plan.warnings, outcome.steps)
-    if check_mode:
-        return ["PLAN", *step_lines(outcome.steps, plan.unlisted), *remarks]
-    because = outcome.error.message if outcome.error else "see below"
-    return [*done_lines(outcome.steps, outcome.steps[len(outcome.done) :], because), *remarks]
-
-
-def changes(steps: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """What the nodes shall be, before and after, where it can be held side by side."""
-    return [
-        {
-            "before_header": f"{step['host']} {step['action']}",
-            "after_header": f"{step['host']} {step['action']}",
-            "before": _lines(step["before"]),
-            "after": _lines(step["after"]),
-        }
-        for step in steps
-        if "before" in step
-    ]
-
-
-def _lines(value: Any) -> str:
-    if isinstance(value, dict):
-        return "".join(f"{key}={item}\n" for key, item in sorted(value.items()))
-    return f"{value}\n"
 
 
 if __name__ == "__main__":

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_plan
-short_description: Plan a run from what every host said of itself
+short_description: Plan a run from the state of all hosts
 description:
-  - Compares what the inventory wants with what M(flotilla.swarm.swarm_host_info) found on every host, prints the
-    plan and returns
-    it as data. The roles carry it out.
-  - Refuses, with the reason and what to do, whatever could make a second swarm or mix two; nothing has been changed
-    by then.
-  - Runs on the controller and touches no host. It reads the variable C(__swarm_host) of each host, as the role
-    flotilla.swarm.swarm
-    registers it, and the variables of that role.
+  - Compares the inventory with the result of M(flotilla.swarm.swarm_host_info) on every host. Prints the plan and returns it as
+    data. The roles carry it out.
+  - Refuses a plan that could create a second swarm or mix two swarms. The message has the reason and what to do. Nothing is
+    changed at that point.
+  - Runs on the controller and connects to no host. It reads the variable C(__swarm_host) of each host, which the role
+    P(flotilla.swarm.swarm#role) registers, and the variables of that role.
 extends_documentation_fragment:
   - flotilla.swarm._attributes
 attributes:
@@ -38,42 +36,41 @@ options:
     type: str
     default: swarm_workers
   settings:
-    description: The settings that the swarm shall have, named like the options of M(flotilla.swarm.swarm_settings).
+    description: The desired settings of the swarm, by the option names of M(flotilla.swarm.swarm_settings).
     type: dict
     default: {}
   allow_partial_init:
-    description: Allow a new swarm to be initialised although not every listed manager could be asked whether it is
-      in one.
+    description: Allow the run to initialise a new swarm although not every listed manager has answered. A manager that has not
+      answered can be in a swarm.
     type: bool
     default: false
   rules:
-    description: What M(flotilla.swarm.swarm_nodes) takes beside the nodes, by the names of its options.
+    description: The options of M(flotilla.swarm.swarm_nodes) besides the nodes, by name.
     type: dict
     default: {}
   answer:
     description:
-      - The result of M(flotilla.swarm.swarm_nodes) in check mode with RV(nodes) and RV(rules), where a plan made without
-        it has RV(ask_managers).
-      - A manager knows the services, without which it cannot be said whether they would have somewhere to run.
+      - The result of M(flotilla.swarm.swarm_nodes) in check mode with RV(nodes) and RV(rules). It is needed if a plan without it
+        has RV(ask_managers).
+      - Only a manager knows the services, and whether they would still have a node to run on.
     type: dict
     default: {}
   previous:
-    description: The result of the plan made before in the same run. The new one is then printed only if it is
-      refused.
+    description: The result of the previous plan of the run. The module then prints the new plan only if it refuses it.
     type: dict
     default: {}
   after_round:
-    description: The RV(round) of O(previous) has been done. Where that has changed nothing, the result is RV(stuck).
+    description: The RV(round) of O(previous) is complete. If it has changed nothing, the result is RV(stuck).
     type: bool
     default: false
   cut_short:
-    description: Why the acting manager has not done its part of the round; empty where it has.
+    description: Why the acting manager has not completed its part of the round. Empty if it has.
     type: str
     default: ""
   carried_out:
     description:
-      - Make no plan, print the first plan of the run in O(previous) as what was done.
-      - Steps of hosts that failed on the way are printed as not done.
+      - Make no plan. Print the first plan of the run, from O(previous), as the result of the run.
+      - The module prints the steps of hosts that have failed as not done.
     type: bool
     default: false
 author:
@@ -85,7 +82,7 @@ EXAMPLES = r"""
   flotilla.swarm.swarm_host_info:
   register: __swarm_host
 
-- name: Print what a run would do
+- name: Print the plan of the run
   flotilla.swarm.swarm_plan:
   run_once: true
   register: plan
@@ -93,7 +90,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 steps:
-  description: The steps, in order.
+  description:
+    - The plan as data, in order.
   type: list
   elements: dict
   returned: always
@@ -102,104 +100,103 @@ steps:
       description: V(engine), V(init), V(settings), or an action of M(flotilla.swarm.swarm_nodes).
       type: str
     host:
-      description: The host of the inventory.
+      description: The name of the host in the inventory.
       type: str
     text:
-      description: The step in words.
+      description: The change in words.
       type: str
   sample: [{action: join, host: w3, text: "worker, zone b", why: not in the swarm}]
 refusals:
-  description: Why the run is refused, a sentence each.
+  description: The reasons why the run is refused, as sentences.
   type: list
   elements: str
   returned: always
 warnings_of_plan:
-  description: What does not stop the run and should be known.
+  description: The warnings of the plan, as sentences. They do not stop the run.
   type: list
   elements: str
   returned: always
 report:
-  description: The plan as a text to print.
+  description: The text that the module prints.
   type: str
   returned: always
 cluster_id:
-  description: The ID of the swarm that is there; V(null) where there is none.
+  description: The ID of the existing swarm. V(null) if there is none.
   type: str
   returned: always
 acting:
-  description: The manager on which work for the whole swarm is done.
+  description: The acting manager, on which the tasks for the whole swarm run.
   type: str
   returned: always
 engine:
-  description: The hosts on which the engine has to be installed or changed.
+  description: The hosts whose engine must be installed or changed.
   type: list
   elements: str
   returned: always
 first:
-  description: The RV(steps) and the RV(report) of the first plan of the run.
+  description: RV(steps) and RV(report) of the first plan of the run.
   type: dict
   returned: always
 init:
-  description: The host that initialises a new swarm; V(null) where there is one.
+  description: The host that initialises a new swarm. V(null) if a swarm exists.
   type: str
   returned: always
 round:
-  description: What can be done before the hosts have to be asked again.
+  description: What the run can do before it must observe the hosts again.
   type: dict
   returned: always
   contains:
     nodes:
-      description: Whether M(flotilla.swarm.swarm_nodes) has something to do first.
+      description: Whether M(flotilla.swarm.swarm_nodes) must run first.
       type: bool
     restart:
-      description: The hosts whose engines have to be restarted before they can become managers.
+      description: The hosts whose engines must be restarted before they can become managers.
       type: list
       elements: str
     leave:
-      description: The nodes whose hosts then leave the swarm, each with its C(host), C(node_id) and C(addr).
+      description: The nodes whose hosts leave the swarm next, with C(host), C(node_id) and C(addr).
       type: list
       elements: dict
     join_managers:
-      description: The hosts that then join as managers.
+      description: The hosts that join as managers next.
       type: list
       elements: str
     join_workers:
-      description: The hosts that then join as workers.
+      description: The hosts that join as workers next.
       type: list
       elements: str
     more:
-      description: Whether something is left to do after that.
+      description: Whether steps are left after this round.
       type: bool
 ask_managers:
   description:
-    - Whether the services have a say in the plan. It is then printed only once it has been made again with
-      O(answer).
+    - Whether the plan depends on the services. The module then prints the plan only when it is made again with O(answer).
   type: bool
   returned: always
 stuck:
-  description: Whether the plan, and the manager that acts, are the same as before the round that has just been done.
+  description: Whether the plan and the acting manager are the same as before the last round.
   type: bool
   returned: always
 cut_short:
-  description: What O(cut_short) was.
+  description: The value of O(cut_short).
   type: str
   returned: always
 held:
-  description: What has to wait, each with the C(name) of the node, the C(action) and C(why).
+  description: The steps that must wait, with the C(name) of the node, the C(action) and the reason (C(why)).
   type: list
   elements: dict
   returned: always
 rules:
-  description: The rules for M(flotilla.swarm.swarm_nodes).
+  description: The options for M(flotilla.swarm.swarm_nodes) besides the nodes.
   type: dict
   returned: always
 nodes:
-  description: The nodes as wanted, for M(flotilla.swarm.swarm_nodes).
+  description: The desired nodes, for M(flotilla.swarm.swarm_nodes).
   type: list
   elements: dict
   returned: always
 settings:
-  description: The settings that change, each with RV(ignore:before) and RV(ignore:after).
+  description: The settings that change, with C(before) and C(after).
   type: list
   elements: dict
   returned: always
@@ -209,12 +206,14 @@ no_answer:
   elements: str
   returned: always
 unlisted:
-  description: Nodes of the swarm that are not in the inventory.
+  description: The nodes of the swarm that are not in the inventory.
   type: list
   elements: str
   returned: always
 failure:
-  description: Why the plan was refused, with the code V(refused).
+  description:
+    - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
+    - The code is V(refused).
   type: dict
-  returned: on failure
+  returned: failure
 """

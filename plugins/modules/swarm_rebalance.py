@@ -7,15 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_rebalance
-short_description: Even out where the tasks of services run
+short_description: Spread the tasks of services evenly over the nodes
 description:
-  - The swarm never moves a task that runs. So a node that has joined or come back stays empty until services are
-    deployed anew. This module moves what is needed, and no more.
-  - A service is even when no node that it may run on has two tasks more of it than another; where the service has a
-    C(spread) preference, the same goes for what it is spread over, such as zones.
-  - Of an uneven one, as many tasks as have to move are added, which the swarm puts where there are the fewest, and then
-    as many are taken away, which the swarm does where there are the most. New tasks run before old ones stop,
-    whatever the service's update settings say. One service is done after the other.
+  - The swarm never moves a running task. A node that has joined or come back therefore stays empty until services are
+    deployed again. This module moves as many tasks as needed, and no more.
+  - A service is even if no node that it can run on has two tasks more than another one. If the service has a C(spread)
+    preference, the same holds for what it spreads over, such as zones.
+  - To make a service even, the module first scales it up by the number of tasks to move. The swarm starts them where there are
+    the fewest. The module then scales the service down by the same number. The swarm stops tasks where there are the most.
+  - New tasks run before old tasks stop, whatever the update settings of the service are. The module handles one service
+    after the other.
 author:
   - The Flotilla authors (@flotilla-swarm)
 extends_documentation_fragment:
@@ -33,42 +34,27 @@ attributes:
 options:
   services:
     description:
-      - The names of the services to look at. All, if it is left out.
-      - Services with the label C(flotilla.swarm.rebalance=false) are never touched, nor are global services and jobs, nor
-        those that do not have all their tasks or are being updated.
+      - The names of the services to rebalance. If not set, all services.
+      - The module never changes services with the label C(flotilla.swarm.rebalance=false), global services and jobs, services
+        without all their tasks, and services that are being updated.
     type: list
     elements: str
   budget:
-    description: How many tasks this run may move at most. What is left is for the next run.
+    description: The largest number of tasks that this run moves. The next run moves more.
     type: int
     default: 10
-  pause:
-    description: How many seconds to wait between two steps.
-    type: int
-    default: 0
-  wait_timeout:
-    description: How many seconds to wait for one step.
-    type: int
-    default: 300
-  settle:
-    description:
-      - For how many seconds new tasks must have been running before old ones go. A container that crashes at once is
-        running for a moment too.
-    type: int
-    default: 5
 notes:
-  - It must run on a manager of the swarm.
-  - A service has some tasks more for a while, so there must be room for them. One that must never have more
-    tasks than its number wants the label.
-  - While a service has more tasks, the label C(flotilla.swarm.rebalancing) says how many it had, so that the next run finishes
-    what a killed one has begun.
+  - A service has more tasks than its number of replicas for a while, and there must be room for them. A service that must never
+    have more tasks needs the label C(flotilla.swarm.rebalance=false).
+  - While a service has more tasks, the label C(flotilla.swarm.rebalancing) keeps its number of replicas. With it, the next run
+    finishes an interrupted one.
 seealso:
   - module: flotilla.swarm.swarm_scale
   - module: flotilla.swarm.swarm_drain
 """
 
 EXAMPLES = r"""
-- name: Let a node that came back have its share
+- name: Move up to 20 tasks to nodes that came back
   flotilla.swarm.swarm_rebalance:
     budget: 20
 """
@@ -84,7 +70,9 @@ plan:
     - "  ~ move    shop_web  2 of 6 tasks   w1 3, w2 3, w3 0 -> w1 2, w2 2, w3 2"
     - "  = 4 services as they should be"
 steps:
-  description: The plan as data, one entry for each write. A service that moves has two, one up and one down.
+  description:
+    - The plan as data, in order.
+    - One entry for each write. Entries with the same number are written together, and the module then waits for them together.
   type: list
   elements: dict
   returned: always
@@ -106,25 +94,30 @@ steps:
       type: int
       sample: 8
 done:
-  description: The entries of RV(steps) that have been carried out and after which the service ran as asked.
+  description: The entries of RV(steps) that were applied and whose services have converged.
   type: list
   elements: dict
   returned: always
 reverted:
-  description: The service whose new tasks did not run and were taken away again.
+  description:
+    - The services whose change was undone after a failure.
+    - Their new tasks did not run and were removed again.
   type: list
   elements: str
   returned: always
   sample: []
 services:
-  description: Each service that was looked at and how it stands, as in RV(flotilla.swarm.swarm_scale#module:services).
+  description:
+    - The services as they are after the call. After a failure, as they were when it happened.
+    - The keys are those of RV(flotilla.swarm.swarm_scale#module:services).
   type: list
   elements: dict
   returned: always
 failure:
   description:
-    - The cause of a failure as C(code), with C(details).
-    - V(unknown_service), V(raced), which is somebody else who changes a service at the same time, or V(not_converged).
+    - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
+    - The code is V(unknown_service), V(not_converged), or V(out_of_sequence) if something else changes a service at the same
+      time.
   type: dict
   returned: failure
   sample:
@@ -132,12 +125,9 @@ failure:
     details: {}
 """
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
-    Module,
-    docker_argument_spec,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._rebalance import Rebalance
-from ansible_collections.flotilla.swarm.plugins.module_utils._rollout import carry_out
+from ..module_utils._common.argspec import Module, docker_argument_spec
+from ..module_utils._services.rebalance import Rebalance
+from ..module_utils._services.rollout import ROLLOUT_OPTIONS, carry_out
 
 
 def main() -> None:
@@ -145,12 +135,10 @@ def main() -> None:
         argument_spec=docker_argument_spec(
             services=dict(type="list", elements="str"),
             budget=dict(type="int", default=10),
-            pause=dict(type="int", default=0),
-            wait_timeout=dict(type="int", default=300),
-            settle=dict(type="int", default=5),
-            _rollout=dict(type="dict", no_log=True),
+            **ROLLOUT_OPTIONS,
         ),
         limits=dict(wait_timeout=1),
+        private=("_rollout",),
         supports_check_mode=True,
     )
     carry_out(module, Rebalance)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_reboot_plan
-short_description: Plan in which order the hosts of a swarm are rebooted
+short_description: Plan the order in which hosts reboot
 description:
-  - Says which hosts are due and in which order, one zone at a time, workers before managers, one manager at a time and the
-    leader last, and prints it. The playbook C(flotilla.swarm.reboot_nodes) carries it out.
-  - Goes on where a run that was stopped has left off. A host that is due keeps a note of that until it is back in service.
-  - Runs on the controller and touches no host.
+  - Plans which hosts reboot and in which order, and prints the plan. The plan has one zone at a time, workers before managers, one
+    manager at a time, and the leader last. The playbook C(flotilla.swarm.reboot_nodes) carries it out.
+  - Resumes an interrupted run. A host keeps a note until it has rebooted and is back in service.
+  - Runs on the controller and connects to no host.
 extends_documentation_fragment:
   - flotilla.swarm._attributes
 attributes:
@@ -26,25 +26,24 @@ attributes:
     support: full
 options:
   observed:
-    description: What M(flotilla.swarm.swarm_host_info) returned on each host, by name.
+    description: The result of M(flotilla.swarm.swarm_host_info) on each host, by the name of the host.
     type: dict
     required: true
   nodes:
     description:
-      - The hosts to reboot, by their names in the inventory; V(all) for all.
-      - If not set, those of a run that was stopped, and those whose system says that it has to be rebooted
-        (C(/run/reboot-required), which Debian's and Ubuntu's packages write).
+      - The hosts to reboot, by their names in the inventory. V(all) means all hosts.
+      - If not set, the hosts of an interrupted run, and the hosts that have C(/run/reboot-required). Packages of Debian and Ubuntu
+        write this file when a reboot is required.
     type: list
     elements: str
   batch:
-    description: How many workers of one zone are rebooted together.
+    description: How many workers of one zone reboot together.
     type: int
     default: 1
   accepted_risks:
     description:
-      - Risks that are accepted, and no reason to refuse any more. They are told as warnings then.
-      - V(quorum), there are fewer than three managers, so that nothing can be changed and no task starts while one
-        reboots.
+      - The risks to accept. The module does not refuse an accepted risk, and warns about it.
+      - V(quorum), the swarm has fewer than three managers. While one of them reboots, nothing can be changed and no task starts.
     type: list
     elements: str
     choices: [quorum]
@@ -58,7 +57,7 @@ EXAMPLES = r"""
   flotilla.swarm.swarm_host_info:
   register: host
 
-- name: Print in which order all hosts would be rebooted
+- name: Print the order in which all hosts would reboot
   flotilla.swarm.swarm_reboot_plan:
     observed: "{{ dict(ansible_play_hosts | zip(ansible_play_hosts | map('extract', hostvars, 'host'))) }}"
     nodes: [all]
@@ -76,37 +75,39 @@ plan:
     - "  1  zone b  w2  worker"
     - "  2  zone b  m2  manager"
 batches:
-  description: The hosts that are rebooted together, in order.
+  description: The batches of hosts that reboot together, in order.
   type: list
   elements: list
   returned: always
   sample: [[w2], [m2]]
 reboot:
-  description: The hosts that are rebooted. Others of RV(batches) have been, and only go back into service.
+  description: The hosts that reboot. The other hosts in RV(batches) have already rebooted and only go back into service.
   type: list
   elements: str
   returned: always
   sample: [w2, m2]
 node_ids:
-  description: The ID of the node of each host in RV(batches) that is drained for it and given back afterwards.
+  description: The node ID of each host in RV(batches) that is drained before the reboot and put back into service afterwards.
   type: dict
   returned: always
   sample: {w2: 4wyc7i0q9iegkhgbnx6ydrzjv}
 notes:
-  description: What each host has to keep that has no note of it yet.
+  description: The note of each host that has none yet.
   type: dict
   returned: always
   sample: {w2: {boot: 6a8e2f52-4419-4a2b-9b52-a1c0f3a4f7c7-2, in_service: true, run: [m2, w2]}}
 managers:
-  description: The managers that see a leader.
+  description: The managers that have a leader.
   type: list
   elements: str
   returned: always
   sample: [m1, m2, m3]
 failure:
-  description: Why the plan was refused, with the code V(refused).
+  description:
+    - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
+    - The code is V(refused), or V(bad_option) for an option with a wrong value.
   type: dict
-  returned: on failure
+  returned: failure
   sample:
     code: refused
     details: {}

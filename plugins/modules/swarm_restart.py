@@ -7,13 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_restart
-short_description: Restart services one after the other, each verified before the next
+short_description: Restart services one by one
 description:
-  - Replaces all tasks of services, without any other change. The engine does it by each service's own update settings,
-    such as the number of tasks at a time and whether new ones start first.
-  - One service is restarted after the other. The next one follows when all tasks of the one before are new and run,
-    so that what does not come up again stops the rest.
-  - The controller shows how far it is while it runs.
+  - Replaces all tasks of services, without any other change. The engine follows the update settings of each service, such as
+    the number of tasks at a time and whether new tasks start first.
+  - The module restarts one service after the other. It waits until all tasks of a service are new and run before it
+    restarts the next one. If a service does not converge, the module stops.
 author:
   - The Flotilla authors (@flotilla-swarm)
 extends_documentation_fragment:
@@ -31,38 +30,23 @@ attributes:
     details: Each run restarts the services.
 options:
   services:
-    description: The names of the services, in the order in which they are restarted. One without tasks is left alone.
+    description: The names of the services, in the order in which they are restarted. A service without tasks is skipped.
     type: list
     elements: str
     required: true
   canary:
-    description: One of O(services) that goes before all others. If it does not run, none of them is restarted.
+    description: The one of O(services) to restart first. If it does not converge, no other service is restarted.
     type: str
-  pause:
-    description: How many seconds to wait between two services, once what was changed runs as asked.
-    type: int
-    default: 0
-  wait_timeout:
-    description: How many seconds to wait for one step.
-    type: int
-    default: 300
-  settle:
-    description:
-      - For how many seconds new tasks must have been running to count. A container that crashes at once is
-        running for a moment too.
-    type: int
-    default: 5
 notes:
-  - It must run on a manager of the swarm.
-  - What a new task does that does not run is decided by the service's C(update_config), for example to roll back.
-    Either is a failure here.
+  - If new tasks do not run, the C(update_config) of the service decides whether the engine pauses the update or rolls it back.
+    The module fails in both cases.
 seealso:
   - module: flotilla.swarm.swarm_scale
   - module: flotilla.swarm.swarm_rollback
 """
 
 EXAMPLES = r"""
-- name: Restart two services, the less important one first
+- name: Restart two services, the less important one first, with 30 seconds between them
   flotilla.swarm.swarm_restart:
     services: [shop_web, shop_mail]
     canary: shop_mail
@@ -79,7 +63,9 @@ plan:
     - PLAN  restart, acting on m1
     - "  ~ restart  hello_web  3 tasks, 1 at a time, start-first"
 steps:
-  description: The plan as data, one entry for each write. A step is what is written together and then waited for.
+  description:
+    - The plan as data, in order.
+    - One entry for each write. Entries with the same number are written together, and the module then waits for them together.
   type: list
   elements: dict
   returned: always
@@ -93,26 +79,28 @@ steps:
       type: str
       sample: hello_web
     before:
-      description: The engine's counter of the restarts that were asked for.
+      description: The engine's counter of forced updates (C(ForceUpdate)) before the step.
       type: int
       sample: 0
     after:
-      description: The same after the step.
+      description: The counter after the step.
       type: int
       sample: 1
 done:
-  description: The entries of RV(steps) that have been carried out and after which the service ran as asked.
+  description: The entries of RV(steps) that were applied and whose services have converged.
   type: list
   elements: dict
   returned: always
 reverted:
-  description: Always empty. A restart has nothing to go back to.
+  description:
+    - The services whose change was undone after a failure.
+    - Always empty, because a restart cannot be undone.
   type: list
   elements: str
   returned: always
   sample: []
 services:
-  description: Each service that was named and how it stands; on failure, how it stood then.
+  description: The services as they are after the call. After a failure, as they were when it happened.
   type: list
   elements: dict
   returned: always
@@ -126,11 +114,11 @@ services:
       type: str
       sample: replicated
     desired:
-      description: How many tasks there should be.
+      description: How many tasks the service should have.
       type: int
       sample: 10
     running:
-      description: How many tasks of the spec that the service has run on nodes that are ready.
+      description: How many tasks of the current spec run on nodes that are ready.
       type: int
       sample: 10
     state:
@@ -138,11 +126,11 @@ services:
       type: str
       sample: converged
     cause:
-      description: Why the service is not as asked, as a code such as V(image), V(constraint) or V(crash).
+      description: Why the service has not converged, as a code such as V(image), V(constraint) or V(crash).
       type: str
       sample: image
     reason:
-      description: The same in the engine's words.
+      description: The reason in the engine's words.
       type: str
       sample: "rejected: No such image: registry.example.com/hello:3"
     node:
@@ -151,10 +139,10 @@ services:
       sample: w1
 failure:
   description:
-    - The cause of a failure as C(code), with C(details).
-    - The codes of a refusal are V(unknown_service), V(job), V(bad_canary), V(update_paused) and V(updating), or
-      V(refused) for several of them; V(raced) is somebody else who restarts the same service, and V(not_converged) a
-      service that does not come up again.
+    - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
+    - A refusal has the code V(unknown_service), V(job), V(bad_canary), V(update_paused) or V(updating), or V(refused) if
+      there are several.
+    - V(out_of_sequence) means that something else restarts the same service, V(not_converged) that a service has not converged.
   type: dict
   returned: failure
   sample:
@@ -162,12 +150,9 @@ failure:
     details: {}
 """
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
-    Module,
-    docker_argument_spec,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._rollout import carry_out
-from ansible_collections.flotilla.swarm.plugins.module_utils._service_restart import Restart
+from ..module_utils._common.argspec import Module, docker_argument_spec
+from ..module_utils._services.restart import ServiceRestart
+from ..module_utils._services.rollout import ROLLOUT_OPTIONS, carry_out
 
 
 def main() -> None:
@@ -175,15 +160,13 @@ def main() -> None:
         argument_spec=docker_argument_spec(
             services=dict(type="list", elements="str", required=True),
             canary=dict(type="str"),
-            pause=dict(type="int", default=0),
-            wait_timeout=dict(type="int", default=300),
-            settle=dict(type="int", default=5),
-            _rollout=dict(type="dict", no_log=True),
+            **ROLLOUT_OPTIONS,
         ),
         limits=dict(wait_timeout=1),
+        private=("_rollout",),
         supports_check_mode=True,
     )
-    carry_out(module, Restart)
+    carry_out(module, ServiceRestart)
 
 
 if __name__ == "__main__":

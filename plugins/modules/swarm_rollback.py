@@ -7,14 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_rollback
-short_description: Take services back to the spec before their latest change, and verify it
+short_description: Roll services back to their previous spec
 description:
-  - Lets the engine take services back to their previous spec, one after the other, and waits until the tasks of that
-    spec run.
-  - The plan says what that changes. The engine keeps one previous spec, that of before the latest write, whatever that
-    was. After a scaling it is another number of replicas and nothing else.
-  - It is refused for a service that has no previous spec.
-  - The controller shows how far it is while it runs.
+  - Rolls services back to their previous spec, one after the other, and waits until the tasks of that spec run. The engine
+    does the rollback.
+  - The plan shows what the rollback changes. The engine keeps one previous spec, the one before the latest write. After
+    scaling, it differs in the number of replicas only.
+  - The module refuses a service that has no previous spec.
 author:
   - The Flotilla authors (@flotilla-swarm)
 extends_documentation_fragment:
@@ -29,32 +28,17 @@ attributes:
     support: full
   idempotent:
     support: none
-    details: The spec of before the rollback becomes the previous one, so that a second run goes forward again.
+    details: The spec before the rollback becomes the previous spec, so a second run restores it.
 options:
   services:
     description: The names of the services, in the order in which they are rolled back.
     type: list
     elements: str
     required: true
-  pause:
-    description: How many seconds to wait between two services, once what was changed runs as asked.
-    type: int
-    default: 0
-  wait_timeout:
-    description: How many seconds to wait for one step.
-    type: int
-    default: 300
-  settle:
-    description:
-      - For how many seconds new tasks must have been running to count. A container that crashes at once is
-        running for a moment too.
-    type: int
-    default: 5
 notes:
-  - It must run on a manager of the swarm.
-  - An update that is under way, or paused, is ended by it.
-  - What is hidden in plans and results. Environment variables, labels, options and arguments whose name says that they
-    hold a credential; passwords in URLs.
+  - A rollback ends an update that is in progress or paused.
+  - Plans and results hide the values of environment variables, labels, options and arguments whose names say that they hold a
+    credential. They also hide passwords in URLs.
 seealso:
   - module: flotilla.swarm.swarm_scale
   - module: flotilla.swarm.swarm_restart
@@ -62,7 +46,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Take back the latest change of a service
+- name: Undo the latest change of a service
   flotilla.swarm.swarm_rollback:
     services: [shop_web]
 """
@@ -77,7 +61,9 @@ plan:
     - PLAN  roll back, acting on m1
     - "  ~ rollback  hello_web  image  hello:2 -> hello:1"
 steps:
-  description: The plan as data, one entry for each write. A step is what is written together and then waited for.
+  description:
+    - The plan as data, in order.
+    - One entry for each write. Entries with the same number are written together, and the module then waits for them together.
   type: list
   elements: dict
   returned: always
@@ -91,11 +77,11 @@ steps:
       type: str
       sample: hello_web
     before:
-      description: What tells the spec before the step from that after it, within this run.
+      description: A value that identifies the spec before the step. It is valid within this run only.
       type: str
       sample: 5f0c1f6c07a2
     after:
-      description: The same after the step.
+      description: The same for the spec after the step.
       type: str
       sample: b1946ac92492
     changes:
@@ -108,7 +94,7 @@ steps:
           type: str
           sample: image
         before:
-          description: Its value now.
+          description: Its value in the current spec.
           type: str
           sample: registry.example.com/hello:2
         after:
@@ -116,18 +102,20 @@ steps:
           type: str
           sample: registry.example.com/hello:1
 done:
-  description: The entries of RV(steps) that have been carried out and after which the service ran as asked.
+  description: The entries of RV(steps) that were applied and whose services have converged.
   type: list
   elements: dict
   returned: always
 reverted:
-  description: Always empty. A rollback that fails is not taken back.
+  description:
+    - The services whose change was undone after a failure.
+    - Always empty, because a failed rollback is not undone.
   type: list
   elements: str
   returned: always
   sample: []
 services:
-  description: Each service that was named and how it stands; on failure, how it stood then.
+  description: The services as they are after the call. After a failure, as they were when it happened.
   type: list
   elements: dict
   returned: always
@@ -141,11 +129,11 @@ services:
       type: str
       sample: replicated
     desired:
-      description: How many tasks there should be.
+      description: How many tasks the service should have.
       type: int
       sample: 10
     running:
-      description: How many tasks of the spec that the service has run on nodes that are ready.
+      description: How many tasks of the current spec run on nodes that are ready.
       type: int
       sample: 10
     state:
@@ -153,11 +141,11 @@ services:
       type: str
       sample: converged
     cause:
-      description: Why the service is not as asked, as a code such as V(image), V(constraint) or V(crash).
+      description: Why the service has not converged, as a code such as V(image), V(constraint) or V(crash).
       type: str
       sample: image
     reason:
-      description: The same in the engine's words.
+      description: The reason in the engine's words.
       type: str
       sample: "rejected: No such image: registry.example.com/hello:3"
     node:
@@ -166,10 +154,10 @@ services:
       sample: w1
 failure:
   description:
-    - The cause of a failure as C(code), with C(details).
-    - The codes of a refusal are V(unknown_service), V(job) and V(no_previous_spec), or V(refused) for several of
-      them; V(raced) is somebody else who writes the same service, and V(not_converged) a service that does not run
-      with its previous spec either.
+    - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
+    - A refusal has the code V(unknown_service), V(job) or V(no_previous_spec), or V(refused) if there are several.
+    - V(out_of_sequence) means that something else writes the same service, V(not_converged) that a service does not
+      converge with its previous spec either.
   type: dict
   returned: failure
   sample:
@@ -177,24 +165,19 @@ failure:
     details: {}
 """
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
-    Module,
-    docker_argument_spec,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._rollout import carry_out
-from ansible_collections.flotilla.swarm.plugins.module_utils._service_rollback import Rollback
+from ..module_utils._common.argspec import Module, docker_argument_spec
+from ..module_utils._services.rollback import Rollback
+from ..module_utils._services.rollout import ROLLOUT_OPTIONS, carry_out
 
 
 def main() -> None:
     module = Module(
         argument_spec=docker_argument_spec(
             services=dict(type="list", elements="str", required=True),
-            pause=dict(type="int", default=0),
-            wait_timeout=dict(type="int", default=300),
-            settle=dict(type="int", default=5),
-            _rollout=dict(type="dict", no_log=True),
+            **ROLLOUT_OPTIONS,
         ),
         limits=dict(wait_timeout=1),
+        private=("_rollout",),
         supports_check_mode=True,
     )
     carry_out(module, Rollback)

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_scale
-short_description: Scale services in steps, each of which has to run
+short_description: Scale services in steps that must converge
 description:
-  - Changes the number of replicas of services, all at once or in steps. After each step it waits until the tasks run
-    as asked, and stops where they do not.
-  - Works on services of any origin, and changes nothing but the number. No task is restarted by it.
-  - Before the first step it is seen that the new tasks have room, by the reservations, constraints, platforms,
-    C(max_replicas_per_node) and host ports of the service. If not, nothing is changed. Room that other services give
-    up in the same call is not counted.
-  - The controller shows how far it is while it runs.
+  - Changes the number of replicas of services, all at once or in steps. After each step, the module waits until the services
+    converge. It stops if they do not.
+  - It works on services of any origin. It changes nothing but the number of replicas, and restarts no task.
+  - Before the first step, the module checks that the new tasks have room, by the reservations, constraints, platforms,
+    C(max_replicas_per_node) and host ports of the service. If they do not, nothing is changed. The check does not count the
+    room that other services free in the same call.
 author:
   - The Flotilla authors (@flotilla-swarm)
 extends_documentation_fragment:
@@ -30,58 +29,44 @@ attributes:
     support: full
   idempotent:
     support: partial
-    details: A relative number such as V(+2) is another one each time. With absolute numbers a second run changes nothing.
+    details: With absolute numbers, a second run changes nothing. A relative number such as V(+2) applies again in each run.
 options:
   services:
     description:
-      - The services by name, and how many replicas each shall have.
-      - A number like V(10) is the number itself. V(+2) and V(-2) add to the number that there is; they must be
-        quoted, since YAML reads C(+2) as 2. V(150%) is that part of the number that there is, rounded up.
+      - The desired number of replicas of each service, by the name of the service.
+      - V(10) sets the number. V(+2) and V(-2) add to the current number. V(150%) is a percentage of the current number,
+        rounded up.
+      - A number with a sign must be quoted, because YAML reads C(+2) as 2.
     type: dict
     required: true
   batch_size:
-    description: By how many replicas a step changes a service. By default all of them at once.
+    description: By how many replicas one step changes a service. If not set, one step changes all of them.
     type: int
   order:
     description:
-      - V(sequential) scales one service after the other, in the order in which they are listed.
-      - V(parallel) scales them together, a step of each at a time.
+      - V(sequential) scales one service after the other, in the order of O(services).
+      - V(parallel) scales all services together. Each step changes every service.
     type: str
     choices: [sequential, parallel]
     default: sequential
   expected_replicas:
     description:
-      - How many replicas the services must have now, as a dictionary by service, or one number for all. Otherwise
-        nothing is changed, so that an operator or an autoscaler is not raced.
-      - A service that already has the number that is asked for is right in any case.
-      - Without it, the rest is planned anew when somebody else changes the number during the run.
+      - The number of replicas that the services must have now, as a dictionary by service or as one number for all services.
+      - If a service has another number, nothing is changed, so that the module does not compete with an operator or an
+        autoscaler. A service that already has the desired number passes.
+      - If not set, the module plans the remaining steps again when something else changes the number during the run.
     type: raw
   on_failure:
     description:
-      - What to do when a step does not run as asked.
-      - V(stop) leaves everything as it is then.
-      - V(rollback) gives every service that this run has changed the number that it had before the run.
+      - What to do if a step does not converge.
+      - V(stop) leaves the services as they are.
+      - V(rollback) restores the number that each service had before the run.
     type: str
     choices: [stop, rollback]
     default: stop
-  pause:
-    description: How many seconds to wait between two steps, once what was changed runs as asked.
-    type: int
-    default: 0
-  wait_timeout:
-    description: How many seconds to wait for one step.
-    type: int
-    default: 300
-  settle:
-    description:
-      - For how many seconds new tasks must have been running to count. A container that crashes at once is
-        running for a moment too.
-    type: int
-    default: 5
 notes:
-  - It must run on a manager of the swarm.
-  - The engine keeps one previous spec of a service. After a scaling, M(flotilla.swarm.swarm_rollback) and
-    C(docker service rollback) go back to the number of replicas of before the last step.
+  - The engine keeps one previous spec of a service. After scaling, M(flotilla.swarm.swarm_rollback) and
+    C(docker service rollback) restore the number of replicas before the last step.
 seealso:
   - module: flotilla.swarm.swarm_restart
   - module: flotilla.swarm.swarm_rollback
@@ -94,16 +79,17 @@ EXAMPLES = r"""
       shop_web: 10
     batch_size: 2
 
-- name: Two more of one and half of another, if nobody else has scaled them
+- name: Add two replicas to one service and halve another, unless something else has scaled them
   flotilla.swarm.swarm_scale:
     services:
       shop_web: "+2"
       shop_mail: "50%"
     expected_replicas:
       shop_web: 4
+      shop_mail: 2
     order: parallel
 
-- name: Scale, and go back if the new tasks do not run within a minute
+- name: Scale a service, and restore its number of replicas if it does not converge within a minute
   flotilla.swarm.swarm_scale:
     services:
       shop_web: 10
@@ -121,7 +107,9 @@ plan:
     - PLAN  scale, acting on m1
     - "  ~ scale  hello_web  2 -> 10 in 4 steps of 2"
 steps:
-  description: The plan as data, one entry for each write. A step is what is written together and then waited for.
+  description:
+    - The plan as data, in order.
+    - One entry for each write. Entries with the same number are written together, and the module then waits for them together.
   type: list
   elements: dict
   returned: always
@@ -135,26 +123,28 @@ steps:
       type: str
       sample: hello_web
     before:
-      description: How many replicas it has before the step.
+      description: The number of replicas before the step.
       type: int
       sample: 2
     after:
-      description: The same after the step.
+      description: The number of replicas after the step.
       type: int
       sample: 4
 done:
-  description: The entries of RV(steps) that have been carried out and after which the service ran as asked.
+  description: The entries of RV(steps) that were applied and whose services have converged.
   type: list
   elements: dict
   returned: always
 reverted:
-  description: The services that went back to the number before the run, after a failure.
+  description:
+    - The services whose change was undone after a failure.
+    - They have the number of replicas from before the run.
   type: list
   elements: str
   returned: always
   sample: []
 services:
-  description: Each service that was named and how it stands; on failure, how it stood then.
+  description: The services as they are after the call. After a failure, as they were when it happened.
   type: list
   elements: dict
   returned: always
@@ -168,11 +158,11 @@ services:
       type: str
       sample: replicated
     desired:
-      description: How many tasks there should be.
+      description: How many tasks the service should have.
       type: int
       sample: 10
     running:
-      description: How many tasks of the spec that the service has run on nodes that are ready.
+      description: How many tasks of the current spec run on nodes that are ready.
       type: int
       sample: 10
     state:
@@ -180,11 +170,11 @@ services:
       type: str
       sample: converged
     cause:
-      description: Why the service is not as asked, as a code such as V(image), V(constraint) or V(crash).
+      description: Why the service has not converged, as a code such as V(image), V(constraint) or V(crash).
       type: str
       sample: image
     reason:
-      description: The same in the engine's words.
+      description: The reason in the engine's words.
       type: str
       sample: "rejected: No such image: registry.example.com/hello:3"
     node:
@@ -193,10 +183,10 @@ services:
       sample: w1
 failure:
   description:
-    - The cause of a failure as C(code), with C(details).
-    - The codes of a refusal are V(unknown_service), V(global_service), V(job), V(bad_replicas), V(bad_expected),
-      V(raced), V(update_paused), V(updating) and V(no_room), or V(refused) for several of them; V(not_converged) is a
-      step that does not run.
+    - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
+    - A refusal has the code V(unknown_service), V(global_service), V(job), V(bad_replicas), V(bad_expected),
+      V(out_of_sequence), V(update_paused), V(updating) or V(no_room), or V(refused) if there are several.
+    - V(not_converged) means that a step has not converged.
   type: dict
   returned: failure
   sample:
@@ -204,12 +194,9 @@ failure:
     details: {}
 """
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
-    Module,
-    docker_argument_spec,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._rollout import carry_out
-from ansible_collections.flotilla.swarm.plugins.module_utils._scale import Scale
+from ..module_utils._common.argspec import Module, docker_argument_spec
+from ..module_utils._services.rollout import ROLLOUT_OPTIONS, carry_out
+from ..module_utils._services.scale import Scale
 
 
 def main() -> None:
@@ -220,12 +207,10 @@ def main() -> None:
             order=dict(type="str", choices=["sequential", "parallel"], default="sequential"),
             expected_replicas=dict(type="raw"),
             on_failure=dict(type="str", choices=["stop", "rollback"], default="stop"),
-            pause=dict(type="int", default=0),
-            wait_timeout=dict(type="int", default=300),
-            settle=dict(type="int", default=5),
-            _rollout=dict(type="dict", no_log=True),
+            **ROLLOUT_OPTIONS,
         ),
         limits=dict(wait_timeout=1, batch_size=1),
+        private=("_rollout",),
         supports_check_mode=True,
     )
     carry_out(module, Scale)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_settings
-short_description: Change settings of a swarm, and nothing else
+short_description: Change settings of a swarm
 description:
-  - Reads the whole specification of the swarm, changes the settings that are named, and writes the whole back. What
-    is
-    not named stays as it is.
+  - Reads the whole spec of the swarm, changes the named settings, and writes the spec back. Settings that are not named stay as
+    they are.
   - Runs on a manager.
 extends_documentation_fragment:
   - flotilla.swarm._docker
@@ -29,47 +28,45 @@ options:
   autolock_managers:
     description:
       - Whether a manager needs the unlock key after a restart of its engine.
-      - Turning it on makes a key, which this module does not return. See it with C(docker swarm unlock-key), and
-        keep it.
+      - Turning it on creates a key. This module does not return the key. Read it with C(docker swarm unlock-key), and keep it.
     type: bool
   dispatcher_heartbeat_period:
-    description: How often a node says that it is alive, for example V(5s). After about three missed ones it counts
-      as down.
+    description: The time between two heartbeats of a node, for example V(5s). A node that misses about three heartbeats is down.
     type: str
   election_tick:
-    description: Ticks without a leader before an election. Must be greater than O(heartbeat_tick).
+    description: The number of ticks without a leader before an election. It must be greater than O(heartbeat_tick).
     type: int
   heartbeat_tick:
-    description: Ticks between two heartbeats of the leader.
+    description: The number of ticks between two heartbeats of the leader.
     type: int
   keep_old_snapshots:
-    description: Snapshots to keep beyond the current one.
+    description: The number of snapshots to keep in addition to the current one.
     type: int
   labels:
-    description: Labels of the swarm. Others stay; the value V(null) removes a label.
+    description: Labels of the swarm. V(null) removes a label. Labels that are not named stay.
     type: dict
   log_entries_for_slow_followers:
-    description: Log entries to keep for managers that are behind.
+    description: The number of log entries to keep for managers that are behind.
     type: int
   node_cert_expiry:
     description: How long the certificate of a node is valid, for example V(90d) or V(2160h).
     type: str
   snapshot_interval:
-    description: Log entries between two snapshots.
+    description: The number of log entries between two snapshots.
     type: int
   task_history_retention_limit:
-    description: Old tasks to keep for each slot of a service.
+    description: The number of old tasks to keep for each slot of a service.
     type: int
 author:
   - The Flotilla authors (@flotilla-swarm)
 """
 
 EXAMPLES = r"""
-- name: Keep a short task history, whatever else is set
+- name: Shorten the task history
   flotilla.swarm.swarm_settings:
     task_history_retention_limit: 3
 
-- name: Lock managers after a restart, and let certificates live for 30 days
+- name: Turn on autolock, and limit certificates to 30 days
   flotilla.swarm.swarm_settings:
     autolock_managers: true
     node_cert_expiry: 30d
@@ -77,7 +74,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 settings:
-  description: All settings afterwards, by the names of the options; in check mode what they would be.
+  description: All settings after the call, by option name. In check mode, as they would be.
   type: dict
   returned: always
   sample:
@@ -87,7 +84,9 @@ settings:
     node_cert_expiry: 90d
     task_history_retention_limit: 5
 steps:
-  description: The settings that changed, or would change in check mode.
+  description:
+    - The plan as data, in order.
+    - One entry for each setting that changes.
   type: list
   elements: dict
   returned: always
@@ -103,33 +102,21 @@ steps:
       type: raw
   sample: [{setting: task_history_retention_limit, before: 5, after: 3}]
 failure:
-  description: Why the module failed.
+  description:
+    - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
+    - The code is V(engine_unreachable), V(no_sdk), V(not_manager), V(not_in_swarm), V(locked), V(no_quorum), V(bad_setting),
+      V(out_of_sequence) or V(engine_error).
   type: dict
-  returned: on failure
-  contains:
-    code:
-      description: >-
-        One of V(engine_unreachable), V(no_sdk), V(not_manager), V(not_in_swarm), V(locked), V(no_quorum),
-        V(bad_setting),
-        V(out_of_sequence) or V(engine_error).
-      type: str
-    details:
-      description: Data that goes with the code.
-      type: dict
+  returned: failure
+  sample: {code: bad_setting, details: {}}
 """
 
 from typing import Any
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
-    Module,
-    docker_argument_spec,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._settings import (
-    SETTINGS,
-    change_settings,
-)
+from ..module_utils._api.client import EngineClient
+from ..module_utils._cluster.settings import SETTINGS, change_settings
+from ..module_utils._common.argspec import Module, docker_argument_spec
+from ..module_utils._common.errors import SwarmError
 
 
 def main() -> None:
@@ -154,10 +141,15 @@ def main() -> None:
         _before, after, steps = change_settings(client, wanted, module.check_mode)
     except SwarmError as error:
         module.fail_json(msg=error.message, failure=error.as_failure(), settings={}, steps=[])
-    result: dict[str, Any] = {"changed": bool(steps), "settings": after, "steps": steps}
+    result: dict[str, Any] = {
+        "changed": bool(steps),
+        "settings": after,
+        "steps": [step.as_data() for step in steps],
+    }
     if module._diff:
         result["diff"] = {
-            side: {step["setting"]: step[side] for step in steps} for side in ("before", "after")
+            "before": {step.setting: step.before for step in steps},
+            "after": {step.setting: step.after for step in steps},
         }
     module.exit_json(**result)
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: swarm_verify
-short_description: Tell in one call whether anything is left to do
+short_description: Check in one call whether all stacks are in their desired state
 description:
-  - Tells of each stack of a list whether it is as asked, as far as that is known without planning it, and gives the verdict on
-    the swarm that M(flotilla.swarm.swarm_health) gives. The playbook C(flotilla.swarm.site) ends with it where nothing is
-    left to do.
-  - It takes one call and ten requests, however many stacks there are. No Compose file goes to the host.
-  - M(flotilla.swarm.swarm_stack) leaves a record on the manager when it has found a stack as asked. The record has a hash of what was
-    asked, with all files and variables, and one of what was there, with the engine's own version of each object. While both
-    are the same, the stack is as asked. In any other case M(flotilla.swarm.swarm_stack) has to look.
-  - There is no record of a stack with C(resolve_image=always), since only its registry knows what a tag stands for.
-  - Runs on a manager, for which it reads the local socket. The Compose files are read on the controller.
+  - Checks for each stack whether it is in its desired state, as far as that is known without a plan. Returns the same health
+    verdict as M(flotilla.swarm.swarm_health). The playbook C(flotilla.swarm.site) ends with this module if nothing is left to do.
+  - Takes one call and ten requests, however many stacks there are. No Compose file goes to the host.
+  - M(flotilla.swarm.swarm_stack) leaves a record on the manager when a stack is in its desired state. The record has a hash of
+    the desired state, with all files and variables. It also has a hash of the current state, with the engine's version of each
+    object. While both hashes are the same, the stack is in its desired state. Otherwise M(flotilla.swarm.swarm_stack) must plan
+    the stack.
+  - A stack with C(resolve_image=always) has no record, because only the registry knows the current digest of a tag.
+  - Runs on a manager, and reads its local socket. The controller reads the Compose files.
 extends_documentation_fragment:
   - flotilla.swarm._docker
   - flotilla.swarm._health
@@ -27,7 +27,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: It reads for real and changes nothing.
+    details: It reads as in a real run and changes nothing.
   diff_mode:
     support: N/A
     details: It changes nothing.
@@ -41,11 +41,11 @@ options:
     elements: dict
     default: []
   profile:
-    description: Which of a stack's C(profiles) to take, as the variable C(swarm_stack_profile) of that role.
+    description: The profile of the stacks to use, as in the variable C(swarm_stack_profile) of that role.
     type: str
     default: ""
   wait:
-    description: Whether a stack is as asked only while all its services run as asked.
+    description: Require that all services of a stack have converged.
     type: bool
     default: true
 author:
@@ -53,12 +53,12 @@ author:
 """
 
 EXAMPLES = r"""
-- name: See whether somebody has changed a stack by hand, or its Compose file since it was deployed
+- name: Check whether a stack or its Compose file has changed since it was deployed
   flotilla.swarm.swarm_verify:
     stacks: "{{ swarm_stack_stacks }}"
   register: seen
 
-- name: Say which
+- name: Show the stacks that have changed
   ansible.builtin.debug:
     msg: "{{ seen.stacks | rejectattr('as_asked') }}"
   when: not seen.as_asked
@@ -66,11 +66,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 as_asked:
-  description: Whether all stacks are known to be as asked and the verdict is one of O(accept).
+  description: Whether all stacks are known to be in their desired state, and the verdict is one of O(accept).
   type: bool
   returned: always
 stacks:
-  description: The stacks, in the order in which they were given. Empty where the module failed.
+  description: The stacks, in the order of O(stacks). Empty if the module failed.
   type: list
   elements: dict
   returned: always
@@ -79,13 +79,13 @@ stacks:
       description: The name of the stack.
       type: str
     as_asked:
-      description: Whether the stack is known to be as asked. If not, M(flotilla.swarm.swarm_stack) has to look.
+      description: Whether the stack is known to be in its desired state. If not, M(flotilla.swarm.swarm_stack) must plan it.
       type: bool
     reason:
-      description: Why that is not known, or null.
+      description: Why this is not known, or null.
       type: str
     ignored:
-      description: Keys of its Compose files that Swarm ignores, of a stack that is as asked.
+      description: The keys of the Compose files that Swarm ignores, if the stack is in its desired state.
       type: list
       elements: str
   sample:
@@ -94,41 +94,26 @@ stacks:
       reason: null
       ignored: []
 health:
-  description: What M(flotilla.swarm.swarm_health) returns.
+  description: The result of M(flotilla.swarm.swarm_health).
   type: dict
   returned: always
 failure:
-  description: Why the module could not look at the swarm. The codes are those of M(flotilla.swarm.swarm_health).
+  description:
+    - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
+    - The codes are those of M(flotilla.swarm.swarm_health), except for V(not_accepted).
   type: dict
   returned: failure
-  contains:
-    code:
-      description: The cause.
-      type: str
-    details:
-      description: Data that goes with the code.
-      type: dict
+  sample: {code: no_quorum, details: {}}
 """
 
 from typing import Any
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import (
-    Module,
-    docker_argument_spec,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._health import finish
-from ansible_collections.flotilla.swarm.plugins.module_utils._health_look import (
-    HEALTH_OPTIONS,
-    judge,
-)
-from ansible_collections.flotilla.swarm.plugins.module_utils._picture import Picture, look
-from ansible_collections.flotilla.swarm.plugins.module_utils._reader import EngineReader
-from ansible_collections.flotilla.swarm.plugins.module_utils._stack_record import (
-    about_ignored,
-    as_recorded,
-    read_all,
-)
+from ..module_utils._api.reader import EngineReader
+from ..module_utils._common.argspec import Module, docker_argument_spec
+from ..module_utils._health.assess import HEALTH_OPTIONS, assess
+from ..module_utils._health.report import finish
+from ..module_utils._health.snapshot import observe_swarm
+from ..module_utils._stack.record import about_ignored, as_recorded, read_all
 
 
 def main() -> None:
@@ -145,19 +130,18 @@ def main() -> None:
     params = module.params
     stacks = module.take_out("stacks")["stacks"]
     found: dict[str, list[dict[str, Any]]] = {}
-    try:
-        reader = EngineReader(params["docker_host"], params["timeout"])
-        picture = look(reader)
-        if picture.trouble is None and stacks:
-            found = read_all(reader)
-    except SwarmError as error:
-        picture = Picture(trouble=error)
-    health = finish(judge(params, picture), params["accept"], "brief", 1)
+    snapshot = observe_swarm(
+        lambda: EngineReader(params["docker_host"], params["timeout"]),
+        *([lambda reader: found.update(read_all(reader))] if stacks else []),
+    )
+    health = finish(assess(params, snapshot), params["accept"], "brief", 1)
     failure, msg = health.pop("failure", None), health.pop("msg", "")
     result: dict[str, Any] = dict(changed=False, as_asked=False, stacks=[], health=health)
     if failure is not None and failure["code"] != "not_accepted":
         module.fail_json(msg=msg, failure=failure, **result)
-    states = {row["name"]: row["state"] for row in picture.rows} if params["wait"] else {}
+    states = (
+        {row["name"]: row["state"] for row in snapshot.service_states} if params["wait"] else {}
+    )
     result["stacks"] = [as_recorded(stack, found, states) for stack in stacks]
     result["as_asked"] = failure is None and all(stack["as_asked"] for stack in result["stacks"])
     for stack in result["stacks"]:

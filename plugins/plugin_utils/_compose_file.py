@@ -4,10 +4,10 @@
 
 # This plugin util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""A Compose file as text: what stands in it, and the text as Docker's CLI takes it. No I/O.
+"""A Compose file as text: its content, and the text that Docker's CLI accepts. No I/O.
 
-It is the CLI that interprets the file. Here it is read once, by libyaml where that is there, event by event: so each value has
-its place in the text, and neither depth nor aliases of aliases cost more than the file is long.
+The CLI interprets the file. This module reads it once, event by event, with libyaml if it is available. So each value has its
+place in the text, and deep nesting or aliases of aliases cost no more than the length of the file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
+from ..module_utils._common.errors import SwarmError
 
 # Levels of nesting. The Compose format has less than ten.
 DEEPEST = 100
@@ -59,14 +59,14 @@ class _Node:
 
 @dataclass(frozen=True)
 class ComposeFile:
-    """What stands in a Compose file, and its text as the CLI takes it."""
+    """The content of a Compose file, and the text that the CLI accepts."""
 
     text: str
     document: dict[str, Any]
 
 
 def decoded(data: bytes) -> str:
-    """The text, from the encodings that the CLI takes: UTF-8, and UTF-16 that says so with its first character."""
+    """The text, from the encodings that the CLI accepts: UTF-8, and UTF-16 with a byte order mark."""
     try:
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return data.decode("utf-16")
@@ -79,10 +79,10 @@ def decoded(data: bytes) -> str:
         ) from error
 
 
-# The variables of a task are templated again and again, and the lookup with them. The text is the whole key.
+# Ansible templates the variables of a task repeatedly, and runs the lookup each time. The text is the whole key of the cache.
 @functools.lru_cache(maxsize=16)
 def read(text: str) -> ComposeFile:
-    """Read the text. Conditions in `depends_on`, which the CLI does not take, become lists; nothing else changes."""
+    """Read the text. Conditions in `depends_on`, which the CLI does not accept, become lists. Nothing else changes."""
     text = text.removeprefix("\ufeff")
     try:
         root, aliases = _tree(text)
@@ -159,7 +159,7 @@ def _target(event: Any, anchors: dict[str, _Node], begun: list[tuple[_Node, Any]
 
 
 def _scalar(event: Any) -> Any:
-    """The value as text, but for what is nothing or a truth value: there is no need to know more."""
+    """The value as text. Only null and boolean values keep their type, because nothing else is needed."""
     if event.implicit[0]:
         if event.value in _NULLS:
             return None
@@ -174,7 +174,7 @@ def _finish(node: _Node, event: Any, start: Any) -> None:
     node.end = event.end_mark.index if start.flow_style or not children else children[-1].end
     if isinstance(event, yaml.SequenceEndEvent):
         node.data = [child.data for child in children]
-        # For a merge key, whose value it may be.
+        # It can be the value of a merge key.
         node.merged = [child.real for child in children]
         return
     own: dict[str, Any] = {}
@@ -196,7 +196,7 @@ def _finish(node: _Node, event: Any, start: Any) -> None:
 
 
 def _listed(text: str, root: _Node, aliases: list[_Node]) -> str:
-    """The text with `depends_on` as lists. Only these places change, for YAML can be read in more than one way."""
+    """The text with `depends_on` as lists. Only these places change, because YAML can be read in more than one way."""
     places = {
         (value.start, value.end): json.dumps(list(value.data))
         for services in _values(root.real, "services")
@@ -204,7 +204,7 @@ def _listed(text: str, root: _Node, aliases: list[_Node]) -> str:
         for value in _values(service.real, "depends_on")
         if isinstance(value.data, dict)
     }
-    # A place within another one goes with it.
+    # A place inside another one is replaced with it.
     outer: list[tuple[int, int]] = []
     for place in sorted(places):
         if not outer or place[0] >= outer[-1][1]:
@@ -235,7 +235,7 @@ def _within(places: list[tuple[int, int]], index: int) -> bool:
 
 
 def _with_sources(node: _Node) -> Iterator[_Node]:
-    """A mapping, and all that is merged into it, each once."""
+    """A mapping and everything that is merged into it, each once."""
     seen: set[int] = set()
     left = [node]
     while left:

@@ -4,9 +4,9 @@
 
 # This plugin util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""What a manager does for all hosts of a play: where it is lost, that is a failure of the task and not the end of the play.
+"""Tasks that the acting manager runs for all hosts of a play. A lost connection fails the task and does not end the play.
 
-A task that runs once and finds its host unreachable ends the play for all hosts, whatever `ignore_unreachable` says
+Without this, a task with `run_once` whose host is unreachable ends the play for all hosts, whatever `ignore_unreachable` says
 (ansible-core 2.16 to 2.22: plugins/strategy/linear.py, any_errors_fatal).
 """
 
@@ -33,9 +33,9 @@ class DelegatedAction(ActionBase):
 
 
 def lost(attempt: str, host: str | None, error: AnsibleConnectionFailure) -> dict[str, Any]:
-    """The failure of a task that was delegated to a host which is lost; on its own host, the error stays what it is.
+    """The failure of a task whose delegated host is lost. Without delegation, the error is raised again.
 
-    What the lost host was told, it may have done in part.
+    The lost host may have done a part of the task.
     """
     if not host:
         raise error

@@ -4,20 +4,22 @@
 
 # This plugin util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""What the controller gives to a module that makes a verdict."""
+"""The controller's part of a health verdict."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._health import Around, finish, judged
-from ansible_collections.flotilla.swarm.plugins.module_utils._model import dig
-from ansible_collections.flotilla.swarm.plugins.module_utils._picture import Picture
+from ..module_utils._common.errors import SwarmError
+from ..module_utils._health.check import HostContext
+from ..module_utils._health.checks import health_result
+from ..module_utils._health.report import finish
+from ..module_utils._health.snapshot import SwarmSnapshot
+from ..module_utils._model.documents import dig
 
 
 def with_what_is_needed(args: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with the few things of `observed` that a verdict takes from what a host has said of itself."""
+    """The arguments, with only those values of `observed` that a verdict needs."""
     observed = args.get("observed")
     if not isinstance(observed, dict):
         return dict(args)
@@ -37,11 +39,11 @@ def _needed(host: Any) -> dict[str, Any]:
 
 
 def unreachable(args: dict[str, Any], reason: str) -> dict[str, Any]:
-    """The verdict where the manager that was to give it cannot be reached."""
+    """The verdict if the acting manager cannot be reached."""
     accept = args.get("accept") or ["healthy", "degraded"]
     accept = accept.split(",") if isinstance(accept, str) else accept
     message = f"Could not look at the swarm: the host cannot be reached ({reason.strip()})."
-    picture = Picture(trouble=SwarmError("host_unreachable", message))
-    around = Around(args.get("observed") or {}, "", args.get("unreachable") or ())
-    seen = judged(picture, around, only=args.get("checks") or ())
+    snapshot = SwarmSnapshot(trouble=SwarmError("host_unreachable", message))
+    context = HostContext(args.get("observed") or {}, "", args.get("unreachable") or ())
+    seen = health_result(snapshot, context, only=args.get("checks") or ())
     return finish(seen, accept, args.get("format") or "brief", 1)

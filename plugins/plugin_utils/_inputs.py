@@ -4,10 +4,10 @@
 
 # This plugin util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""The variables of our roles, as each host has them: what the inventory says, else the role's default.
+"""The variables of our roles for each host: the value of the inventory, otherwise the default of the role.
 
-A role sees only its own host's defaults, and the plan needs those of all hosts. So the files of the
-roles are read here, and there is no second place that says what is in them.
+A role knows only the variables of its own host, and the plan needs those of all hosts. So this module reads the files of the
+roles, and their content stands in one place.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._variables import check_values
+from ..module_utils._cluster.variables import check_values
 
-# The roles of which the plan reads and checks the variables, in the order in which they run.
+# The roles whose variables the plan reads and checks, in the order in which they run.
 PLANNED = ("swarm", "docker_engine", "swarm_stack")
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
 class RoleVariables:
-    """The roles' files, read once, and templated for one host after the other."""
+    """The files of the roles. They are read once and templated for each host."""
 
     def __init__(self, loader: Any, templar: Any, hostvars: Any) -> None:
         self._loader = loader
@@ -37,14 +37,14 @@ class RoleVariables:
         self._files: dict[Path, dict[str, Any]] = {}
 
     def known_names(self) -> frozenset[str]:
-        """Every variable that one of our roles or playbooks takes."""
+        """Every variable of our roles and playbooks."""
         found = {name for path in ROLES.iterdir() for name in self._defaults(path.name)}
         for path in (ROLES.parent / "playbooks").rglob("*.yml"):
             found.update(re.findall(r"\bswarm_[a-z_]+\b", path.read_text(encoding="utf-8")))
         return frozenset(found)
 
     def of(self, host: str) -> HostVariables:
-        """The variables of a host, with the defaults of our roles below them."""
+        """The variables of a host. The defaults of our roles have the lowest precedence."""
         merged: dict[str, Any] = {}
         for role in PLANNED:
             merged.update(self._defaults(role))
@@ -62,12 +62,12 @@ class RoleVariables:
         """A role's argument spec."""
         path = ROLES / role / "meta" / "argument_specs.yml"
         if path not in self._files:
-            # Plain YAML: there is nothing to template in it, and Ansible's loader takes five times as long.
+            # Plain YAML without templates. Ansible's loader takes five times as long.
             self._files[path] = yaml_load(path.read_text(encoding="utf-8"))
         return self._files[path]["argument_specs"]["main"].get("options") or {}
 
     def checked(self, role: str, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """Some of a role's variables as its argument spec has them, and what is wrong with them."""
+        """The given variables of a role, converted by its argument spec, and the problems with them."""
         options = {name: option for name, option in self.options(role).items() if name in given}
         wrong = check_values(options, given)
         if wrong:
@@ -78,7 +78,7 @@ class RoleVariables:
     def _read(self, role: str, part: str) -> dict[str, Any]:
         path = ROLES / role / part / "main.yml"
         if path not in self._files:
-            # The loader's own cache hands out a deep copy each time, which costs more than all the rest.
+            # The loader's own cache returns a deep copy each time, which costs more than everything else here.
             self._files[path] = (_load(self._loader, path) if path.exists() else {}) or {}
         return self._files[path]
 
@@ -86,7 +86,7 @@ class RoleVariables:
 def _load(loader: Any, path: Path) -> Any:
     """A file of ours, with its templates.
 
-    From ansible-core 2.19 on the loader has to be told that they are meant as such; before, it does not know the word.
+    From ansible-core 2.19 on, the loader must be told to trust the templates. Earlier loaders do not have this argument.
     """
     trust = "trusted_as_template"
     known = trust in inspect.signature(loader.load_from_file).parameters
@@ -107,9 +107,9 @@ class HostVariables:
         return self._templar.template(self._raw[name]) if name in self._raw else default
 
     def inputs(self, role: str) -> tuple[dict[str, Any], list[str]]:
-        """What a role would get on this host, and what is wrong with its values, a sentence each.
+        """The variables of a role on this host, and the problems with their values, as sentences.
 
-        Each value is of the type that the role declares: C(-e name=false) is a string, and a true one.
+        Each value has the type that the role declares. Without that, `-e name=false` would be a non-empty string, and true.
         """
         if role not in self._inputs:
             given = {name: self.get(name) for name in self._roles.options(role)}
@@ -117,10 +117,10 @@ class HostVariables:
         return self._inputs[role]
 
     def engine(self, family: str) -> dict[str, Any]:
-        """What the role docker_engine calls __docker_engine_variables, for a family of systems.
+        """The variable __docker_engine_variables of the role docker_engine, for a family of systems.
 
-        Templating it takes 30 templates a host, each of which only names one of the role's inputs, and these are
-        known already. A contract test holds the two against each other.
+        Ansible would need 30 templates a host for it. Each of them only names one of the role's inputs, which are already known
+        here. A contract test compares the two.
         """
         inputs, _problems = self.inputs("docker_engine")
         packages = self._raw["__docker_engine_families"][family]

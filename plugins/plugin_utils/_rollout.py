@@ -4,10 +4,10 @@
 
 # This plugin util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""The controller's side of a rollout: calls the module a part at a time, and shows how far it is.
+"""The controller's side of a rollout: calls the module for one part after the other, and shows the progress.
 
-What goes from one call to the next is here and nowhere on the host, so that a rollout ends with the run that
-has begun it, at the latest after the part that is under way.
+The state between two calls is in the memory of the controller and never on the host. A rollout therefore ends with its run, at
+the latest after the part in progress.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class RolloutAction(ActionBase):
             if not state and found.get("plan") and found.get("changed") and not self._task.diff:
                 Display().display("\n" + "\n".join(found["plan"]))
             if state:
-                # Of a call that came to nothing, it is not known what it has written.
+                # A call without a result may have written something.
                 found.setdefault("changed", True)
             state = found.pop("_rollout", None) or {"over": True}
             progress = state.get("progress", "")
@@ -45,6 +45,6 @@ class RolloutAction(ActionBase):
             if state["over"]:
                 result.update(found)
                 return result
-            # Ansible's workers are in sessions of their own, and outlive a run that is killed.
+            # Ansible's workers are in sessions of their own, and outlive a killed run.
             if os.getppid() != run:
-                raise AnsibleActionFail("The run has ended, so no other step is begun.")
+                raise AnsibleActionFail("The run has ended, so no other step begins.")

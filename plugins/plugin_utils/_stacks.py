@@ -4,7 +4,7 @@
 
 # This plugin util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""A stack as users write it, as the options that the module swarm_stack takes, and as a hash of what it asks for."""
+"""A stack of the user, as the options of the module swarm_stack, and as a hash of its desired state."""
 
 from __future__ import annotations
 
@@ -15,22 +15,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.flotilla.swarm.plugins.module_utils import _stack_options
-from ansible_collections.flotilla.swarm.plugins.module_utils._compose import with_profile
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._stack_options import (
-    STACK_OPTIONS,
-    options_of,
-)
+from ..module_utils._common.errors import SwarmError
+from ..module_utils._stack import options as stack_options
+from ..module_utils._stack.compose import with_profile
+from ..module_utils._stack.options import STACK_OPTIONS, options_of
 
-# What the lookup stack_source makes of the files on the controller.
+# The options that the lookup stack_source reads from files on the controller.
 OF_FILES = ("definition", "files", "environment", "rotate", "depends_on", "ignored_keys")
 
 
 def module_options(
     stack: dict[str, Any], profile: str, source: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> dict[str, Any]:
-    """The options, with what `source` reads of a stack that is to be there."""
+    """The options of a stack. For a stack with the state present, `source` reads its files."""
     merged = with_profile(stack, profile)
     options = {
         name: value
@@ -43,15 +40,15 @@ def module_options(
     return options
 
 
-# How a run waits and what it returns, which says nothing about what is asked.
-_MANNER = ("wait", "wait_timeout", "settle", "log_lines", "_asked")
+# The options that say how a run waits and what it returns. They are not part of the desired state.
+_MANNER = ("wait", "wait_timeout", "settle", "log_lines")
 
 
 def asked(options: Mapping[str, Any]) -> str:
-    """A hash of what is asked of a stack, and of who would carry it out.
+    """A hash of the desired state of a stack and of the code that would apply it.
 
-    It is empty where that does not follow from the options: files on the host may change, what a tag stands for is up
-    to its registry, and nothing follows from options that are wrong.
+    It is empty if the options alone do not determine the desired state: files on the host can change, the registry decides what
+    a tag means, and wrong options mean nothing.
     """
     given = {name: value for name, value in options.items() if name in STACK_OPTIONS}
     try:
@@ -67,8 +64,8 @@ def asked(options: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _our_code() -> bytes:
-    """A hash of this collection's own code: another release may make something else of the same."""
+    """A hash of this collection's own code, because another release can give the same options another meaning."""
     found = hashlib.sha256()
-    for path in sorted(Path(_stack_options.__file__).parent.glob("*.py")):
+    for path in sorted(Path(stack_options.__file__).parents[1].rglob("*.py")):
         found.update(path.read_bytes())
     return found.digest()

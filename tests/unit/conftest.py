@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Lets `pytest tests/unit` import ansible_collections.flotilla.swarm from any checkout; how much Hypothesis tries.
+"""Makes ansible_collections.flotilla.swarm importable for `pytest tests/unit` in any checkout, and sets Hypothesis up.
 
 ansible-test brings a loader of its own; then there is nothing to do here.
 """
@@ -38,7 +38,7 @@ def make_importable() -> None:
 
 make_importable()
 
-# How many cases a property is tried with: enough to find what is broken now, or, with FLOTILLA_SOAK=1, what is rare.
+# The number of cases for each property. FLOTILLA_SOAK=1 tries more, to find rare failures.
 settings.register_profile("quick", max_examples=100, deadline=None)
 settings.register_profile("soak", max_examples=2000, deadline=None)
 settings.load_profile("soak" if os.environ.get("FLOTILLA_SOAK") == "1" else "quick")

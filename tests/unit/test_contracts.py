@@ -170,6 +170,18 @@ def test_every_option_has_a_description_and_a_type(path: Path) -> None:
     assert not problems
 
 
+@pytest.mark.parametrize("path", [*MODULES, *FRAGMENTS], ids=name_of)
+def test_no_private_argument_is_documented(path: Path) -> None:
+    found = [
+        name
+        for text in strings_of(path).values()
+        if isinstance(document := yaml.safe_load(text), dict)
+        for name in document.get("options") or {}
+        if name.startswith("_")
+    ]
+    assert not found
+
+
 def test_every_action_plugin_has_the_documentation_of_a_module() -> None:
     actions = {path.stem for path in (PLUGINS / "action").glob("*.py")}
     assert not actions - {path.stem for path in MODULES}
@@ -181,6 +193,151 @@ def test_filters_and_lookups_are_documented(kind: str) -> None:
         assert path.with_suffix(".yml").exists() or "DOCUMENTATION" in strings_of(path), path.name
 
 
+# The packages of module_utils, from the ground up: a package imports what stands below it, never beside or above.
+FLOORS = (
+    *("_common", "_model", "_api", "_host", "_scheduler", "_engine", "_spec", "_services"),
+    *("_nodes", "_cluster", "_stack", "_health"),
+)
+# What a module that decides must not touch: files, processes, sockets and the clock.
+IO = {
+    *(
+        "asyncio",
+        "fcntl",
+        "glob",
+        "http",
+        "multiprocessing",
+        "os",
+        "pathlib",
+        "requests",
+        "select",
+        "shutil",
+    ),
+    *(
+        "signal",
+        "socket",
+        "socketserver",
+        "ssl",
+        "subprocess",
+        "tempfile",
+        "threading",
+        "time",
+        "urllib",
+    ),
+}
+PURE = re.compile(r"\bPure\b|\bNo I/O\b")
+# Every plan, every verdict and every guard.
+DECIDES = {
+    *(
+        "_cluster/identity",
+        "_cluster/membership",
+        "_cluster/node_labels",
+        "_cluster/rounds",
+        "_cluster/run_plan",
+        "_cluster/steps",
+        "_cluster/variables",
+        "_engine/plan",
+        "_engine/preflight",
+    ),
+    *(
+        "_health/checks",
+        "_health/network_checks",
+        "_health/node_checks",
+        "_health/report",
+        "_health/service_checks",
+        "_nodes/marks",
+        "_nodes/moves",
+        "_nodes/reboot",
+        "_scheduler/balance",
+        "_scheduler/placement",
+        "_services/convergence",
+    ),
+    *(
+        "_spec/band",
+        "_spec/changes",
+        "_spec/display",
+        "_spec/redaction",
+        "_stack/compose",
+        "_stack/plan",
+    ),
+    *(
+        "_stack/cli_output",
+        "_stack/networks",
+        "_stack/planning",
+        "_stack/refusals",
+        "_stack/removal",
+    ),
+    *("_stack/revisions", "_stack/rotation", "_stack/waves", "_stack/writes"),
+}
+
+
+def utils() -> Iterator[tuple[str, Path, ast.Module]]:
+    """Every module of module_utils that holds something: as PACKAGE/NAME, its file and its tree."""
+    for path in sorted((PLUGINS / "module_utils").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if path.name != "__init__.py" or text:
+            yield name_of(path)[len("plugins/module_utils/") : -len(".py")], path, ast.parse(text)
+
+
+def neighbours(tree: ast.Module, package: str) -> Iterator[str]:
+    """What a module of a package imports of module_utils, as PACKAGE/NAME."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            for name in [node.module] if node.module else [alias.name for alias in node.names]:
+                yield f"{package}/{name}"
+        elif isinstance(node, ast.ImportFrom) and node.level == 2:
+            where = str(node.module).split(".")
+            for name in where[1:] or [alias.name for alias in node.names]:
+                yield f"{where[0]}/{name}"
+
+
+def test_every_package_stands_on_the_floors_below_it() -> None:
+    found = {name: set(neighbours(tree, name.split("/")[0])) for name, _path, tree in utils()}
+    assert {name.split("/")[0] for name in found} == set(FLOORS)
+    problems = [
+        f"{name} imports {other}"
+        for name, others in found.items()
+        for other in others
+        if other.split("/")[0] != name.split("/")[0]
+        and FLOORS.index(other.split("/")[0]) >= FLOORS.index(name.split("/")[0])
+    ]
+    assert not problems
+    # And within a package nothing goes round in circles.
+    left = dict(found)
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    assert not left
+
+
+def test_imports_of_our_own_are_relative() -> None:
+    problems = [
+        name_of(path)
+        for path in PLUGINS.rglob("*.py")
+        for name in imports_of(path)
+        if name.startswith("ansible_collections.")
+    ]
+    assert not problems
+
+
+def test_what_decides_does_no_io() -> None:
+    pure = {
+        name: (path, tree)
+        for name, path, tree in utils()
+        if PURE.search(ast.get_docstring(tree) or "")
+    }
+    assert pure.keys() >= DECIDES
+    problems = [
+        f"{name} imports {other}"
+        for name, (path, tree) in pure.items()
+        for other in (
+            *(each for each in imports_of(path) if each.partition(".")[0] in IO),
+            *(each for each in neighbours(tree, name.split("/")[0]) if each.startswith("_api/")),
+            *(each for each in neighbours(tree, name.split("/")[0]) if each == "_common/waiting"),
+        )
+    ]
+    assert not problems
+
+
 def test_only_the_client_imports_the_docker_sdk() -> None:
     importers = {
         name_of(path)
@@ -188,16 +345,47 @@ def test_only_the_client_imports_the_docker_sdk() -> None:
         for name in imports_of(path)
         if name.partition(".")[0] == "docker"
     }
-    assert importers == {"plugins/module_utils/_client.py"}
+    assert importers == {"plugins/module_utils/_api/client.py"}
+
+
+def codes_in(tree: ast.Module) -> Iterator[str]:
+    """The failure codes that a file raises or puts into a result."""
+    for node in ast.walk(tree):
+        found: list[ast.expr | None] = []
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", "")
+            found = list(node.args[:1]) if name in ("SwarmError", "Problem") else []
+        elif isinstance(node, ast.Dict):
+            found = [v for k, v in zip(node.keys, node.values) if ast.unparse(k or v) == "'code'"]
+        for value in found:
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield value.value
+
+
+def test_every_failure_code_is_documented_and_exists() -> None:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in PLUGINS.rglob("*.py")]
+    raised = {code for tree in trees for code in codes_in(tree)}
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \| .* \|$", text.split("## Failure codes")[1], re.MULTILINE)
+    assert listed == sorted(set(listed))
+    assert raised <= set(listed)
+    written = {
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert set(listed) <= written
 
 
 def test_what_other_collections_must_not_use_says_so() -> None:
-    paths = [path for kind in PRIVATE for path in (PLUGINS / kind).glob("*.py")]
+    # An __init__.py is there for its package alone, and empty.
+    paths = [p for kind in PRIVATE for p in (PLUGINS / kind).rglob("*.py") if p.stat().st_size]
     assert paths
     problems = [
         name_of(path)
         for path in paths
-        if not path.stem.startswith("_")
+        if not any(part.startswith("_") for part in path.relative_to(PLUGINS).parts)
         or "private to" not in path.read_text(encoding="utf-8")[:600].lower()
     ]
     assert not problems
@@ -210,6 +398,7 @@ def test_every_python_file_names_its_licence() -> None:
         for place in places
         for path in (ROOT / place).rglob("*.py")
         if "output" not in path.parts
+        and path.stat().st_size
         and "SPDX-License-Identifier: GPL-3.0-or-later" not in path.read_text(encoding="utf-8")
     ]
     assert not problems

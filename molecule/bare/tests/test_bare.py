@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""First runs on hosts without an engine that get kill -9, in the midst of apt or of dpkg for example."""
+"""First runs on hosts without an engine that are killed with kill -9, for example while apt or dpkg runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def engines() -> set[str]:
 def test_a_killed_first_run_on_bare_hosts_is_finished_by_the_next(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """kill -9 at random moments, each on fresh hosts. BARE_KILLS says how many, SEED repeats a series."""
+    """kill -9 at random moments, each on fresh hosts. BARE_KILLS is the number of kills, SEED repeats a series."""
     with capsys.disabled():
         print(f"\nSEED={SEED}")
 
@@ -37,9 +37,9 @@ def test_a_killed_first_run_on_bare_hosts_is_finished_by_the_next(
         assert not engines()
         return killed(moment)
 
-    # A guess at how long a first run takes at least.
+    # The estimated minimum duration of a first run.
     for hit in hits(KILLS, 25.0, kill):
-        # apt may go on for a while on hosts whose run is gone, so that the two plans need not be the same.
+        # apt can continue for a while after its run is killed, so the two plans can differ.
         site("--check")
         started = time.monotonic()
         site()

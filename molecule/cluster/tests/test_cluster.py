@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The cluster that site.yml made, seen from outside, and the modules on it, each step four ways."""
+"""Checks the cluster of site.yml from outside, and runs each module on it in four ways."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ KEPT = "/var/lib/flotilla.swarm/stacks/hello.json"
 
 
 def settled() -> None:
-    """What was as asked in a run is known to be so in the next."""
+    """A stack in its desired state is known to be so in the next run."""
     assert site().changed == 0
     run = site()
     assert DEPLOYS not in run.text
@@ -221,7 +221,7 @@ def settled() -> None:
     ("by_hand", "differs"),
     [
         (BY_HAND, True),
-        # What is put back by hand has been written all the same.
+        # A change that was undone by hand is still a write.
         (BY_HAND + " && docker service update --detach --label-rm by hello_web", False),
     ],
 )
@@ -246,7 +246,7 @@ def test_a_stack_that_is_asked_otherwise_or_does_not_run_is_planned() -> None:
     assert otherwise.changed == 1
     said = module("m1", "swarm_verify", stacks=[{"name": "hello", "definition": "services: {}"}])
     assert said["as_asked"] is False
-    assert "is not what it was" in said["stacks"][0]["reason"]
+    assert "have changed since" in said["stacks"][0]["reason"]
     assert said["health"]["verdict"] == "healthy"
     worker = module("w1", "swarm_verify", stacks=[])
     assert worker["failure"]["code"] == "not_manager"

@@ -38,7 +38,7 @@ def on(name: str) -> Any:
 
 
 def sh(name: str, command: str) -> str:
-    """Run a command on a host; testinfra would take its own % and braces out of the command."""
+    """Run a command on a host. testinfra itself would interpret % and braces in the command."""
     done = on(name).run("sh -c %s", command)
     assert done.rc == 0, f"{name}: {command}: {done.stderr}{done.stdout}"
     return str(done.stdout).strip()
@@ -108,7 +108,7 @@ def test_the_engine_runs_with_its_final_settings_from_its_first_start_on(name: s
     assert host.service("docker").is_running
     assert host.service("docker").is_enabled
     assert daemon_config(name) == {"log-opts": {"max-file": "3", "max-size": "10m"}}
-    # Had a package script started it, there would be two starts, the first without daemon.json.
+    # If a package script had started the engine, there would be two starts, the first without daemon.json.
     starts = sh(
         name, "journalctl -q -o cat -u docker | grep -c 'Daemon has completed initialization'"
     )
@@ -180,7 +180,7 @@ def test_preflight_names_host_fault_and_variable() -> None:
     finally:
         sh("w1", "systemctl stop taken")
     assert done.rc != 0
-    assert done.said("w1: port 7946/tcp, by which nodes find each other, is taken")
+    assert done.said("w1: port 7946/tcp, on which nodes gossip, is in use")
     assert done.said("lower docker_engine_disk_free_mb")
     assert re.search(
         r"m3: its route to \S+ overlaps swarm_default_addr_pool 172.16.0.0/12", done.output
@@ -189,7 +189,7 @@ def test_preflight_names_host_fault_and_variable() -> None:
 
 
 def ask(name: str, path: str, **body: Any) -> None:
-    """A request to a host's engine: a worker need not have the CLI."""
+    """A request to the engine of a host, because a worker does not need the CLI."""
     said = sh(
         name,
         "curl -sS -w '%{http_code}' --unix-socket /run/docker.sock"
@@ -229,7 +229,7 @@ def test_drift_is_repaired_where_it_is_and_nowhere_else() -> None:
     done = play()
     assert done.rc == 0
     assert {name for name, count in done.changed.items() if count} == {"m2"}
-    # What the variables do not speak of stays.
+    # Settings that the variables do not name stay.
     assert daemon_config("m2") == {
         "log-opts": {"max-file": "3", "max-size": "10m"},
         "max-concurrent-uploads": 3,
@@ -247,7 +247,7 @@ def test_what_can_be_reloaded_is_not_restarted_for() -> None:
 
 
 def restarts(name: str) -> tuple[int, int]:
-    """When the engine last went and came, on the clock that all hosts share with this machine's kernel."""
+    """The times of the last stop and start of the engine, on the clock that all hosts share with this machine's kernel."""
     words = sh(
         name,
         "systemctl show docker -p ActiveExitTimestampMonotonic -p ActiveEnterTimestampMonotonic",
@@ -283,7 +283,7 @@ def test_managers_are_restarted_one_at_a_time_and_the_leader_last() -> None:
     led = leader()
     before = {name: engine_pid(name) for name in MANAGERS}
     with sampling(led):
-        # With what docs/hardening.md tells to set.
+        # The settings of docs/hardening.md.
         hardened = {"no-new-privileges": True, "userland-proxy": False, "icc": False}
         daemon = {"labels": ["restarted=yes"], **hardened}
         done = play("-vvv", limit="m1,m2,m3", docker_engine_daemon=daemon)
@@ -315,7 +315,7 @@ def test_a_manager_is_not_restarted_while_another_is_down() -> None:
         done = play(limit="m1,m2", **wanted)
         assert done.rc != 0
         assert done.said(
-            "2 of 3 managers are reachable, without it 1 would be left, and a quorum needs 2."
+            "2 of 3 managers are reachable; without it 1 would remain, and a quorum needs 2."
         )
         assert done.said("docker_engine_restart_force=true")
         assert {name: engine_pid(name) for name in ("m1", "m2")} == pids
@@ -330,7 +330,7 @@ def test_settings_the_engine_does_not_come_up_with_are_taken_back() -> None:
     done = play(limit="m1,m2,m3", docker_engine_daemon={"storage-driver": "nosuch"})
     assert done.rc != 0
     assert done.said(
-        "The old file was put back, and the engine runs with it. Correct docker_engine_daemon."
+        "The old file was restored, and the engine runs with it. Correct docker_engine_daemon."
     )
     assert {name: daemon_config(name) for name in MANAGERS} == before
     assert sh("m1", "docker node ls --format '{{.ManagerStatus}}'").split().count("Reachable") == 2
@@ -431,7 +431,7 @@ def test_registries_proxies_pools_and_users(tmp_path: Path) -> None:
     }
     done = play("-vvv", limit="w1", **wanted)
     assert done.rc == 0
-    # The password is on the command line of this test (-e), as a variable; what modules are given must not show.
+    # The password is a variable on the command line of this test (-e). The arguments of modules must not show it.
     assert not re.search(r'"write":.*100%', done.output)
     assert (
         sh("w1", "cat /etc/docker/certs.d/registry.lab:5000/ca.crt")
@@ -455,7 +455,7 @@ def test_registries_proxies_pools_and_users(tmp_path: Path) -> None:
     )
     assert "docker" in on("w1").user("lab-user").groups
     assert play(limit="w1", **wanted).changed == {"w1": 0}
-    # No longer asked for: the proxy goes, and with it the restart comes.
+    # Without the variable, the proxy is removed, and the engine restarts.
     assert play(limit="w1").rc == 0
     assert not on("w1").file("/etc/systemd/system/docker.service.d/flotilla-proxy.conf").exists
 
@@ -468,7 +468,7 @@ DISTRO = {
 
 
 def test_an_engine_of_another_source_is_replaced_only_when_asked_for() -> None:
-    refused("or allow that with docker_engine_replace=true", limit="w1", **DISTRO)
+    refused("or allow it with docker_engine_replace=true", limit="w1", **DISTRO)
     assert play(limit="w1", docker_engine_replace=True, **DISTRO).rc == 0
     assert on("w1").package("docker.io").is_installed
     assert not on("w1").package("docker-ce").is_installed
@@ -477,7 +477,7 @@ def test_an_engine_of_another_source_is_replaced_only_when_asked_for() -> None:
 
 def test_workers_are_restarted_in_batches() -> None:
     join("worker", *WORKERS)
-    # An engine that takes its time to come up shows whether the next one was waited with.
+    # With an engine that starts slowly, the test shows whether the next restart waits for it.
     slow = "/run/systemd/system/docker.service.d"
     for name in WORKERS:
         sh(

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What goes wrong on real hosts, and what a run makes of it.
+"""Faults on real hosts, and how a run handles them.
 
 The tests are in order: bad input on hosts that are in no swarm, runs that are killed, and then faults of
 the swarm that those runs have made. A test that finds less than it needs, since the one before has failed, makes it.
@@ -56,7 +56,7 @@ from drive import (
 KILLS = int(os.environ.get("FAULTS_KILLS", "3"))
 STATES = "docker info --format '{{.Swarm.LocalNodeState}}'"
 KEPT_PORT = "restart the engine, which still holds port 7946 of a swarm that it has left"
-# The engine gets next to no processor time while it leaves, and so cannot tell its peers in the second it has for that.
+# The engine gets almost no processor time while it leaves, so it cannot tell its peers within its limit of one second.
 LEAVE_TOO_SLOWLY = """
 pid=$(cat /run/docker.pid)
 docker swarm leave --force &
@@ -65,7 +65,7 @@ while kill -0 $!; do kill -STOP $pid; sleep 0.5; kill -CONT $pid; sleep 0.02; do
 
 
 def refused(run: Run, *words: str) -> None:
-    """The run stopped with a sentence of ours, and no host is in a swarm because of it."""
+    """The run stopped with our own message, and it has put no host into a swarm."""
     state = ssh("m1", STATES).strip()
     if state != "inactive":
         leave_all()
@@ -82,7 +82,7 @@ def refused(run: Run, *words: str) -> None:
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        # What is of the wrong type, or misspelt: each is named, in one run.
+        # Values of a wrong type and misspelt names. One run names all of them.
         (
             {
                 "swarm_labels": "ssd",
@@ -93,7 +93,7 @@ def refused(run: Run, *words: str) -> None:
                 "swarm_availability": "off",
             },
             [
-                "swarm_labels is a text: it must be a dictionary",
+                "swarm_labels is a string: it must be a dictionary",
                 "swarm_wait_timeout is 'soon': it must be a whole number",
                 "docker_engine_daemon is a list: it must be a dictionary",
                 "there is no variable swarm_zoen: did you mean swarm_zone?",
@@ -102,7 +102,7 @@ def refused(run: Run, *words: str) -> None:
                 "swarm_availability is 'off': it must be one of active, pause, drain",
             ],
         ),
-        # What is of the right type and makes no sense.
+        # Values of the right type that make no sense.
         ({"swarm_advertise_addr": "192.0.2.999"}, ["'192.0.2.999': it must be an IP address"]),
         ({"swarm_default_addr_pool": ["172.30.0.0/16"]}, ["swarm_default_addr_pool", "172.30."]),
         ({"docker_engine_daemon": {"live-restore": True}}, ["live-restore"]),
@@ -143,7 +143,7 @@ def test_no_inventory_at_all(tmp_path: Path) -> None:
     empty.write_text("all: {}\n", encoding="utf-8")
     run = play(inventory=empty)
     assert run.code != 0
-    assert "put hosts into the groups swarm_managers and swarm_workers" in run.text
+    assert "add hosts to swarm_managers and swarm_workers" in run.text
 
 
 def test_a_port_that_is_taken() -> None:
@@ -156,7 +156,7 @@ def test_a_port_that_is_taken() -> None:
 
 
 def test_a_host_in_no_swarm_says_so_to_who_asks_for_its_health() -> None:
-    """A manager that is none yet: neither a worker nor an engine without an answer."""
+    """A host that is still joining as a manager is neither a worker nor a host without an answer."""
     result = module("m1", "swarm_health", accept=["healthy", "degraded"])
     assert (result["verdict"], result["failure"]["code"]) == ("unknown", "not_in_swarm")
     assert "this host is in no swarm" in result["report"]
@@ -171,31 +171,31 @@ def test_a_user_without_sudo() -> None:
         "m1",
         "mkdir -p ~plain/.ssh && cp /root/.ssh/authorized_keys ~plain/.ssh/ && chown -R plain ~plain/.ssh",
     )
-    # Not over the connection that is open already, which is root's.
+    # Not through the open connection, which belongs to root.
     own = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ControlPath=none"
     run = play(
         "--limit", "m1", ansible_user="plain", ansible_become=True, ansible_ssh_common_args=own
     )
     assert run.code != 0
-    # Ansible's own words, for nothing of ours runs there.
+    # The words are Ansible's own, because none of our code runs there.
     assert "sudo: a password is required" in run.text or "Missing sudo password" in run.text
     assert run.changed == 0
 
 
 def test_a_silent_manager_forbids_a_new_swarm() -> None:
     with stopped("m3"):
-        refused(play(ansible_timeout=5), "m3 did not say", "swarm_allow_partial_init")
+        refused(play(ansible_timeout=5), "m3 did not answer", "swarm_allow_partial_init")
 
 
 def test_a_limited_run_makes_no_swarm_of_its_own() -> None:
-    refused(play("--limit", "m1,w1"), "m2, m3 did not say")
+    refused(play("--limit", "m1,w1"), "m2, m3 did not answer")
 
 
 # Runs that are killed
 
 
 def test_a_killed_first_run_is_finished_by_the_next(capsys: pytest.CaptureFixture[str]) -> None:
-    """kill -9 at random moments of first runs. FAULTS_KILLS says how many, SEED repeats a series."""
+    """kill -9 at random moments of first runs. FAULTS_KILLS is the number of kills, SEED repeats a series."""
     with capsys.disabled():
         print(f"\nSEED={SEED}")
     leave_all()
@@ -220,7 +220,7 @@ def test_a_killed_first_run_is_finished_by_the_next(capsys: pytest.CaptureFixtur
 
 
 def test_an_engine_that_keeps_the_port_of_its_last_swarm_is_restarted() -> None:
-    """That is what comes of a host that leaves in the midst of things, until the engine that has moby's 50115."""
+    """A host that leaves at a bad moment keeps its port, until engines that have moby's pull request 50115."""
     leave_all()
     ssh("m1", "docker swarm init --advertise-addr eth0")
     token = ssh("m1", "docker swarm join-token -q manager").strip()
@@ -233,7 +233,7 @@ def test_an_engine_that_keeps_the_port_of_its_last_swarm_is_restarted() -> None:
     if int(version.split(".")[0]) >= 28 and ":7946" not in ssh("m2", "ss -lnt"):
         pytest.skip("this engine keeps nothing")
     promised = site("--check").plan
-    # On a busy machine others may have kept theirs as well, when all left at once.
+    # On a busy machine, others can have kept their ports too, because all have left at the same time.
     (row,) = [line for line in promised if KEPT_PORT in line]
     assert "m2" in row.partition(" restart ")[0].replace(",", " ").split()
     assert site().plan == promised
@@ -285,7 +285,7 @@ def test_the_first_manager_reimaged_joins_again() -> None:
     with swarm_kept():
         reimage("m1")
         promised = play("--check")
-        # What it was before goes, as the join of the new one comes.
+        # Its old node is removed before the new one joins.
         assert any(line.startswith("- remove") and " m1 " in line for line in promised.plan)
         assert any(line.startswith("+ join") and " m1 " in line for line in promised.plan)
         assert not any(line.startswith("+ init") for line in promised.plan)
@@ -315,7 +315,7 @@ def test_ssh_that_dies_in_the_middle_of_a_run() -> None:
         )
         assert running.stdout is not None
         try:
-            # Not before it was looked at: the plan says that it joins.
+            # Not before the run observes it. The plan says that it joins.
             planned = next(line for line in running.stdout if re.match(r" +\+ join +w2 ", line))
             ssh("w2", "systemctl stop ssh; pkill -f 'sshd: root' || true", check=False)
             text, _nothing = running.communicate(timeout=300)

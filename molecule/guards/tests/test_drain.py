@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Work leaves a node on a real engine without a dip, and what was done to that end leaves no trace.
+"""Tasks leave a node on a real engine without a dip, and the move leaves no trace.
 
 Part of `make molecule SCENARIO=guards`. It needs one manager, three workers and the lab's registry. On a lab
 that runs already (make demo LAB_MANAGERS=1 LAB_WORKERS=3), alone:
@@ -32,13 +32,13 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / ".cache" / "collections"))
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._client import EngineClient
-from ansible_collections.flotilla.swarm.plugins.module_utils._drain import (
-    MOVING_LABEL,
-    drain,
-    tidy,
+from ansible_collections.flotilla.swarm.plugins.module_utils._api.client import EngineClient
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._model.labels import MOVING_LABEL
+from ansible_collections.flotilla.swarm.plugins.module_utils._nodes.drain import drain
+from ansible_collections.flotilla.swarm.plugins.module_utils._nodes.services import (
+    clean_up_interrupted,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
 
 IMAGE = "registry.lab:5000/hello:1"
 SECOND = 10**9
@@ -147,7 +147,7 @@ class Services:
             time.sleep(0.3)
 
     def placed(self, name: str) -> Placed:
-        """Where the running tasks are: slot and node by ID of the task."""
+        """The slot and the node of the running tasks, by task ID."""
         tasks = self.client.tasks(service=self.ids[name])
         return {task["ID"]: (task["Slot"], task["NodeID"]) for task in tasks if runs(task)}
 
@@ -202,7 +202,7 @@ def services(socket: str) -> Iterator[Services]:
         for node in made.client.nodes():
             if node["Spec"]["Availability"] != "active":
                 set_availability(made.client, node["ID"], "active")
-        tidy(made.client)
+        clean_up_interrupted(made.client)
 
 
 def no_trace(services: Services) -> None:
@@ -264,7 +264,7 @@ def test_what_a_killed_run_leaves_is_taken_out(services: Services) -> None:
                 assert time.monotonic() < deadline, "nothing was marked"
                 time.sleep(0.05)
             run.kill()
-        assert tidy(services.client)
+        assert clean_up_interrupted(services.client)
         services.wait()
         time.sleep(3)
     assert services.specs() == specs

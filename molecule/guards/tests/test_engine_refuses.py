@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the simulated engine of the unit tests refuses, a real one refuses too, and in the same words.
+"""A real engine refuses what the simulated engine of the unit tests refuses, in the same words.
 
-Nothing of ours is asked here, the engine's API alone.
+The tests use only the API of the engine, and none of our code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests/unit/plugins/module_utils"))
+sys.path.insert(
+    0, str(Path(__file__).resolve().parents[3] / "tests/unit/plugins/module_utils/_cluster")
+)
 
 from drive import ssh, stopped, wait_until
 from members import BASE, begin_with, members
@@ -43,7 +45,7 @@ def ask(host: str, method: str, path: str, body: Any = None) -> Answer:
 
 
 def document(name: str, on: str = "m1") -> dict[str, Any]:
-    """The node of a host, as a manager has it; while the managers elect a leader, none answers."""
+    """The node of a host, as a manager knows it. None, while the managers elect a leader."""
 
     def nodes() -> list[dict[str, Any]]:
         status, said = ask(on, "GET", "/nodes")
@@ -89,7 +91,7 @@ def the_last_manager_is_demoted() -> Answer:
     answers: list[Answer] = []
 
     def alone() -> bool:
-        """Raft may count who has just gone for a moment more."""
+        """Raft can count a host for a moment after it has gone."""
         answers.append(change("m1", Role="worker"))
         return "loss of quorum" not in answers[-1][1]
 
@@ -176,7 +178,7 @@ def test_the_engine_refuses(name: str) -> None:
 
 
 def test_the_engine_lets_a_manager_go_that_does_not_answer() -> None:
-    """So does the simulated one: a dead manager can be demoted, and is none of Raft's members at once."""
+    """As in the simulated engine, a dead manager can be demoted, and leaves Raft at once."""
     with stopped("m3"):
         wait_until(lambda: reachability("m3") == "unreachable")
         assert change("m3", Role="worker")[0] == 200

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is refused or held back, since it would cost a task, a node or the quorum; and all that a drain leaves as it was.
+"""Edits that are refused or held back because they would cost a task, a node or the quorum, and what a drain leaves unchanged.
 
 Each test begins with the members of BASE and leaves them so.
 """
@@ -63,7 +63,7 @@ def test_a_silent_host_that_cannot_be_told_from_others_stops_removals() -> None:
     inventory.set("other", ansible_host="192.0.2.99")
     run = inventory.run("--check")
     assert run.code == 4, tail(run)
-    assert "other gave no answer and may be this node" in run.text
+    assert "other did not answer and may be this node" in run.text
     assert rows(run, "PLAN") == []
     ssh("m2", f"docker node update --label-add flotilla.swarm.host={mark} w1")
 
@@ -71,9 +71,7 @@ def test_a_silent_host_that_cannot_be_told_from_others_stops_removals() -> None:
 def test_a_line_that_points_at_another_machine_does_not_take_the_place_of_a_live_node() -> None:
     before, after = (Inventory(EVERYBODY).hosts[name]["ansible_host"] for name in ("w2", "w4"))
     edit = Inventory().set("w2", ansible_host=after)
-    refused(
-        edit, f"w2 is at {after} in the inventory", f"ready at {before}", "put its address back"
-    )
+    refused(edit, f"w2 is at {after} in the inventory", f"ready at {before}", "restore its address")
     assert members() == BASE
 
 
@@ -85,7 +83,7 @@ def test_who_may_not_see_an_engine_is_told_to_become_root() -> None:
         ansible_become_user="nobody",
         ansible_become_flags="-s /bin/sh",
     )
-    refused(edit, "w2: its engine cannot be seen", "not root", "ansible_become: true")
+    refused(edit, "w2: only root can see and change its engine", "ansible_become: true")
     assert members() == BASE
 
 
@@ -94,13 +92,13 @@ def test_managers_are_not_given_up_below_a_margin() -> None:
         Inventory(
             {"m1": "manager", "m2": "worker", "m3": "worker", "w1": "worker", "w2": "worker"}
         ),
-        "of 3 managers 1 may be lost now",
+        "fault tolerance would drop from 1 manager to 0",
         "lost_margin",
     )
 
 
 def test_drained_work_keeps_a_node_that_can_run_it_and_has_room() -> None:
-    """One node is removed and another drained: services that nothing else can run, and one that is too large."""
+    """One node is removed and another is drained. Some services have no other node, and one is too large for the others."""
     total = int(ssh("m2", "docker node inspect w1 -f '{{.Description.Resources.MemoryBytes}}'"))
     image = "registry.lab:5000/hello:1"
     for number in (1, 2):
@@ -122,7 +120,7 @@ def test_drained_work_keeps_a_node_that_can_run_it_and_has_room() -> None:
     try:
         wait_until(running)
         edit = Inventory().drop("w2").set("w1", swarm_availability="drain")
-        refused(edit, "can run the service tied1", "service tied2", "homeless_services")
+        refused(edit, "could run the service tied1", "service tied2", "homeless_services")
         ssh("m2", "docker service rm tied1 tied2")
         refused(edit, "big", "no room", "lack_of_room")
     finally:

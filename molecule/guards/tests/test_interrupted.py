@@ -67,7 +67,7 @@ def test_a_killed_edit_is_finished_by_the_next_run(capsys: pytest.CaptureFixture
     edit, expected = base(), BASE
 
     def kill(moment: float) -> str:
-        """Of an edit that had ended before, the next kill takes the way back."""
+        """If an edit ended before the kill, the next kill hits the edit back."""
         nonlocal edit, expected
         edit, expected = next(edits)
         return killed(moment, inventory=edit.write(), **EXTRA)
@@ -82,18 +82,18 @@ def test_a_killed_edit_is_finished_by_the_next_run(capsys: pytest.CaptureFixture
             print(f"killed after {hit}: the next run did {did}")
 
 
-# What one of two runs may say that met the other: the swarm was not any more, or not yet, what it had planned for.
+# The failures that are allowed when two runs meet: the swarm has changed since the plan was made.
 MET = {"out_of_sequence", "not_found", "conflict", "refused", "timeout", "not_ready"} | {
     "no_quorum",
     "drain_timeout",
     "drain_failed",
-    # Where the acting manager could not do its part, site.yml fails with its sentence alone, after the verdict.
+    # If the acting manager cannot do its part, site.yml fails with its message alone, after the verdict.
     "without code",
 }
 
 
 def test_two_runs_at_once() -> None:
-    """Both end right, or one names what was in its way; a run after them finds a swarm that is whole."""
+    """Both runs succeed, or one reports the conflict. The next run finds a complete swarm."""
     begin_with(BASE)
     edit = mixed()
     path = edit.write()

@@ -66,7 +66,7 @@ def test_hosts_are_added() -> None:
     begin_with(BASE)
     with promises_kept():
         plan = carried_out(Inventory(EVERYBODY))
-    # Their engines may be the image's own still, and be set up first.
+    # Their engines can still be as in the image. The run then configures them first.
     joins = [line.split(" ")[:3] for line in plan if not line.startswith("~ engine w3, w4 ")]
     assert joins == [["+", "join", "w3"], ["+", "join", "w4"]]
     assert members() == EVERYBODY
@@ -74,7 +74,7 @@ def test_hosts_are_added() -> None:
 
 
 def test_live_workers_are_removed() -> None:
-    """The work is elsewhere before the nodes go."""
+    """The tasks run on other nodes before the nodes are removed."""
     begin_with(EVERYBODY)
     # Two of seven: more than one in five.
     refused(Inventory(), "2 of 7 nodes", "w3, w4", "swarm_removal_limit")
@@ -91,10 +91,10 @@ def test_another_manager_goes_on_where_the_acting_one_is_lost() -> None:
     """Its power fails while two workers join."""
     begin_with(BASE)
     run, acting, found = acting_lost_at("Read the join tokens", Inventory(EVERYBODY))
-    # Engines that were never set up come first.
+    # Engines that are not configured yet come first.
     done = [row.split(" ")[1:3] for row in rows(run, "DONE") if "engine" not in row.split(" ")]
     left = [row.split(" ")[1:3] for row in rows(run, "NOT DONE")]
-    # Hosts that had got the token already ask the lost one to let them in, and may wait for it for too long.
+    # Hosts that already had the token try to join through the lost manager, and can wait too long for it.
     assert sorted(done + left) == [["join", "w3"], ["join", "w4"]], tail(run)
     assert found.pop(acting).startswith("manager down")
     if left:
@@ -108,7 +108,7 @@ def test_another_manager_goes_on_where_the_acting_one_is_lost() -> None:
 def acting_lost_at(
     task: str, inventory: Inventory, **extra: Any
 ) -> tuple[Run, str, dict[str, str]]:
-    """A run whose acting manager is lost at a task, by its name, which is back now; and the members that were left then."""
+    """Run, and cut the power of the acting manager at the named task. Returns the run, the manager and the members at that time."""
     with run_at(task, inventory, **extra) as (process, said):
         acting = str(re.findall(r"^PLAN .* acting on (\S+)", said.read_text(), re.MULTILINE)[0])
         subprocess.run(["docker", "kill", f"{PREFIX}-{acting}"], check=True, capture_output=True)
@@ -131,8 +131,8 @@ def other_than(manager: str) -> str:
 
 @contextmanager
 def run_at(task: str, inventory: Inventory, **extra: Any) -> Iterator[tuple[Any, Path]]:
-    """A run that begins with a task: its process, and the file with what it prints."""
-    # A file and no pipe: connections to the hosts outlive the run, and would hold that open.
+    """Start a run and wait until it begins the named task. Yields its process and the file with its output."""
+    # A file and not a pipe, because the connections to the hosts outlive the run and would keep a pipe open.
     with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
             command(SITE, inventory=inventory.write(), **extra),
@@ -185,14 +185,14 @@ def test_dead_nodes_go_and_workers_take_the_place_of_the_dead_manager_by_which_t
             ["~", "promote", first],
         ]
         assert plan[1].startswith("- remove w1 line deleted, down for")
-        assert f"its engine restarted first (it joined by {joined_by})" in plan[2]
+        assert f"restart its engine first (it joined through {joined_by})" in plan[2]
         assert "moves shop_" in plan[2]
         expected = {**EVERYBODY, first: "manager"}
         assert members(on) == {n: role for n, role in expected.items() if n not in (gone, "w1")}
         assert "flotilla.swarm.restarting" not in node_of(first, on)["Spec"]["Labels"]
 
         inventory.drop(second).add(second, "manager")
-        with run_at("Restart engines", inventory, **rules) as (process, _said):
+        with run_at("Restart the engines", inventory, **rules) as (process, _said):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         spec = node_of(second, on)["Spec"]
@@ -210,13 +210,13 @@ def test_dead_nodes_go_and_workers_take_the_place_of_the_dead_manager_by_which_t
 
 
 def joined_by_of(name: str) -> str:
-    """The manager that an engine asks to let it in as a manager, as the engine has noted it."""
+    """The address at which an engine asks to become a manager, as the engine has stored it."""
     note = json.loads(ssh(name, "cat /var/lib/docker/swarm/docker-state.json"))
     return str(note["RemoteAddr"])
 
 
 def state_in(on: str, name: str) -> str:
-    """The state of a node as a manager has it; where the dead one led, nobody answers for a while."""
+    """The state of a node as a manager knows it. If the dead node was the leader, no manager answers for a while."""
     with contextlib.suppress(AssertionError):
         return str(node_of(name, on)["Status"]["State"])
     return ""
@@ -250,7 +250,7 @@ def test_the_leader_is_deleted_and_another_manager_takes_its_place() -> None:
         plan = carried_out(inventory)
     assert [line.split(" ")[:3] for line in plan] == [["+", "join", "w4"], ["-", "remove", first]]
     assert "drain" in plan[1]
-    assert "demote, leave, remove managers 4 -> 3, may lose 1" in plan[1]
+    assert "demote, leave, remove managers 4 -> 3, tolerates 1 failure" in plan[1]
     assert state_of(first) == "inactive"
     expected = {name: role for name, role in BASE.items() if name != first}
     assert members(watcher) == {**expected, "w4": "manager"}
@@ -270,14 +270,14 @@ def test_roles_are_swapped() -> None:
     with promises_kept():
         plan = carried_out(Inventory(SWAPPED), swarm_accepted_risks=["uneven_zones"])
     assert plan == [
-        "~ promote w1 worker -> manager managers 3 -> 4, may lose 1",
-        "~ demote m3 manager -> worker managers 4 -> 3, may lose 1",
+        "~ promote w1 worker -> manager managers 3 -> 4, tolerates 1 failure",
+        "~ demote m3 manager -> worker managers 4 -> 3, tolerates 1 failure",
     ]
     assert members() == SWAPPED
 
 
 def test_all_managers_are_replaced_in_one_edit() -> None:
-    """Whoever acts gives up its role too, so that another one has to finish."""
+    """The acting manager is demoted too, so another manager must finish."""
     begin_with(SWAPPED)
     changed = {"m1": "worker", "m2": "worker", "m3": "manager", "w1": "worker", "w2": "manager"}
     with promises_kept(on="w2"):
@@ -298,7 +298,8 @@ def test_reimaged_hosts_join_anew() -> None:
     plan = carried_out(Inventory().set("w2", swarm_labels={"disk": "ssd"}))
     for name in hosts:
         assert any(
-            row.startswith(f"- remove {name} left behind when the host began anew") for row in plan
+            row.startswith(f"- remove {name} left over from before the host was reinstalled")
+            for row in plan
         ), plan
         assert any(row.startswith(f"+ join {name} ") for row in plan), plan
         assert node_of(name, on)["ID"] != before[name]
@@ -322,7 +323,7 @@ def test_labels_availability_and_names_follow_and_what_others_set_stays() -> Non
     assert members()["w2"] == "worker drain"
     assert ssh("m2", "docker node ps w2 --filter desired-state=running -q").strip() == ""
 
-    # The settings are taken out. Labels go; the availability stays, as what an operator does by hand does.
+    # Without the settings, the labels are removed. The availability stays, as if an operator had set it.
     node = node_of("m3")["ID"]
     plan = carried_out(Inventory().rename("m3", "shelf-7"))
     assert sorted(plan) == [
@@ -356,13 +357,13 @@ def test_a_host_that_cannot_join_does_not_hold_up_the_rest() -> None:
     assert [line[:12] for line in rows(run, "DONE")] == ["+ join w4 wo", "~ labels w1 "], tail(run)
     assert [line[:9] for line in rows(run, "NOT DONE")] == ["x join w3"]
     assert labels_of("w1")["disk"] == "ssd"
-    # Its engine goes on trying by itself, and may have got there by now.
+    # Its engine retries by itself, and can have joined meanwhile.
     carried_out(Inventory(EVERYBODY))
     assert members() == EVERYBODY
 
 
 def test_everything_at_once_with_a_host_down() -> None:
-    """What can be done is done; what cannot is named."""
+    """The run does what is possible and names the rest."""
     begin_with(EVERYBODY)
     # It joins again, as another node.
     leave("w3")
@@ -374,7 +375,7 @@ def test_everything_at_once_with_a_host_down() -> None:
     with stopped("w2"):
         wait_until(lambda: "down" in members()["w2"])
         promised = inventory.run("--check", **accepted)
-        # So Ansible ends where a host gives no answer.
+        # This is the exit code of Ansible if a host does not answer.
         assert promised.code == 4, tail(promised)
         run = inventory.run(swarm_health_accept=["healthy", "degraded"], **accepted)
         assert run.code == 4, tail(run)
@@ -401,7 +402,7 @@ def test_everything_at_once_with_a_host_down() -> None:
 
 
 def test_changed_addresses_need_a_rejoin_which_has_to_be_allowed() -> None:
-    """Of a worker, and then of a manager. The last edit of the file, for the addresses stay."""
+    """Of a worker, and then of a manager. This is the last edit of the file, because the new addresses stay."""
     begin_with(BASE)
     inventory = Inventory()
     for name, address in (("w1", "192.0.2.59"), ("m3", "192.0.2.61")):
@@ -424,7 +425,7 @@ def test_changed_addresses_need_a_rejoin_which_has_to_be_allowed() -> None:
 
 
 def test_the_shop_is_as_it_was_deployed() -> None:
-    """No move has left a trace in the specs, and the promise that was watched is the one that the file makes."""
+    """No move has left a trace in the specs, and the services kept what the file promises."""
     inspect = "docker service inspect shop_web shop_stock -f '{{json .Spec}}'"
     web, stock = (json.loads(line) for line in ssh("m2", inspect).splitlines())
     assert (web["UpdateConfig"]["Order"], stock["UpdateConfig"]["Order"]) == (

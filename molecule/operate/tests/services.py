@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Services of nobody's making on the lab's swarm, and what Docker's own command says of them."""
+"""Services that Docker's own command creates on the swarm of the lab, and what it reports about them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def running(name: str) -> set[str]:
 def service(
     name: str, options: str = "", count: int | None = 2, image: str = IMAGE
 ) -> Iterator[str]:
-    """A service that is not of our making, and runs; without a count it has to say its mode itself."""
+    """A running service that the docker command has created. Without a count, its options must set the mode."""
     docker(f"service rm {name} 2>/dev/null", check=False)
     many = "" if count is None else f"--replicas {count}"
     docker(f"service create -q -d --name {name} {many} {options} {image}")
@@ -63,7 +63,7 @@ def service(
 
 @contextmanager
 def observed(name: str) -> Iterator[list[tuple[int, int]]]:
-    """How many replicas it should have and how many run, several times a second; known when the block is over."""
+    """Record the desired and the running replicas several times a second. The record is complete when the block ends."""
     seen: list[tuple[int, int]] = []
     with drive.watched("m1") as looks:
         yield seen

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Nodes out of service and back, and services evened out, on a real swarm and seen from outside."""
+"""Nodes are drained and put back into service, and services are rebalanced, on a real swarm and seen from outside."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_node_goes_out_of_service_without_a_dip_and_comes_back() -> None:
         assert spec(web) == before
         assert drain("w1").changed == 0
 
-        # It comes back empty, as the swarm leaves it.
+        # It comes back empty, because the swarm moves nothing back.
         assert drain("w1", state="active").changed == 1
         assert node("w1")["Availability"] == "active"
         assert "flotilla.swarm.drained" not in node("w1")["Labels"]
@@ -78,7 +78,7 @@ def test_a_node_goes_out_of_service_without_a_dip_and_comes_back() -> None:
 
 
 def rebalanced(web: str) -> None:
-    """Half of the tasks go where none is, new ones before old ones; then nothing is left to do."""
+    """Half of the tasks move to an empty node, new tasks before old ones. Then nothing is left to do."""
     args = {"services": [web], "settle": 2}
     before, old = spec(web), running(web)
     none = drive.module("m1", "swarm_rebalance", "--check", services=[])
@@ -106,7 +106,7 @@ def test_what_has_no_other_place_is_refused_and_stopped_where_that_is_accepted()
         refused = drive.module("m1", "swarm_drain", nodes=["w1"])
         assert refused["failure"]["code"] == "refused"
         assert not refused["changed"]
-        for words in ("can run the service dr_tied", "homeless_services", "local_data"):
+        for words in ("could run the service dr_tied", "homeless_services", "local_data"):
             assert words in refused["msg"]
         assert node("w1")["Availability"] == "active"
         drain("w1", accepted_risks=["homeless_services", "local_data"], timeout=60)
@@ -126,7 +126,7 @@ def test_who_opts_out_is_left_alone_and_a_killed_run_is_finished() -> None:
         service("dr_out", f"{label} {placed}", 4) as out,
         service("dr_cut", placed, 4) as cut,
     ):
-        # As a run that was killed leaves it, after the first of its two writes.
+        # The state that a killed run leaves after the first of its two writes.
         docker(f"service update -d --label-add flotilla.swarm.rebalancing=4 --replicas 6 {cut}")
         docker("node update --availability active w2")
         drive.wait_until(lambda: len(running(cut)) == 6, 60)

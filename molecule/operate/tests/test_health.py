@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hosts die, freeze and fill up; the verdict says so, in its own words and as data, and it heals.
+"""Hosts die, freeze and fill up. The verdict reports it as text and as data, and recovers.
 
 An engine takes its time to see that a node is gone (three heartbeats of five seconds, an election of up to twenty), so
 what is waited for is the right verdict, not the first one.
@@ -61,7 +61,7 @@ def killed(*hosts: str) -> Iterator[None]:
 
 @contextmanager
 def frozen(*hosts: str) -> Iterator[None]:
-    """Their engines stand still, and the hosts answer: what a hung disk makes of an engine."""
+    """Their engines are frozen while the hosts answer, as with a hanging disk."""
     for host in hosts:
         ssh(host, "kill -STOP $(cat /run/docker.pid)")
     try:
@@ -94,7 +94,7 @@ def missing(result: dict[str, Any]) -> list[str]:
 def seen(
     on: str, right: Callable[[dict[str, Any]], bool], seconds: float = 90, **args: Any
 ) -> dict[str, Any]:
-    """The first result that is right; what came instead, if none is."""
+    """The first right result. If there is none, the last one."""
     deadline = time.monotonic() + seconds
     while not right(result := look(on, **args)):
         assert time.monotonic() < deadline, result["report"]
@@ -103,7 +103,7 @@ def seen(
 
 
 def healed(on: str = "m1", seconds: int = 120) -> None:
-    """The module itself waits until all is well; and so it looks from outside."""
+    """The module itself waits until the swarm is healthy, and it is healthy from outside."""
     result = look(on, accept=["healthy"], wait_timeout=seconds)
     assert result["verdict"] == "healthy", result["report"]
     found = nodes(on)
@@ -148,7 +148,7 @@ def test_a_dead_worker_and_then_its_whole_zone() -> None:
             )
             assert result["verdict"] == "degraded"
             assert checks(result)["quorum"]["data"]["may_lose"] == 0
-            # Of three managers one is gone: each other zone is needed now.
+            # One of three managers is gone, so each of the other zones is needed.
             assert checks(result)["zones"]["data"]["fatal"] == ["a", "c"]
     healed()
 
@@ -214,13 +214,13 @@ def test_a_frozen_leader_and_a_frozen_worker_do_not_hold_a_run_up() -> None:
         for text in (run.text, health.text):
             assert f"no answer from {first}, w1" in text, text[-3000:]
         assert health.code == 0, health.text[-3000:]
-        assert re.search(rf"not looked at: .*{first}", health.text)
+        assert re.search(rf"not checked: .*{first}", health.text)
     assert time.monotonic() - began < 150
     healed(other)
 
 
 def test_a_full_disk() -> None:
-    """For real, by some percent: the lab's hosts have the disk of this machine, and that has to go on working."""
+    """Fill the disk by a few percent only, because the hosts share the disk of this machine."""
     free = checks(look("m1"))["disk"]["data"]["free_percent"]["m1"]
     # Far from both, for other labs that boot beside this one write to it as well.
     limit = {**LATELY, "disk_free_percent": int(free) - 3}
@@ -236,11 +236,11 @@ def test_a_full_disk() -> None:
 
 
 def test_a_disk_of_a_worker_counts_as_well() -> None:
-    """Its data on a small file system of its own, for it alone to be full."""
+    """The data of the engine is on a small file system of its own, so that only this one is full."""
     ssh("w1", "mkdir -p /mnt/small && mount -t tmpfs -o size=1m none /mnt/small")
     ssh("w1", "head -c 1000k /dev/zero > /mnt/small/filling; mkdir -p /etc/docker")
     before = ssh("w1", "cat /etc/docker/daemon.json 2>/dev/null || echo '{}'")
-    # What the file says is looked at, without a restart of the engine.
+    # The check reads the file. The engine does not restart.
     ssh(
         "w1",
         f"""echo '{json.dumps({**json.loads(before), "data-root": "/mnt/small"})}' > /etc/docker/daemon.json""",
@@ -269,7 +269,7 @@ def test_a_locked_manager() -> None:
         own = look("m3", accept=["healthy"])
         assert own["failure"]["code"] == "locked", own["report"]
         assert "docker swarm unlock" in own["report"]
-        # Where it was the leader, a new one has to hear of the others first.
+        # If it was the leader, a new leader must hear from the others first.
         result = seen(
             "m1",
             lambda it: (
@@ -299,7 +299,7 @@ def test_a_service_that_fits_nowhere_and_one_that_crashes() -> None:
         f" {image} -c 'sleep 2; exit 1'",
     )
     try:
-        # Hosts that have just been without power have restarts of their own.
+        # Hosts that were just without power have failed tasks of their own.
         result = seen(
             "m1",
             lambda it: "pending" in bad(it) and crashes(it).get("worst_slot", 0) >= 3,
@@ -309,7 +309,7 @@ def test_a_service_that_fits_nowhere_and_one_that_crashes() -> None:
         assert (pending["service"], pending["cause"]) == ("nowhere", "constraint")
         assert "nowhere" in checks(result)["services"]["data"]["without_tasks"]
         ssh("m1", "docker service rm nowhere")
-        # Whether it runs at the moment of a look or not, it fails a gate, at each look.
+        # It fails a gate at each check, whether it runs at that moment or not.
         running = set()
         for _look in range(6):
             result = look("m1", thresholds={"restart_window": 300})
@@ -336,7 +336,7 @@ def test_the_clocks_of_hosts_and_json_for_a_pipeline() -> None:
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
     result = json.loads(line)
     assert result["verdict"] == "healthy"
-    # Every host has been asked, workers as well.
+    # Every host was observed, workers too.
     assert set(checks(result)["clock"]["data"]["skews"]) == set(ZONES)
     assert set(checks(result)["disk"]["data"]["free_percent"]) == set(ZONES)
     assert checks(result)["disk"]["data"]["not_looked_at"] == []

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hosts are rebooted one after the other, for real, and no service is short of a task meanwhile."""
+"""Hosts reboot one after the other, and no service lacks a task meanwhile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOTE = "/var/lib/flotilla.swarm/reboot.json"
 
 
 def boots() -> Counter[str]:
-    """How often each host has rebooted itself: the lab's own engine counts that."""
+    """How often each host has rebooted. The engine of the lab counts it."""
     names = [f"{drive.PREFIX}-{host}" for host in drive.HOSTS]
     done = subprocess.run(
         ["docker", "inspect", "--format", "{{.RestartCount}}", *names],
@@ -75,7 +75,7 @@ def test_nobody_is_rebooted_who_does_not_ask_for_it() -> None:
     before = boots()
     run = reboot()
     assert run.code == 0, run.text
-    assert "no host says that it has to be rebooted" in run.text
+    assert "no host requires a reboot" in run.text
     assert run.changed == 0
     drive.ssh("w2", "touch /run/reboot-required")
     assert order(reboot("--check")) == ["w2"]
@@ -103,7 +103,7 @@ def test_zone_by_zone_with_a_locked_swarm_and_no_service_is_short() -> None:
             assert min(runs for _wanted, runs in seen) >= 4
             assert spec(web) == was
             assert in_service()
-        # The key that unlocks a manager is nobody's business.
+        # The output must not show the unlock key.
         assert "SWMKEY" not in run.text
     finally:
         docker("swarm update --autolock=false")
@@ -112,14 +112,14 @@ def test_zone_by_zone_with_a_locked_swarm_and_no_service_is_short() -> None:
 def test_a_run_that_is_killed_is_gone_on_with_and_no_host_reboots_twice(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Two kills of a run that reboots three hosts, and so on. REBOOT_KILLS says how many, SEED repeats a series."""
+    """Two kills of a run that reboots three hosts, and so on. REBOOT_KILLS is the number of kills, SEED repeats a series."""
     with capsys.disabled():
         print(f"\nSEED={drive.SEED}")
     asked: dict[str, Any] = {"swarm_reboot_nodes": "w1,w2,m1"}
     before = boots()
 
     def finish() -> None:
-        """The last run of a series; until then nobody may have been rebooted twice."""
+        """The last run of a series. No host has rebooted twice."""
         nonlocal before
         run = drive.play(playbook=REBOOT, **({} if begun() else asked))
         assert run.code == 0, run.text[-4000:]
@@ -128,13 +128,13 @@ def test_a_run_that_is_killed_is_gone_on_with_and_no_host_reboots_twice(
         before = boots()
 
     def begun() -> bool:
-        # Killed before it has noted anything, it is begun anew; otherwise the notes say what is left.
+        # A run that was killed before its first note starts again. Otherwise the notes say what is left.
         return noted() or boots() != before
 
     def kill(moment: float) -> str:
         nonlocal before
         task = drive.killed(moment, playbook=REBOOT, **({} if begun() else asked))
-        # A host that was told to reboot does so, with or without us, and it answers until it goes.
+        # A host that has got the command reboots, even if the run is killed. Until then it still answers.
         drive.hang_up(*drive.HOSTS)
         time.sleep(3)
         drive.wait_until(everybody_answers, 120)
@@ -170,7 +170,7 @@ def test_it_begins_only_while_the_swarm_is_well_and_with_hosts_that_there_are() 
         assert run.code != 0
         assert "accepted is healthy. quorum: 2 of 3 managers reachable" in run.text
         named = reboot(nodes="m3")
-        assert "m3 does not answer: bring it back, or name the hosts without it" in named.text
+        assert "m3 does not answer: bring it back, or leave it out" in named.text
     drive.wait_until(lambda: reachable_managers() == 3, 120)
     assert "there is no host w9 in the groups of the swarm" in reboot(nodes="w1,w9").text
     assert boots() == before

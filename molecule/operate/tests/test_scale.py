@@ -23,17 +23,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import drive
-from services import (
-    IMAGE,
-    distinct,
-    docker,
-    observed,
-    replicas,
-    running,
-    service,
-    spec,
-    version,
-)
+from services import IMAGE, distinct, docker, observed, replicas, running, service, spec, version
 
 SCALE = drive.TOP / "playbooks" / "scale_services.yml"
 OTHER = "registry.lab:5000/hello:2"
@@ -45,7 +35,7 @@ def scale(services: dict[str, Any], *flags: str, **options: Any) -> drive.Run:
 
 
 def refused(name: str, code: str, **args: Any) -> dict[str, Any]:
-    """The details of a call that must be refused."""
+    """The failure details of a call that must be refused."""
     result = drive.module("m1", name, **args)
     assert result.get("failure", {}).get("code") == code, result
     assert not result["changed"]
@@ -64,7 +54,7 @@ def test_steps_up_and_down_each_of_which_runs_before_the_next() -> None:
         assert distinct([wanted for wanted, _runs in seen]) == [2, 4, 6, 8]
         for (wanted, runs), (later, _runs) in zip(seen, seen[1:]):
             assert later == wanted or runs == wanted
-        # Nothing but the number: no task was restarted, nor anything else of the spec written.
+        # Only the number has changed. No task has restarted, and the rest of the spec is the same.
         assert old < running(name)
         assert len(running(name)) == 8
         before["Mode"]["Replicated"]["Replicas"] = 8
@@ -129,13 +119,15 @@ def test_what_fits_runs_and_one_more_stays_pending(options: str) -> None:
         assert len(running(name)) == fits
 
 
-def test_nobody_is_raced() -> None:
+def test_a_concurrent_change_is_not_overwritten() -> None:
     with service("sc_raced") as name:
-        details = refused("swarm_scale", "raced", services={name: 5}, expected_replicas={name: 3})
+        details = refused(
+            "swarm_scale", "out_of_sequence", services={name: 5}, expected_replicas={name: 3}
+        )
         assert (details["problems"][0]["expected"], details["problems"][0]["found"]) == (3, 2)
         assert replicas(name) == 2
         assert scale({name: 3}, expected_replicas=2, settle=1).code == 0
-        # There already: nothing to race for.
+        # The services already have the desired number, so there is no conflict.
         assert scale({name: 3}, expected_replicas=2).changed == 0
 
 
@@ -195,7 +187,7 @@ def test_a_registry_that_is_gone_stops_the_roll_and_takes_it_back() -> None:
                 run = scale({name: 2}, on_failure="rollback", wait_timeout=15)
                 assert run.code == 2
                 assert "image on w2" in run.text
-                assert "Back at sc_image 1" in run.text
+                assert "Rolled back to sc_image 1" in run.text
                 assert replicas(name) == 1
                 assert running(name) == old
                 result = drive.module("m1", "swarm_scale", services={name: 2}, wait_timeout=15)
@@ -203,7 +195,7 @@ def test_a_registry_that_is_gone_stops_the_roll_and_takes_it_back() -> None:
                 assert result["failure"]["details"]["services"][0]["cause"] == "image"
                 assert (result["changed"], result["reverted"]) == (True, [])
                 assert replicas(name) == 2
-            # What was left undone is finished when the registry is back, without a write.
+            # The service converges when the registry is back, without a write.
             at = version(name)
             run = scale({name: 2}, wait_timeout=60)
             assert (run.code, run.changed) == (0, 0), run.text
@@ -228,7 +220,7 @@ def test_a_killed_run_stops_and_the_next_one_finishes_it() -> None:
             drive.wait_until(lambda: replicas(name) >= 5, 60, longest=0.5)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        # No step is begun without the controller, so that it can be stopped.
+        # No step begins without the controller, so that a run can be stopped.
         time.sleep(8)
         left = replicas(name)
         assert 5 <= left < 15
@@ -267,7 +259,7 @@ def test_a_canary_that_does_not_come_up_keeps_the_others_as_they_are() -> None:
     managers = "--constraint node.role==manager"
     with service("sc_rest", managers) as rest, service("sc_canary", count=1) as canary:
         old = running(rest)
-        # Its tasks run on, and a new one would have no node: as after a change of labels.
+        # Its tasks continue to run, but a new task would have no node, as after a change of labels.
         docker("node update --label-add sc_gone=yes w1")
         docker(f"service update -q -d --constraint-add node.labels.sc_gone==yes {canary}")
         drive.wait_until(lambda: spec(canary) and len(running(canary)) == 1, 60)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A manager of the lab as the tests of stacks see it: many stacks in one call of a module, and the engine's own words."""
+"""The manager for the tests of stacks: many stacks in one module call, and the engine's own words."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Manager:
         return found
 
     def at_once(self, stacks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The same, with a result for each even if it is the same stack."""
+        """The same, with a separate result for each entry, even if two entries are the same stack."""
         found: list[dict[str, Any]] = self._call("stacks_in_one_call", stacks)["in_order"]
         return found
 

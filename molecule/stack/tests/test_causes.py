@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Jobs, which the oldest CLI cannot deploy from a Compose file: the verdict on those that causes.yml left."""
+"""The verdict on the jobs that causes.yml has created. The oldest CLI cannot deploy jobs from a Compose file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import testinfra
 
 sys.path.insert(0, str(Path(os.environ["LAB_TOP"]) / ".cache" / "collections"))
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._verdict import (
+from ansible_collections.flotilla.swarm.plugins.module_utils._services.convergence import (
     CONVERGED,
     FAILED,
     Verdict,
@@ -62,4 +62,4 @@ def test_a_job_that_nobody_starts_again_has_failed(verdicts: dict[str, Verdict])
     found = verdicts["jobs_bad"]
     assert (found.state, found.cause, found.running) == (FAILED, "crash", 0)
     assert "(6)" in found.reason
-    assert found.witness
+    assert found.log_task

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The plan of a stack is what a deploy of it leaves, for Compose files of every kind.
+"""The plan of a stack is the same as the result of its deploy, for Compose files of every kind.
 
 Each file of ../corpus is planned, deployed, and planned again. What the first plan was made of is compared, field by
 field, with what the engine then has, asked with curl. What differs between the two is only what the engine fills in, all of
@@ -22,7 +22,7 @@ import pytest
 from in_one_call import Manager
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpus"
-NAMESPACE = "com.docker.stack.namespace"
+STACK_LABEL = "com.docker.stack.namespace"
 ENVIRONMENT = {
     "REGISTRY": "registry.lab:5000",
     "TAG": "1",
@@ -37,7 +37,7 @@ FILES = {
 }
 NAMES = sorted(p.stem for p in CORPUS.glob("*.yml") if not p.stem.endswith(".more"))
 
-# What the engine fills in where nothing was sent.
+# The defaults that the engine adds.
 FILLED_IN: dict[str, Any] = {
     "TaskTemplate.Runtime": "container",
     "TaskTemplate.ContainerSpec.Isolation": "default",
@@ -56,12 +56,12 @@ FILLED_IN: dict[str, Any] = {
     "RollbackConfig.FailureAction": "pause",
     "RollbackConfig.Order": "stop-first",
 }
-# What is sent and not kept, because it is so without being said.
+# Values that are sent and not stored, because they are defaults.
 LEFT_OUT: dict[str, Any] = {
     # Of docker compose on a Mac; the swarm has no field for it.
     "TaskTemplate.ContainerSpec.Mounts[].Consistency": "cached",
 }
-# What a network has got of the engine, and no file can ask for.
+# Values of a network that only the engine sets.
 OF_THE_NETWORK = ("Id", "Created", "Options.com.docker.network.driver.overlay.vxlanid_list")
 
 
@@ -99,7 +99,7 @@ docker network create -d overlay corpus_external > /dev/null
 for name in corpus_external_secret corpus_external_secret_2; do echo x | docker secret create $name - > /dev/null; done
 echo x | docker config create corpus_external_config - > /dev/null
 """
-# What is removed is no concern of this test, so it is done by hand for all of them at once.
+# This test is not about removal, so the docker command removes all of them at once.
 CLEAN = r"""
 docker service ls --format '{{.Name}}' | grep ^corpus_ | xargs -r docker service rm
 docker secret ls --format '{{.Name}}' | grep ^corpus_ | xargs -r docker secret rm
@@ -128,7 +128,7 @@ def names(manager: Manager) -> list[str]:
 
 @pytest.fixture(scope="module")
 def deployed(manager: Manager, names: list[str]) -> Iterator[dict[str, Any]]:
-    """All of the corpus, planned and then deployed: what the plans say, and what the runs say."""
+    """Plan and then deploy the corpus. Returns the results of the plans and of the runs."""
     stacks = [given(name) for name in names]
     manager.sh(CLEAN + OUTSIDE)
     try:
@@ -165,7 +165,7 @@ def nothing(value: Any) -> bool:
 
 
 def differences(sent: Any, kept: Any, path: str = "") -> Iterator[str]:
-    """Where what was sent is not what is kept."""
+    """The differences between the sent and the stored spec."""
     if isinstance(sent, dict) and isinstance(kept, dict):
         for key in sorted({*sent, *kept}):
             inner = f"{path}.{key}" if path else key
@@ -186,7 +186,7 @@ def differences(sent: Any, kept: Any, path: str = "") -> Iterator[str]:
 
 
 def with_ids(spec: dict[str, Any], live: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A service as it was planned, with the IDs that things have got since."""
+    """The planned spec of a service, with the IDs that its objects have now."""
     spec = json.loads(json.dumps(spec))
     template = spec["TaskTemplate"]
     credential = (template["ContainerSpec"].get("Privileges") or {}).get("CredentialSpec") or {}
@@ -198,7 +198,7 @@ def with_ids(spec: dict[str, Any], live: dict[str, dict[str, Any]]) -> dict[str,
         for reference in template["ContainerSpec"].get(f"{title}s") or []:
             reference[f"{title}ID"] = live[kind][reference[f"{title}Name"]]["ID"]
     for network in template.get("Networks") or []:
-        # The host's own network has another ID in the swarm.
+        # The network of the host has another ID in the swarm.
         known = live["network"].get(network["Target"]) or live["network"]["host"]
         network["Target"] = known["Id"]
     return dict(spec)
@@ -231,7 +231,7 @@ def test_the_plan_is_what_the_run_left(
             pairs = differences(with_ids(write["spec"], live), found["Spec"])
         elif write["kind"] == "network":
             if not (write["spec"].get("IPAM") or {}).get("Config"):
-                # Nobody asked for a subnet, so the engine chose one.
+                # The file names no subnet, so the engine chose one.
                 assert len(found["IPAM"].pop("Config")) == 1
             pairs = differences(write["spec"], found)
         else:
@@ -258,7 +258,7 @@ def test_a_second_run_writes_nothing(again: dict[str, Any]) -> None:
     assert again["moved"] == []
 
 
-# One change of a file, and all that it comes to: the object, the field, and the values of before and after.
+# One change of a file and its full plan: the object, the field, and the values before and after.
 EDITS: list[tuple[str, tuple[str, str], list[tuple[str, str, str, str]]]] = [
     (
         "minimal",
@@ -503,10 +503,10 @@ def test_of_an_edit_the_run_writes_just_that(edited: dict[str, Any]) -> None:
 def test_after_an_edit_the_cli_itself_writes_the_same(
     manager: Manager, edited: dict[str, Any]
 ) -> None:
-    """What Docker's CLI makes of the same file is what our run has left, but for the platforms, which it forgets."""
+    """Docker's CLI deploys the same file to the same result as our run, except for the platforms, which it drops."""
     edits = [edit for name, edit, _changes in EDITS if name == "zeros"]
     text = given("zeros", *edits)["definition"][0]
-    label = f'{{"label":["{NAMESPACE}={stack_of("zeros")}"]}}'
+    label = f'{{"label":["{STACK_LABEL}={stack_of("zeros")}"]}}'
 
     def specs() -> dict[str, Any]:
         services = manager.engine(f"/services?filters={label}")
@@ -525,7 +525,7 @@ def test_after_an_edit_the_cli_itself_writes_the_same(
     assert specs() == ours
 
 
-# What no engine changes on a network that is there, and what a plan says of it.
+# Settings that no engine changes on an existing network, and the plan for them.
 DRIFTS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     "networks": (
         [("tier: front", "tier: other"), ("internal: true", "internal: false")],
@@ -565,11 +565,13 @@ def test_a_network_that_should_be_another_is_refused(
 def test_what_the_cli_would_find_taken_is_refused(
     manager: Manager, deployed: dict[str, Any]
 ) -> None:
-    """The CLI looks for the stack's own services and networks only, and the engine has one name for all."""
+    """The CLI checks only the services and networks of the stack, but names are unique in the engine."""
     one = given("minimal", ("  web:\n", "  web:\n    networks: [net]\n"))
     one["definition"].append("{version: '3.8', networks: {net: {name: corpus_external}}}")
     run = manager.stacks([one], check=True)[stack_of("minimal")]
-    assert "network corpus_external is there already and not of this stack" in run["error"]
+    assert (
+        "network corpus_external already exists and does not belong to this stack" in run["error"]
+    )
 
 
 def test_a_folder_beside_an_inline_file_is_no_place_to_mount(manager: Manager) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Somebody else changes a service while a deploy waits for it: the verdict is not on what they have made of it."""
+"""Something else changes a service while a deploy waits for it. The verdict is not about the changed service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import drive
 
-# Healthy only after a while that no test has.
+# Healthy only after more time than any test has.
 SLOW = {
     "image": "registry.lab:5000/hello:1",
     "healthcheck": {"test": ["CMD", "true"], "interval": "5m"},

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A network that the files want otherwise is replaced, and the services on it stay up meanwhile."""
+"""A network that differs from the files is replaced, and its services stay up meanwhile."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_replacement_does_what_its_plan_says_and_no_service_stops(manager: Man
 
 
 def test_a_run_that_was_killed_on_the_way_is_finished_by_the_next(manager: Manager) -> None:
-    """As it is left between the two moves: services on the detour, the network not yet gone."""
+    """The state between the two moves: the services are on the temporary network, and the old network still exists."""
     front = networks(manager)["swap_front"]
     labels = {**front["Labels"], "flotilla.swarm.detour": "swap_front"}
     body = {"Name": "swap_front-detour", "Driver": "overlay", "Labels": labels}
@@ -149,7 +149,7 @@ networks: {there: {external: true, name: swap_front}}
     run = deploy(manager, DOCUMENT, replace_networks=True)
     manager.sh("docker stack rm swapguest")
     assert (
-        "service swapguest_guest, which is not of this stack, is on network swap_front"
+        "service swapguest_guest, which does not belong to this stack, is on network swap_front"
         in run["error"]
     )
     assert networks(manager) == before

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The recording proxy in front of a real engine: that of a host, its socket brought here by ssh."""
+"""The recording proxy in front of the real engine of a host, whose socket ssh forwards to this machine."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ import pytest
 import testinfra
 from in_one_call import Manager
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack.cli import run_cli
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack.proxy import proxy
+
 sys.path.insert(0, str(Path(os.environ["LAB_TOP"]) / ".cache" / "collections"))
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._capture import proxy, run_cli
 
 COMPOSE = """
 version: "3.8"
@@ -75,7 +77,7 @@ def manager(request: pytest.FixtureRequest) -> Any:
 
 @contextlib.contextmanager
 def tunnel(host: Any, there: str) -> Iterator[str]:
-    """A socket of that host, here."""
+    """The forwarded socket of that host."""
     variables = host.ansible.get_variables()
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "engine.sock")
@@ -169,7 +171,7 @@ def test_a_large_body_and_one_in_pieces(engine: str, manager: Any) -> None:
         )
         assert status == 201
         invented = json.loads(answer)["ID"]
-        # It is there for whoever asks this proxy, by either name, and for nobody else.
+        # Only clients of this proxy see it, by both names.
         for key in ("large", invented):
             status, found = ask(path, "GET", f"/v1.41/secrets/{key}")
             assert (status, json.loads(found)["Spec"]["Name"]) == (200, "large")
@@ -209,7 +211,7 @@ def test_an_engine_that_is_not_there() -> None:
     assert "the engine does not answer" in run.output
 
 
-# Engines that are slow, and that die. Not the host's own: a spare one beside it.
+# Slow and dying engines. These are spare engines, not the engine of the host.
 
 SPARE = (
     "dockerd --host unix:///run/spare.sock --data-root /var/lib/spare --exec-root /run/spare"
@@ -292,7 +294,7 @@ def test_an_answer_of_megabytes_comes_as_it_is(engine: str, manager: Any) -> Non
 
 @pytest.mark.parametrize("pieces", [False, True])
 def test_a_body_of_megabytes_reaches_the_engine(engine: str, manager: Any, pieces: bool) -> None:
-    """The engine refuses it for its size, which it can only do when it has all of it."""
+    """The engine refuses it because of its size, after it has received all of it."""
     before = objects(manager)
     data = "A" * 3_600_000
     body = json.dumps({"Name": "huge", "Labels": {}, "Data": data}).encode()
@@ -322,7 +324,7 @@ def test_a_write_is_forwarded_whole_or_not_at_all(engine: str, manager: Any) -> 
     assert manager.run("docker config inspect none").rc != 0
 
 
-# What a killed run leaves
+# The rest of a killed run
 
 
 def test_what_a_run_leaves_that_is_killed_is_gone_after_the_next(
@@ -333,7 +335,7 @@ def test_what_a_run_leaves_that_is_killed_is_gone_after_the_next(
     stacks = [{"name": f"proxied{n}", "definition": definition} for n in range(200)]
     left = "ls -d /run/flotilla-stack-* 2> /dev/null"
 
-    # The run is what has such a directory open.
+    # The running process has such a directory open.
     command = r"""
 end=$(($(date +%s) + 60))
 while [ $(date +%s) -lt $end ]; do

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the engine refuses, the plan refuses; what it takes, the plan takes. And what nobody could know is taken back.
+"""The plan refuses what the engine refuses, and accepts what it accepts. What a plan cannot know is rolled back.
 
 The oracle is Docker's own command on a real engine: each case is deployed with it as well.
 """
@@ -133,7 +133,7 @@ BAD = [
     (stack("bad-env2", environment=environment(2 * 1024 * 1024)), "raft message is too large"),
     (subnet("bad-subnet", "10.1.2.0/33"), "nvalid subnet 10.1.2.0/33"),
 ]
-# The engine takes it and never gives it an address, so its tasks never start.
+# The engine accepts it and never allocates it, so its tasks never start.
 OVERLAPPING = subnet("overlapping", "10.77.0.128/25")
 
 GOOD = [
@@ -158,7 +158,7 @@ GOOD = [
     subnet("good-subnet", "10.77.1.0/24"),
 ]
 
-# A plugin of the old kind that gives secrets, as far as the engine asks before it stores one.
+# A secret plugin of the old kind, as far as the engine asks it before it stores a secret.
 PLUGIN = """
 import http.server, os, socketserver
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -176,7 +176,7 @@ socketserver.UnixStreamServer("/run/docker/plugins/lab.sock", Handler).serve_for
 
 
 def found(manager: Manager, name: str) -> list[str]:
-    """All that the engine has of a stack."""
+    """All objects of a stack in the engine."""
     label = f"label=com.docker.stack.namespace={name}"
     kinds = "service config secret network"
     return manager.sh(
@@ -200,7 +200,7 @@ def manager(request: pytest.FixtureRequest) -> Iterator[Manager]:
 
 @pytest.fixture(scope="module")
 def plans(manager: Manager) -> dict[str, Any]:
-    """All of them planned, with nothing of it left anywhere."""
+    """Plan all of them. Nothing is left behind."""
     before = [manager.versions(), {n["Id"] for n in manager.engine("/networks")}]
     cases = [case for case, _words in BAD] + GOOD + [OVERLAPPING]
     made = manager.stacks([{**c, "options": {"resolve_image": "never"}} for c in cases], check=True)
@@ -220,7 +220,7 @@ def test_what_the_engine_refuses_is_refused_in_the_plan_in_its_words(
     name = case["name"]
     assert name in refused, "the engine takes it"
     assert words in plans[name].get("error", ""), (plans[name].get("error"), refused[name])
-    # The plan's words are the engine's, which speaks of one object at a time.
+    # The words are the engine's, which names one object at a time.
     said = words.partition(": ")[2] if words.startswith("network ") else words
     assert said in refused[name]
 
@@ -258,7 +258,7 @@ def test_an_address_range_that_is_taken_is_named_before_and_after(
 ) -> None:
     words = "10.77.0.128/25 and 10.77.0.0/24 of network taken_default"
     assert words in plans["overlapping"]["error"]
-    # As a stack that was deployed by hand: the engine takes the network, and gives it nothing.
+    # Like a stack that was deployed by hand: the engine accepts the network and never allocates it.
     text = OVERLAPPING["definition"]["networks"]["default"]["ipam"]["config"][0]["subnet"]
     label = "com.docker.stack.namespace=overlapping"
     manager.sh(
@@ -272,7 +272,7 @@ def test_an_address_range_that_is_taken_is_named_before_and_after(
         manager.sh("docker network rm overlapping_default")
 
 
-# Nothing counts the names of labels but the engine, so that a plan does not see how long this is.
+# Only the engine limits the names of labels, so a plan does not find this one.
 UNFORESEEN = {f"{'long-' * 40}{number}": "" for number in range(9000)}
 
 
@@ -324,7 +324,7 @@ def test_two_first_deploys_of_one_stack_at_once_both_end_well(
     try:
         runs = manager.at_once([many("1"), many("1")])
         assert ["error" in run for run in runs] == [False, False], [r.get("error") for r in runs]
-        # Both have created something, or this was no race.
+        # Both have created something. Otherwise it was no race.
         assert all(run["applied"] for run in runs), "they were not at once"
         assert len(found(manager, "rivals")) == 9
     finally:
@@ -338,7 +338,7 @@ def test_a_deploy_against_a_removal_at_once_says_what_happens(manager: Manager) 
         deployed, removed = manager.at_once([many("2"), gone])
         assert "error" not in removed
         said = deployed.get("error", "")
-        assert "not of this stack" not in said
+        assert "does not belong to this stack" not in said
         assert not said or "at the same time" in said or "something else removed it" in said
     finally:
         deadline = time.monotonic() + 60

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Data of secrets, credentials and logins are in no output, however much is printed, and in no list of processes."""
+"""No output and no list of processes has the data of secrets, credentials or logins, at any verbosity."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import testinfra
 import yaml
 
 SECRETS = ("hidden-data", "hidden-variable", "a-password-of-the-lab", "hidden-argument")
-# What a user of the host could see while it runs: every command line, many times a second.
+# What a user of the host can see during a run: every command line, many times a second.
 WATCH = (
     "import glob, os, time\n"
     "seen = set()\n"
@@ -96,7 +96,7 @@ def test_they_are_seen_nowhere(request: pytest.FixtureRequest, tmp_path: Path) -
     manager.check_output("rm /run/watch.seen /run/watch.stop")
     assert "docker -H unix:///run/flotilla-stack-" in lines, "the CLI was not seen at all"
     assert "quiet_web" in text
-    # The task's own process has its argument, as the user has written it.
+    # The process of the task has the argument that the user has written.
     lines = "\n".join(
         line for line in lines.splitlines() if not line.startswith("sh -c sleep 1000")
     )

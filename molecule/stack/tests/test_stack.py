@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the scenario left, seen from outside."""
+"""The result of the scenario, seen from outside."""
 
 from __future__ import annotations
 

@@ -13,21 +13,29 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.flotilla.swarm.plugins.module_utils import _argspec
+from ansible_collections.flotilla.swarm.plugins.module_utils._common import argspec
 
-COLLECTIONS = _argspec.__file__.partition("/ansible_collections/")[0]
-PLAYBOOKS = Path(_argspec.__file__).resolve().parents[2] / "playbooks"
+COLLECTIONS = argspec.__file__.partition("/ansible_collections/")[0]
+PLAYBOOKS = Path(argspec.__file__).resolve().parents[3] / "playbooks"
 
 
 @pytest.mark.parametrize(
     ("playbook", "given", "words"),
     [
-        ("drain_node", [], "Could not drain nodes, none is named. Name them, for example"),
-        ("drain_node", ["swarm_drain_nodes="], "Could not drain nodes, none is named"),
-        ("scale_services", [], "swarm_scale_services has to name them"),
-        ("scale_services", ["swarm_scale_services=web"], "swarm_scale_services has to name them"),
+        (
+            "drain_node",
+            [],
+            "Could not drain nodes: swarm_drain_nodes is empty. Set it, for example",
+        ),
+        ("drain_node", ["swarm_drain_nodes="], "Could not drain nodes: swarm_drain_nodes is empty"),
+        ("scale_services", [], "swarm_scale_services must be a dictionary"),
+        (
+            "scale_services",
+            ["swarm_scale_services=web"],
+            "swarm_scale_services must be a dictionary",
+        ),
         ("reboot_nodes", ["swarm_reboot_nodes="], "swarm_reboot_nodes is empty"),
-        ("deploy_stacks", [], "swarm_stack_stacks lists none"),
+        ("deploy_stacks", [], "swarm_stack_stacks is empty"),
     ],
 )
 def test_a_variable_that_is_missing_is_asked_for(

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What Docker's own command and the engine make of many stacks, without any code of ours in between."""
+"""Deploys many stacks with Docker's own command, without our code."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many stacks in one call: what swarm_stack does with each, and the writes that its plan was made of."""
+"""Many stacks in one call: the result of swarm_stack for each, and the writes behind its plan."""
 
 from __future__ import annotations
 
@@ -10,32 +10,18 @@ import base64
 import json
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._argspec import docker_argument_spec
-from ansible_collections.flotilla.swarm.plugins.module_utils._capture import Run, Write
-from ansible_collections.flotilla.swarm.plugins.module_utils._errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._stack import Live
-from ansible_collections.flotilla.swarm.plugins.module_utils._stack_deploy import Stack
-
-
-class Recorded(Stack):
-    """Keeps what the CLI would have written when the plan was made."""
-
-    writes: list[dict[str, Any]]
-
-    def cli(
-        self, live: Live, forward: Callable[[Write], bool] | None, only: int | None = None
-    ) -> Run:
-        run = super().cli(live, forward, only)
-        if forward is None and only is None:
-            self.writes = [
-                {"kind": w.kind, "action": w.action, "name": w.name, "spec": w.spec}
-                for w in run.writes
-            ]
-        return run
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.argspec import (
+    docker_argument_spec,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack.deploy import (
+    Deployment,
+    StackOutcome,
+)
 
 
 def handle(
@@ -64,14 +50,16 @@ def handle(
     name = given.pop("name")
     options = {**defaults, **params, **given.pop("options", {}), "name": name}
     inputs = {"definition": None, "files": None, "environment": None, "registries": None, **given}
-    result: dict[str, Any] = dict(changed=False, applied=[], services=[])
+    outcome, trouble = StackOutcome(name), {}
     try:
-        stack = Recorded(options, inputs, result)
-        stack.run(check_mode)
-        result["writes"] = stack.writes if options["state"] == "present" else []
+        Deployment(options, inputs, outcome).run(check_mode)
     except SwarmError as error:
-        result["error"] = error.message
-    return name, result
+        trouble = {"error": error.message}
+    writes = [
+        {"kind": w.kind, "action": w.action, "name": w.name, "spec": w.spec}
+        for w in outcome.plan.writes
+    ]
+    return name, {**outcome.as_result(bool(trouble)), "writes": writes, **trouble}
 
 
 def main() -> None:
@@ -81,7 +69,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    # Packed, since an argument has a limit, and for Ansible the braces of Go's templates are its own.
+    # Packed, because an argument has a size limit, and because Ansible would interpret the braces of Go templates.
     stacks = json.loads(zlib.decompress(base64.b64decode(module.params.pop("stacks"))))
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(lambda one: handle(module.params, module.check_mode, one), stacks))

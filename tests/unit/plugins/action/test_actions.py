@@ -21,10 +21,10 @@ import yaml
 
 pytest.importorskip("docker")
 
-from ansible_collections.flotilla.swarm.plugins.module_utils import _client
+from ansible_collections.flotilla.swarm.plugins.module_utils._api import client
 
-COLLECTIONS = _client.__file__.partition("/ansible_collections/")[0]
-PLUGINS = Path(_client.__file__).parents[1]
+COLLECTIONS = client.__file__.partition("/ansible_collections/")[0]
+PLUGINS = Path(client.__file__).parents[2]
 NOWHERE = "unix:///nowhere/docker.sock"
 
 ZONES = {"m1": "a", "m2": "b", "m3": "c", "w1": "a"}

@@ -205,7 +205,7 @@ def test_a_profile_adds_files_and_changes_variables(tmp_path: Path, look: Any) -
     found = look(stack, "production")
     assert found["environment"] == {"TAG": "2", "NAME": "a b", "DEBUG": "true"}
     assert len(found["definition"]) == 2
-    with pytest.raises(AnsibleLookupError, match="no profile prodution; it has production"):
+    with pytest.raises(AnsibleLookupError, match=r"does not have it\. Choose one of production"):
         look(stack, "prodution")
     # A stack that has none is the same everywhere.
     assert look({"name": "t", "compose": ["a.yml"]}, "production")["environment"] == {}

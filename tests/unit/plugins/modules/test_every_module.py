@@ -18,10 +18,10 @@ import yaml
 
 pytest.importorskip("docker")
 
-from ansible_collections.flotilla.swarm.plugins.module_utils import _client
+from ansible_collections.flotilla.swarm.plugins.module_utils._api import client
 
-COLLECTIONS = _client.__file__.partition("/ansible_collections/")[0]
-FOLDER = Path(_client.__file__).parents[1] / "modules"
+COLLECTIONS = client.__file__.partition("/ansible_collections/")[0]
+FOLDER = Path(client.__file__).parents[2] / "modules"
 NOWHERE = "unix:///nowhere/docker.sock"
 
 # What each needs to get as far as the engine. Those that print a plan of the controller's have no main().

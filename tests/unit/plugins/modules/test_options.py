@@ -19,13 +19,13 @@ import pytest
 from ansible.module_utils import basic
 
 from ansible_collections.flotilla.swarm.plugins.action import swarm_reboot_plan
-from ansible_collections.flotilla.swarm.plugins.module_utils import _argspec
+from ansible_collections.flotilla.swarm.plugins.module_utils._common import argspec
 
 PACKAGE = "ansible_collections.flotilla.swarm.plugins.modules."
 # Those of an action plugin alone have no main().
 MODULES = sorted(
     path.stem
-    for path in (Path(_argspec.__file__).resolve().parents[1] / "modules").glob("*.py")
+    for path in (Path(argspec.__file__).resolve().parents[2] / "modules").glob("*.py")
     if "def main" in path.read_text(encoding="utf-8")
 )
 # Words that only programmers use.
@@ -69,7 +69,7 @@ def spec_of(module: str) -> dict[str, Any]:
         raise Seen
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_argspec.Module, "__init__", init)
+        patch.setattr(argspec.Module, "__init__", init)
         with pytest.raises(Seen):
             importlib.import_module(PACKAGE + module).main()
     return found
@@ -139,7 +139,7 @@ def test_a_list_has_no_holes(module: str, path: tuple[str, ...], option: dict[st
     for value in (True, {"a": 1}):
         refused(module, path, value)
     for holes in ([None], [""], ["a", None], ""):
-        assert "is empty, take it out or fill it in" in refused(module, path, holes)
+        assert "is empty, set it or remove it" in refused(module, path, holes)
 
 
 @pytest.mark.parametrize(("module", "path", "option"), options_of("str", "path", "raw"))
@@ -196,13 +196,13 @@ def test_environment_variables_are_held_to_the_same(monkeypatch: pytest.MonkeyPa
     ("module", "option"), [("swarm_health", "checks"), ("swarm_health", "accept")]
 )
 def test_a_gate_of_nothing_is_refused(module: str, option: str) -> None:
-    assert f"{option} is empty, name one or leave it out" in call(module, **{option: []})["msg"]
+    assert f"{option} is empty, it must have an entry" in call(module, **{option: []})["msg"]
 
 
 def test_the_plan_of_reboots_is_held_to_the_same() -> None:
     for options in ({"batch": 0}, {"batch": "nan"}, {"nodes": [""]}, {"observed": True}):
-        assert _argspec.bad_options(swarm_reboot_plan.SPEC, options, {"batch": 1}) is not None
-    assert _argspec.bad_options(swarm_reboot_plan.SPEC, {"nodes": [], "batch": "2"}) is None
+        assert argspec.bad_options(swarm_reboot_plan.SPEC, options, {"batch": 1}) is not None
+    assert argspec.bad_options(swarm_reboot_plan.SPEC, {"nodes": [], "batch": "2"}) is None
 
 
 def test_secrets_are_not_shown() -> None:

@@ -27,10 +27,10 @@ import pytest
 
 pytest.importorskip("docker")
 
-from ansible_collections.flotilla.swarm.plugins.module_utils import _client
+from ansible_collections.flotilla.swarm.plugins.module_utils._api import client
 
 MODULE = "ansible_collections.flotilla.swarm.plugins.modules.swarm_health"
-COLLECTIONS = _client.__file__.partition("/ansible_collections/")[0]
+COLLECTIONS = client.__file__.partition("/ansible_collections/")[0]
 # Says at its end how much memory it had at most. What the kernel tells of a child at its end begins with what its
 # parent had, and the parent is the engine here.
 RUN = f"""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._stack_options import (
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack.options import (
     PRIVATE,
     STACK_OPTIONS,
 )
@@ -61,7 +61,7 @@ MANNER = {"wait": False, "wait_timeout": 1, "settle": 0, "log_lines": 1}
 
 
 def test_every_option_is_looked_at_here() -> None:
-    assert {*OTHERS, *MANNER} == STACK_OPTIONS.keys() - {"compose", "_asked"}
+    assert {*OTHERS, *MANNER} == STACK_OPTIONS.keys() - {"compose"}
 
 
 @pytest.mark.parametrize("name", sorted(OTHERS))
@@ -127,7 +127,7 @@ def test_the_role_gives_the_module_the_same_options() -> None:
     """The role names them one by one, for Ansible to show what it passes on."""
     task = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text(encoding="utf-8"))[0]
     given: dict[str, str] = task["flotilla.swarm.swarm_stack"]
-    assert given.keys() == STACK_OPTIONS.keys() - {"compose", "_asked"}
+    assert given.keys() == STACK_OPTIONS.keys() - {"compose"}
     of_files = {name for name, value in given.items() if "__swarm_stack_source" in value}
     assert of_files == set(OF_FILES)
-    assert set(PRIVATE) - {"_asked", "registries"} <= of_files
+    assert set(PRIVATE) - {"registries"} <= of_files

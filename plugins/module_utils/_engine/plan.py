@@ -1,0 +1,575 @@
+# Copyright (c) 2026 The Flotilla authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: it can change without notice.
+
+"""The steps that give a host the engine that its variables describe.
+
+Pure: facts and the role's variables in, a plan out. The role carries out the plan that check mode prints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from typing import Any
+
+from .._host import files, openpgp
+from .._host.network import GOSSIP_PORT, left_over
+from . import versions
+from .content import PROXY_DROPIN, apt_source, merge_daemon_config, proxy_dropin, rpm_source
+
+# Keys that a running engine reloads on SIGHUP, in every supported version (moby: daemon/reload.go). It reloads only keys
+# that are in the file, so that removing one takes a restart.
+_RELOADABLE = frozenset(
+    {
+        "debug",
+        "insecure-registries",
+        "max-concurrent-downloads",
+        "max-concurrent-uploads",
+        "registry-mirrors",
+        "shutdown-timeout",
+    }
+)
+
+
+def plan(observed: dict[str, Any], wanted: dict[str, Any], host: str) -> dict[str, Any]:
+    """The plan for a host: `observed` is the result of swarm_host_info, `wanted` the variables of the role.
+
+    It has needed and configure (booleans), steps (each with step, what and why), refusals and notes (sentences), and in
+    packages, config, users, sdk_venv and service what the steps need.
+    """
+    return _Planner(observed, wanted, host).plan()
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _package(name: str) -> dict[str, Any]:
+    return {"name": name, "version": "", "like": "", "optional": False}
+
+
+def _names(words: list[str]) -> str:
+    return ", ".join(words)
+
+
+class _Planner:
+    def __init__(self, observed: dict[str, Any], wanted: dict[str, Any], host: str) -> None:
+        self.wanted = wanted
+        self.name = host
+        self.host: dict[str, Any] = observed.get("host") or {}
+        self.engine: dict[str, Any] = observed.get("engine") or {}
+        self.swarm: dict[str, Any] = observed.get("swarm") or {}
+        self.left_over = left_over(observed)
+        self.system: dict[str, Any] = self.host.get("os") or {}
+        self.installed: dict[str, str] = self.host.get("packages") or {}
+        self.held: list[str] = self.host.get("held") or []
+        self.files: dict[str, str] = self.host.get("files") or {}
+        self.running = bool(
+            self.engine.get("running") or (self.host.get("service") or {}).get("active")
+        )
+        self.steps: list[dict[str, Any]] = []
+        self.refusals: list[str] = []
+        self.notes: list[str] = []
+        self.packages: dict[str, Any] | None = None
+        self.config: dict[str, Any] = {"daemon": None, "write": {}, "remove": []}
+        self.users: list[str] = []
+        self.sdk_venv = False
+        self.restart_reasons: list[str] = []
+        self.reload = False
+
+    def step(self, step: str, what: str, why: str) -> None:
+        self.steps.append({"step": step, "what": what, "why": why})
+
+    def refuse(self, sentence: str) -> None:
+        self.refusals.append(f"{self.name}: {sentence}")
+
+    def plan(self) -> dict[str, Any]:
+        self._packages()
+        self._daemon()
+        self._proxy()
+        self._registry_ca()
+        self._users()
+        self._sdk()
+        service = self._service()
+        config = self.config
+        return {
+            "needed": bool(self.steps or self.refusals or self.notes),
+            "configure": bool(config["daemon"] is not None or config["write"] or config["remove"]),
+            "steps": self.steps,
+            "refusals": self.refusals,
+            "notes": self.notes,
+            "packages": self.packages,
+            "config": self.config,
+            "users": self.users,
+            "sdk_venv": self.sdk_venv,
+            "service": service,
+        }
+
+    # Packages
+
+    def _packages(self) -> None:
+        wanted = self.wanted
+        names: dict[str, str] = {}
+        changes: list[tuple[str, str]] = []
+        install: list[dict[str, Any]] = []
+        foreign: list[str] = []
+        repository = None
+        if wanted["source"] == "none":
+            self._present_engine()
+        else:
+            names = wanted["package_names"].get(wanted["source"]) or {}
+            if not names:
+                self.refuse(
+                    f"docker_engine_source={wanted['source']} is not supported on {self.system.get('distribution')}: install an"
+                    " engine yourself and set docker_engine_source=none."
+                )
+                return
+            foreign = self._foreign_packages(names)
+            if foreign and not wanted["replace"]:
+                self.refuse(
+                    f"packages of docker_engine_source={wanted['source']} would replace {_names(foreign)}, which is installed:"
+                    " choose the other source, or allow it with docker_engine_replace=true."
+                )
+                return
+            if wanted["source"] == "docker_ce":
+                repository = self._repository()
+            changes, install = self._package_changes(names)
+            if foreign:
+                changes.append(
+                    ("replace " + _names(foreign), f"docker_engine_source is {wanted['source']}")
+                )
+        sdk_package = wanted["sdk_package"] if wanted["sdk"] == "package" else ""
+        if sdk_package and sdk_package not in self.installed and not self.engine.get("sdk_version"):
+            install.append(_package(sdk_package))
+            changes.append((f"install {sdk_package}", "the modules need the Docker SDK for Python"))
+        if wanted["sdk"] == "venv" and not self.host.get("sdk_venv"):
+            install += [_package(name) for name in wanted["sdk_venv_packages"]]
+        if self.host.get("broken_packages"):
+            self.step(
+                "repair", "finish an interrupted run of the package manager", "dpkg was interrupted"
+            )
+        if repository:
+            self.step("repository", f"set up {repository['uri']}", repository["why"])
+        for what, why in changes:
+            self.step("packages", what, why)
+        hold, unhold = self._holds(names, {entry["name"] for entry in install})
+        new = [name for name in hold if name not in self.held]
+        if new:
+            optional = {entry["name"] for entry in install if entry["optional"]}
+            sure = [name for name in new if name not in optional]
+            self.step(
+                "hold",
+                f"hold {_names(sure or new)}",
+                "so that no unattended upgrade restarts the engine",
+            )
+        if unhold:
+            self.step("hold", f"release {_names(unhold)}", "docker_engine_hold is false")
+        if install or foreign or repository or hold or unhold or self.host.get("broken_packages"):
+            if any(entry["name"] == names.get("engine") for entry in install):
+                install += [_package(name) for name in wanted["extra_packages"]]
+            self.packages = {
+                "manager": "apt" if self.system.get("family") == "Debian" else "rpm",
+                "install": install,
+                "remove": foreign,
+                "hold": hold,
+                "unhold": unhold,
+                "repository": repository,
+                "engine": sorted(names.values()),
+                # For dnf and zypper, whose package names can include a version.
+                "specs": [
+                    f"{entry['name']}-{entry['version']}*" if entry["version"] else entry["name"]
+                    for entry in install
+                ],
+            }
+
+    def _foreign_packages(self, names: dict[str, str]) -> list[str]:
+        """Installed packages of another source, which must be removed."""
+        wanted = self.wanted
+        others = {
+            name
+            for source, packages in wanted["package_names"].items()
+            if source != wanted["source"]
+            for name in packages.values()
+        }
+        return sorted((others | {"podman-docker"}) & set(self.installed) - set(names.values()))
+
+    def _present_engine(self) -> None:
+        if not self.engine.get("installed"):
+            self.refuse(
+                "no engine is installed and docker_engine_source is none: install one, or set docker_engine_source to distro or"
+                " docker_ce."
+            )
+            return
+        version = self.engine.get("version")
+        if not version:
+            return
+        if versions.compare(versions.upstream(version), versions.OLDEST_ENGINE) < 0:
+            self.refuse(
+                f"engine {version} is too old, the oldest supported one is {versions.OLDEST_ENGINE}: upgrade it, or set"
+                " docker_engine_source to distro or docker_ce."
+            )
+        pin = self.wanted["version"]
+        if pin and not versions.matches(version, pin):
+            self.refuse(
+                f"engine {version} runs, but docker_engine_version is {pin} and docker_engine_source is none: change one of the"
+                " three."
+            )
+
+    def _package_changes(
+        self, names: dict[str, str]
+    ) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
+        wanted = self.wanted
+        changes: list[tuple[str, str]] = []
+        install: list[dict[str, Any]] = []
+        engine = self.installed.get(names["engine"])
+        for part, pin in (
+            ("engine", wanted["version"]),
+            ("cli", wanted["version"]),
+            ("containerd", wanted["containerd_version"]),
+        ):
+            name = names[part]
+            variable = (
+                "docker_engine_containerd_version"
+                if part == "containerd"
+                else "docker_engine_version"
+            )
+            have = self.installed.get(name)
+            # In a distribution without a package for the command, the engine's package includes it.
+            optional = part == "cli" and wanted["source"] == "distro"
+            entry = {
+                "name": name,
+                "version": pin,
+                "like": names["engine"] if part == "cli" else "",
+                "optional": optional,
+            }
+            if have is None:
+                if (
+                    part == "cli"
+                    and wanted["source"] == "distro"
+                    and (not wanted["cli"] or self.host.get("cli"))
+                ):
+                    continue
+                what = "the docker command" if optional else name
+                reason = {
+                    "engine": "no engine is installed",
+                    "cli": "managers need the docker command",
+                }
+                why = reason.get(part, "the engine needs it")
+                changes.append((f"install {what} {pin}".rstrip(), why))
+                install.append(entry)
+            elif not versions.matches(have, pin):
+                if versions.is_older(have, pin):
+                    changes.append((f"upgrade {name} {have} -> {pin}", f"{variable} is {pin}"))
+                elif wanted["allow_downgrade"]:
+                    changes.append((f"downgrade {name} {have} -> {pin}", f"{variable} is {pin}"))
+                else:
+                    self.refuse(
+                        f"{name} {have} is installed, and {variable} is the older {pin}: a downgrade is done only with"
+                        " docker_engine_allow_downgrade=true."
+                    )
+                    continue
+                install.append(entry)
+            elif (
+                part == "cli"
+                and not pin
+                and engine
+                and versions.upstream(have) != versions.upstream(engine)
+            ):
+                changes.append(
+                    (
+                        f"change {name} {have} -> {versions.upstream(engine)}",
+                        "it must equal the engine",
+                    )
+                )
+                install.append(entry)
+            elif (
+                part == "engine"
+                and versions.compare(versions.upstream(have), versions.OLDEST_ENGINE) < 0
+            ):
+                changes.append(
+                    (
+                        f"upgrade {name} {have}",
+                        f"the oldest supported engine is {versions.OLDEST_ENGINE}",
+                    )
+                )
+                install.append(entry)
+        # A pinned package that is right is listed too, or apt could change it in the same run.
+        if any(entry["name"] == names["engine"] for entry in install) and wanted["version"]:
+            name = names["cli"]
+            if name in self.installed and all(entry["name"] != name for entry in install):
+                install.append(
+                    {
+                        "name": name,
+                        "version": wanted["version"],
+                        "like": names["engine"],
+                        "optional": False,
+                    }
+                )
+        return changes, install
+
+    def _holds(self, names: dict[str, str], installing: set[str]) -> tuple[list[str], list[str]]:
+        """The packages to hold, and those to release. Installing a package removes its hold."""
+        present = {name for name in names.values() if name in self.installed or name in installing}
+        if self.wanted["hold"]:
+            return sorted(present - (set(self.held) - installing)), []
+        return [], sorted(present & set(self.held))
+
+    def _repository(self) -> dict[str, Any] | None:
+        wanted = self.wanted
+        if self.system.get("family") == "Debian":
+            return self._apt_repository()
+        content = rpm_source(wanted, self.system)
+        path = (
+            files.ZYPP_REPOSITORY if self.system.get("family") == "Suse" else files.RPM_REPOSITORY
+        )
+        if self.files.get(path) == _sha256(content):
+            return None
+        return {
+            "path": path,
+            "content": content,
+            "uri": wanted["repository_url"],
+            "why": "the repository is not set up",
+        }
+
+    def _apt_repository(self) -> dict[str, Any] | None:
+        wanted = self.wanted
+        content = apt_source(wanted, self.system)
+        pinned = "".join(wanted["repository_key_fingerprint"].split()).upper()
+        if not (wanted["repository_suite"] or self.system.get("codename")):
+            self.refuse("its os-release names no suite: set docker_engine_repository_suite.")
+        key = wanted["repository_key"]
+        if key:
+            try:
+                found = openpgp.fingerprints(key.encode("utf-8"))
+            except openpgp.NotAKey as exc:
+                self.refuse(f"docker_engine_repository_key is not an OpenPGP public key: {exc}.")
+                return None
+            if found != [pinned]:
+                self.refuse(
+                    f"docker_engine_repository_key has the fingerprint {_names(found)}, but"
+                    f" docker_engine_repository_key_fingerprint is {pinned}: use the right key, or pin this one."
+                )
+                return None
+        key_right = self.host.get("keyring_fingerprints") == [pinned]
+        source_right = self.files.get(files.APT_SOURCE) == _sha256(content)
+        if key_right and source_right:
+            return None
+        if key_right:
+            why = (
+                "the source is not set up"
+                if files.APT_SOURCE not in self.files
+                else "the source differs"
+            )
+        else:
+            why = (
+                "its key is missing"
+                if files.APT_KEYRING not in self.files
+                else "its key is not the pinned one"
+            )
+        url = wanted["repository_key_url"] or (
+            f"{wanted['repository_url'].rstrip('/')}/{self.system.get('distribution')}/gpg"
+        )
+        return {
+            "path": files.APT_SOURCE,
+            "content": content,
+            "key_path": files.APT_KEYRING,
+            "key": key,
+            "key_url": "" if key else url,
+            "fingerprint": pinned,
+            "uri": wanted["repository_url"],
+            "why": why,
+        }
+
+    # Configuration
+
+    def _daemon(self) -> None:
+        wanted = self.wanted
+        error = self.host.get("daemon_config_error")
+        if error:
+            self.refuse(f"{files.DAEMON_JSON} cannot be used ({error}): correct or remove it.")
+            return
+        for pool in wanted["address_pools"]:
+            self._check_pool(pool)
+        existing = self.host.get("daemon_config")
+        merged = merge_daemon_config(existing or {}, wanted)
+        self._check_daemon(merged)
+        if merged == (existing or {}):
+            return
+        changed = sorted(
+            key
+            for key in {*merged, *(existing or {})}
+            if merged.get(key) != (existing or {}).get(key)
+        )
+        self.config["daemon"] = merged
+        self.step(
+            "daemon_config",
+            f"write {files.DAEMON_JSON}: {_names(changed)}",
+            self._why_daemon(existing),
+        )
+        if self.running:
+            if all(key in _RELOADABLE and key in merged for key in changed):
+                self.reload = True
+            else:
+                self.restart_reasons.append(f"{files.DAEMON_JSON} changes")
+
+    @staticmethod
+    def _why_daemon(existing: dict[str, Any] | None) -> str:
+        return "there is none" if existing is None else "it differs from the variables"
+
+    def _check_pool(self, pool: dict[str, Any]) -> None:
+        try:
+            network = ipaddress.ip_network(str(pool["base"]))
+        except ValueError as exc:
+            self.refuse(f"docker_engine_address_pools: {exc}.")
+            return
+        if not network.prefixlen <= int(pool["size"]) <= network.max_prefixlen:
+            self.refuse(
+                f"docker_engine_address_pools: {network} has no networks of size {pool['size']}; size is a prefix length from"
+                f" {network.prefixlen} to {network.max_prefixlen}."
+            )
+
+    def _check_daemon(self, merged: dict[str, Any]) -> None:
+        given = self.wanted["daemon"]
+
+        def origin(key: str) -> str:
+            return (
+                "docker_engine_daemon sets it"
+                if key in given
+                else f"{files.DAEMON_JSON} on the host has it"
+            )
+
+        if merged.get("live-restore"):
+            self.refuse(
+                f"an engine with live-restore refuses swarm mode, and {origin('live-restore')}: set live-restore to null in"
+                " docker_engine_daemon."
+            )
+        elif self.engine.get("live_restore") and not (self.host.get("daemon_config") or {}).get(
+            "live-restore"
+        ):
+            self.refuse(
+                "an engine with live-restore refuses swarm mode, and the engine's command line sets it: remove --live-restore"
+                " from docker.service."
+            )
+        if merged.get("firewall-backend") == "nftables":
+            self.refuse(
+                f"an engine with the nftables firewall backend refuses swarm mode, and {origin('firewall-backend')}: set"
+                " firewall-backend to iptables or null in docker_engine_daemon."
+            )
+        if "hosts" in given and given["hosts"] and not self._foreign_dropin():
+            self.refuse(
+                "the engine does not start if docker_engine_daemon sets hosts, because the command line of docker.service sets it"
+                " too (-H fd://): remove hosts, or first override ExecStart in a drop-in of your own."
+            )
+
+    def _foreign_dropin(self) -> bool:
+        return any(
+            path.startswith(files.DROPIN_DIR) and path != PROXY_DROPIN for path in self.files
+        )
+
+    def _proxy(self) -> None:
+        content = proxy_dropin(self.wanted)
+        have = self.files.get(PROXY_DROPIN)
+        if content is None:
+            if have is None:
+                return
+            self.config["remove"].append(PROXY_DROPIN)
+            self.step("proxy", "remove the engine's proxies", "no proxy is set")
+        elif have != _sha256(content):
+            self.config["write"][PROXY_DROPIN] = content
+            self.step(
+                "proxy", "set the engine's proxies", "they differ" if have else "they are not set"
+            )
+        else:
+            return
+        if self.running:
+            self.restart_reasons.append("its proxies change")
+
+    def _registry_ca(self) -> None:
+        for registry, content in sorted(self.wanted["registry_ca"].items()):
+            path = f"{files.CERTS_DIR}/{registry}/ca.crt"
+            if self.files.get(path) != _sha256(content):
+                self.config["write"][path] = content
+                why = "it differs" if path in self.files else "it is missing"
+                self.step("registry_ca", f"trust the CA of registry {registry}", why)
+
+    def _users(self) -> None:
+        members = self.host.get("docker_group") or []
+        self.users = [user for user in self.wanted["users"] if user not in members]
+        if self.users:
+            self.step(
+                "users",
+                f"add {_names(self.users)} to the group docker",
+                "so that they can use the engine",
+            )
+
+    def _sdk(self) -> None:
+        if self.wanted["sdk"] == "venv" and not self.host.get("sdk_venv"):
+            self.sdk_venv = True
+            self.step(
+                "sdk",
+                f"install the Docker SDK for Python in {files.SDK_VENV}",
+                "the modules need it, and it is missing",
+            )
+
+    # Service
+
+    def _service(self) -> dict[str, Any]:
+        service = self.host.get("service") or {}
+        if self.packages and self.running:
+            moving = {entry["name"] for entry in self.packages["install"]} & set(
+                self.packages["engine"]
+            )
+            names = self.wanted["package_names"].get(self.wanted["source"]) or {}
+            if moving - {names.get("cli")}:
+                self.restart_reasons.append("its packages change")
+        if self.host.get("restart_pending") and self.running:
+            self.restart_reasons.append("an earlier run was interrupted before its restart")
+        if self.left_over:
+            self.restart_reasons.append("in its next swarm, overlay networks would not work")
+        result: dict[str, Any] = {
+            "action": "none",
+            "reload": self.reload and not self.restart_reasons,
+            "manager": self.swarm.get("role") == "manager",
+        }
+        if not self.host.get("systemd"):
+            if not self.running:
+                self.notes.append(
+                    f"{self.name}: PID 1 is not systemd, so starting the engine is left to you (dockerd, in the background)."
+                )
+            elif self.restart_reasons:
+                self.notes.append(
+                    f"{self.name}: PID 1 is not systemd, so restarting the engine is left to you"
+                    f" ({'; '.join(self.restart_reasons)})."
+                )
+            return result
+        if not self.running:
+            result["action"] = "start"
+            self.step("service", "enable and start the engine", "it does not run")
+        elif self.restart_reasons:
+            result["action"] = "restart"
+            held = f", which still holds port {GOSSIP_PORT} of a swarm that it has left"
+            what = "restart the engine" + (held if self.left_over else "")
+            self.step("restart", what, "; ".join(self.restart_reasons))
+        elif not service.get("enabled"):
+            result["action"] = "enable"
+            self.step("service", "enable the engine", "it would not start at boot")
+        return result
+
+
+def restart_order(observed: dict[str, dict[str, Any]]) -> list[str]:
+    """The managers among the hosts, the leader last, so that the leadership moves only once.
+
+    `observed` has the result of swarm_host_info by host.
+    """
+    swarms = {name: each.get("swarm") or {} for name, each in observed.items()}
+    leaders = {
+        node.get("id")
+        for swarm in swarms.values()
+        for node in swarm.get("nodes") or []
+        if node.get("leader")
+    }
+    managers = [name for name, swarm in swarms.items() if swarm.get("role") == "manager"]
+    return sorted(managers, key=lambda name: swarms[name].get("node_id") in leaders)

@@ -1,0 +1,204 @@
+# Copyright (c) 2026 The Flotilla authors
+# GNU General Public License v3.0-or-later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: it can change without notice.
+
+"""What would keep a host from becoming a node, found before anything is changed.
+
+Pure. Every finding is one sentence with the host, what is wrong, and the variable that changes it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from .._common.errors import shown
+from .._host.network import GOSSIP_PORT, left_over
+from .._model.documents import SWARM_PORT
+
+# The engine's defaults (moby: libnetwork/ipamutils, libnetwork/drivers/overlay/overlayutils).
+DEFAULT_POOL = "10.0.0.0/8"
+DEFAULT_DATA_PATH_PORT = 4789
+# A check, which can be ignored, and a sentence.
+Finding = tuple[str, str]
+
+CHECKS = ("kernel", "ports", "pool", "clock", "disk")
+
+
+def preflight(
+    host: str, observed: dict[str, dict[str, Any]], settings: dict[str, Any]
+) -> dict[str, list[str]]:
+    """The failures of a host, which must stop it, and warnings about what will not work on it.
+
+    `observed` has the result of swarm_host_info by host, because an address pool must suit all of them. `settings` has pools,
+    data_path_port, kernel_features, disk_free_mb, clock_skew_limit in seconds, and ignore, a list of CHECKS.
+    """
+    own = observed[host]
+    failures = [
+        *_kernel(host, own, settings["kernel_features"]),
+        *_disk(host, own, settings["disk_free_mb"]),
+        *_clock(host, observed, settings["clock_skew_limit"]),
+    ]
+    outside = {name: each for name, each in observed.items() if _state(each) == "inactive"}
+    if host in outside:
+        # A member holds these ports itself, and its pool was fixed when the swarm was initialised.
+        failures += _ports(host, own, settings["data_path_port"])
+        failures += _pools(observed, settings["pools"])
+    # The first of the hosts warns for all of them.
+    warnings = (
+        _warnings(outside, settings["kernel_features"]) if outside and host == min(outside) else []
+    )
+    return {
+        "failures": [text for check, text in failures if check not in settings["ignore"]],
+        "warnings": [text for check, text in warnings if check not in settings["ignore"]],
+    }
+
+
+def _kernel(host: str, own: dict[str, Any], required: list[str]) -> list[Finding]:
+    features = _features(own)
+    return [
+        (
+            "kernel",
+            (
+                f"{host}: its kernel has no {feature}, which nodes of a swarm need: load or install the module, or remove it"
+                " from docker_engine_kernel_features."
+            ),
+        )
+        for feature in required
+        if features.get(feature) is False
+    ]
+
+
+def _warnings(observed: dict[str, dict[str, Any]], required: list[str]) -> list[Finding]:
+    """What will not work, once for all hosts."""
+    consequences = {
+        "ip_vs": "published ports in ingress mode and service VIPs do not work there (use mode: host and endpoint_mode:"
+        " dnsrr)",
+        "esp": "encrypted overlay networks carry no traffic there",
+    }
+    findings = []
+    for feature, consequence in consequences.items():
+        lacking = [
+            name for name, each in sorted(observed.items()) if _features(each).get(feature) is False
+        ]
+        if lacking and feature not in required:
+            findings.append(
+                ("kernel", f"{', '.join(lacking)}: no {feature} in the kernel: {consequence}.")
+            )
+    return findings
+
+
+def _features(observed: dict[str, Any]) -> dict[str, Any]:
+    return (observed.get("host") or {}).get("kernel_features") or {}
+
+
+def _state(observed: dict[str, Any]) -> Any:
+    return (observed.get("swarm") or {}).get("state")
+
+
+def _disk(host: str, own: dict[str, Any], limit_mb: int) -> list[Finding]:
+    disk = (own.get("host") or {}).get("disk") or {}
+    free = disk.get("free_bytes")
+    if free is None or free >= limit_mb * 1024 * 1024:
+        return []
+    return [
+        (
+            "disk",
+            (
+                f"{host}: {disk.get('path')} has {free // (1024 * 1024)} MB free, less than {limit_mb} MB: free space, or"
+                " lower docker_engine_disk_free_mb."
+            ),
+        )
+    ]
+
+
+def _clock(host: str, observed: dict[str, dict[str, Any]], limit: float) -> list[Finding]:
+    skews = {
+        name: float(skew)
+        for name, each in observed.items()
+        if (skew := (each.get("clock") or {}).get("skew")) is not None
+    }
+    if host not in skews:
+        return []
+    # The median of the hosts counts as right, because the controller may not be; of two hosts, the earlier one.
+    ordered = sorted(skews.values())
+    skew = skews[host] - ordered[(len(ordered) - 1) // 2]
+    if abs(skew) <= limit:
+        return []
+    direction = "ahead of" if skew > 0 else "behind"
+    return [
+        (
+            "clock",
+            (
+                f"{host}: its clock is {abs(skew):.0f} s {direction} the other hosts' (limit {limit:g} s): synchronise it with"
+                " NTP, or raise docker_engine_clock_skew_limit."
+            ),
+        )
+    ]
+
+
+def _ports(host: str, own: dict[str, Any], data_path_port: int | None) -> list[Finding]:
+    listening = (own.get("host") or {}).get("listening") or {}
+    # A restart, which is in the plan, frees what the engine itself holds; without systemd, an operator must restart it.
+    freed = [GOSSIP_PORT] if left_over(own) and (own.get("host") or {}).get("systemd") else []
+    # Networks of an earlier swarm with a task left: those of the next swarm share the kernel's socket with them.
+    freed += ((own.get("host") or {}).get("kernel_listening") or {}).get("udp") or []
+    at_gossip = "restart the engine" if left_over(own) else "stop what listens there"
+    if (own.get("host") or {}).get("root") is False:
+        at_gossip = "run with --become: only root can see whether the engine itself holds it"
+    data_port = data_path_port or DEFAULT_DATA_PATH_PORT
+    findings = []
+    for protocol, port, purpose, remedy in (
+        ("tcp", SWARM_PORT, "managers communicate", "stop what listens there"),
+        ("tcp", GOSSIP_PORT, "nodes gossip", at_gossip),
+        ("udp", GOSSIP_PORT, "nodes gossip", at_gossip),
+        (
+            "udp",
+            data_port,
+            "overlay networks send their traffic",
+            "stop what listens there, or change swarm_data_path_port",
+        ),
+    ):
+        if port in (listening.get(protocol) or []) and port not in freed:
+            findings.append(
+                (
+                    "ports",
+                    (
+                        f"{host}: port {port}/{protocol}, on which {purpose}, is in use although the host is in no swarm:"
+                        f" {remedy}."
+                    ),
+                )
+            )
+    return findings
+
+
+def _pools(observed: dict[str, dict[str, Any]], pools: list[str]) -> list[Finding]:
+    findings = []
+    given = "swarm_default_addr_pool" if pools else "the engine's default address pool"
+    for pool in pools or [DEFAULT_POOL]:
+        try:
+            network = ipaddress.ip_network(pool, strict=False)
+        except ValueError:
+            findings.append(
+                (
+                    "pool",
+                    f"swarm_default_addr_pool has {shown(pool)}, which is not a network such as 10.20.0.0/16.",
+                )
+            )
+            continue
+        for name, each in sorted(observed.items()):
+            for route in (each.get("host") or {}).get("routes") or []:
+                other = ipaddress.ip_network(route)
+                if other.version == network.version and network.overlaps(other):
+                    findings.append(
+                        (
+                            "pool",
+                            (
+                                f"{name}: its route to {route} overlaps {given} {network}: set swarm_default_addr_pool to"
+                                " networks that no host has a route to."
+                            ),
+                        )
+                    )
+    return findings

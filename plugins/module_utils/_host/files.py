@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
+"""The files of a host that this collection manages, and reading files that may be missing."""
+
+from __future__ import annotations
+
+import os
+
+# Where an engine keeps its data unless daemon.json says otherwise.
+DATA_ROOT = "/var/lib/docker"
+DAEMON_JSON = "/etc/docker/daemon.json"
+DROPIN_DIR = "/etc/systemd/system/docker.service.d"
+CERTS_DIR = "/etc/docker/certs.d"
+APT_SOURCE = "/etc/apt/sources.list.d/docker.sources"
+APT_KEYRING = "/etc/apt/keyrings/docker.asc"
+RPM_REPOSITORY = "/etc/yum.repos.d/docker-ce.repo"
+ZYPP_REPOSITORY = "/etc/zypp/repos.d/docker-ce.repo"
+# Written before a change that takes effect only when the engine restarts, and removed by the restart. It is on a tmpfs
+# because a reboot restarts the engine as well.
+RESTART_MARKER = "/run/flotilla.swarm/docker-restart"
+# daemon.json as it was before the last change, until an engine has started with the new one.
+PREVIOUS_DAEMON_JSON = "/var/lib/flotilla.swarm/daemon.json.previous"
+# On a host that is pending a reboot, until it is back in service.
+REBOOT_NOTE = "/var/lib/flotilla.swarm/reboot.json"
+# Packages of Debian and Ubuntu create it (update-notifier-common, unattended-upgrades).
+REBOOT_REQUIRED = "/run/reboot-required"
+SDK_VENV = "/opt/flotilla.swarm"
+POLICY_RC_D = "/usr/sbin/policy-rc.d"
+POLICY_MARK = "flotilla.swarm"
+# What `files` of the facts has a hash of.
+MANAGED = (
+    DAEMON_JSON,
+    DROPIN_DIR + "/*.conf",
+    CERTS_DIR + "/*/*.crt",
+    APT_SOURCE,
+    APT_KEYRING,
+    RPM_REPOSITORY,
+    ZYPP_REPOSITORY,
+)
+
+
+def read(path: str) -> bytes | None:
+    """The content of a file; None if it cannot be read."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read()
+    except OSError:
+        return None
+
+
+def text_of(path: str) -> str:
+    """The content of a file as text; empty if it cannot be read."""
+    return (read(path) or b"").decode("utf-8", "replace")
+
+
+def names_in(path: str) -> list[str]:
+    """The names in a folder; none if it cannot be read."""
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
