@@ -115,7 +115,9 @@ def test_what_has_no_other_place_is_refused_and_stopped_where_that_is_accepted()
         drive.wait_until(lambda: len(running(name)) == 1, 60)
     wrong = drive.module("m1", "swarm_drain", nodes=["w1", "w9"])
     assert wrong["failure"]["code"] == "no_such_node"
-    assert "there is no node w9; there are m1, m2, m3, w1, w2" in wrong["msg"]
+    assert wrong["msg"] == (
+        "Could not drain nodes: there is no node w9: the nodes are m1, m2, m3, w1, w2."
+    )
 
 
 def test_who_opts_out_is_left_alone_and_a_killed_run_is_finished() -> None:

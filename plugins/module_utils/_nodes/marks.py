@@ -29,6 +29,7 @@ _CAREFUL = {"FailureAction": "pause", "MaxFailureRatio": 0}
 # A slot that waits for a task that is sent nowhere must not keep the others waiting.
 _AT_ONCE = {"Parallelism": 0}
 _NOWHERE = "none."  # put before the system of each platform, so that no node has it
+_FITS_NO_TASK = f"node.id=={_NOWHERE}"
 
 
 def constraint_against(node_id: str) -> str:
@@ -88,8 +89,31 @@ def stalled(spec: dict[str, Any], node_ids: Collection[str]) -> dict[str, Any]:
     return changed
 
 
+def frozen(spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec that ends a move where it is, and keeps both tasks of a slot that has two.
+
+    It fits no task, so that none counts as the one to keep: not even one that the engine starts while this is written.
+    The nodes that the service leaves stay in the label.
+    """
+    changed = stalled(spec, marks_of(spec))
+    changed["TaskTemplate"]["Placement"]["Constraints"].append(_FITS_NO_TASK)
+    return changed
+
+
+def is_frozen(spec: dict[str, Any]) -> bool:
+    """Whether `frozen` has made this spec."""
+    return is_stalled(spec) and _FITS_NO_TASK in (
+        dig(spec, "TaskTemplate", "Placement", "Constraints") or []
+    )
+
+
+def goes_nowhere(constraints: Collection[str]) -> bool:
+    """Whether a task with these constraints is of a spec that `stalled` or `frozen` has made."""
+    return constraint_against(_NOWHERE) in constraints
+
+
 def is_stalled(spec: dict[str, Any]) -> bool:
-    """Whether `stalled` has made this spec."""
+    """Whether `stalled` or `frozen` has made this spec."""
     platforms = dig(spec, "TaskTemplate", "Placement", "Platforms") or []
     return any(str(platform.get("OS")).startswith(_NOWHERE) for platform in platforms)
 
@@ -100,6 +124,8 @@ def unmarked(spec: dict[str, Any]) -> dict[str, Any]:
     if MOVING_LABEL in (changed.get("Labels") or {}):
         del changed["Labels"][MOVING_LABEL]
     ours = {constraint_against(node) for node in marks_of(spec)}
+    if is_frozen(spec):
+        ours.add(_FITS_NO_TASK)
     placement = dig(changed, "TaskTemplate", "Placement")
     if ours and placement:
         left = [item for item in placement.get("Constraints") or [] if item not in ours]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from .._model.documents import dig
 from .._model.services import PAUSED, UPDATING, replicas_of, update_state
 from .._scheduler.placement import PlacementTask
-from .marks import constraint_against, is_stalled, marks_of
+from .marks import constraint_against, goes_nowhere, is_frozen, is_stalled, marks_of
 
 # States of an update that a change of the spec would cut short or, where it is paused, resume
 # (swarmkit: controlapi UpdateService resets the status).
@@ -48,6 +48,10 @@ class MovingService:
     @property
     def stalled(self) -> bool:
         return is_stalled(self.spec)
+
+    @property
+    def frozen(self) -> bool:
+        return is_frozen(self.spec)
 
 
 def parse_moving_service(document: dict[str, Any]) -> MovingService:
@@ -131,14 +135,18 @@ def slots_that_run(
     }
 
 
-def stuck_on(tasks: Collection[PlacementTask], node_ids: Collection[str]) -> set[str]:
-    """The nodes of tasks that were to replace one on `node_ids` that still runs; "" for one without a node."""
+def stuck_tasks(tasks: Collection[PlacementTask], node_ids: Collection[str]) -> list[PlacementTask]:
+    """The tasks that were to replace one on `node_ids` that still runs."""
     old = {task.slot for task in tasks if _runs_on(task, node_ids)}
-    return {
-        task.node_id
+    return [
+        task
         for task in tasks
-        if task.slot in old and task.node_id not in node_ids and task.active and not task.running
-    }
+        if task.slot in old
+        and task.node_id not in node_ids
+        and task.active
+        and not task.running
+        and not goes_nowhere(task.constraints)
+    ]
 
 
 def why_not(tasks: Iterable[PlacementTask], node_ids: Collection[str]) -> str | None:

@@ -17,8 +17,8 @@ from .._model.documents import parse_node
 from .._model.labels import MOVING_LABEL
 from .._model.services import PAUSED
 from .._scheduler.placement import parse_placement_task
-from .marks import released, stalled, unmarked
-from .moves import BUSY, MovingService, parse_moving_service, stuck_on, tasks_by_service
+from .marks import frozen, released, stalled, unmarked
+from .moves import BUSY, MovingService, parse_moving_service, stuck_tasks, tasks_by_service
 from .specs import change_node_unless_gone
 
 INTERVAL = 0.5  # seconds between two looks at a move
@@ -86,12 +86,12 @@ class ServiceWriter:
     def clean_up(self, concerned: Callable[[MovingService], bool]) -> list[str]:
         """Clean services until none is left; their names."""
         begun, _waiting = self._due(concerned)
-        # Where the run was killed in between, its nodes are not known, and that much has been done.
+        # Once it is stalled and no longer frozen, the nodes that it leaves are not known, and that much has been done.
         self.keep_running(
             {
                 service.id: service.marks
                 for service in begun
-                if service.marks and not service.stalled
+                if service.marks and (service.frozen or not service.stalled)
             }
         )
         ids = {service.id for service in begun}
@@ -136,22 +136,35 @@ class ServiceWriter:
         poll(unsettled, lambda found: not found, _KEEP_RUNNING, INTERVAL / 2, self._clock)
 
     def _stall(self, moving: Mapping[str, Collection[str]]) -> bool:
-        """Whether a slot is left that may get two tasks."""
+        """Whether a slot is left that may get two tasks.
+
+        First the move is frozen, for until then the engine may start the next new task at any moment, also between a look
+        and a write. Once it is known where the new tasks are, those have to go.
+        """
+        services = self.read()
+        # After the services: an update that has begun by then has left no task that is not among these.
         documents = self._client.tasks(service=sorted(moving))
         tasks = tasks_by_service(map(parse_placement_task, documents))
         found = False
-        for service in self.read():
+        for service in services:
             if service.id not in moving or not service.marks or not service.start_first:
                 continue
             if not self._owns_update(service):
                 continue
-            stuck = stuck_on(tasks[service.id], moving[service.id])
-            known = service.marks if service.stalled else frozenset()
-            # An update in progress can start the next new task at any moment, also between this look and a write.
-            in_progress = not known and service.update not in ("completed", *PAUSED)
-            if in_progress or (stuck and not (known and stuck - {""} <= known)):
-                self.write(service, stalled(service.spec, known | stuck))
+            stuck = stuck_tasks(tasks[service.id], moving[service.id])
+            at = {task.node_id for task in stuck} - {""}
+            if not service.stalled:
+                if stuck or service.update not in ("completed", *PAUSED):
+                    self.write(service, frozen(service.spec))
+                    found = True
+                continue
+            # The engine goes on with the update before until it has begun with this one, and a task may get a node until the
+            # scheduler has said why it gets none.
+            begun = service.update is not None or not any(task.active for task in tasks[service.id])
+            if not begun or not all(task.node_id or task.error for task in stuck):
                 found = True
-            # One that has no node yet will get none.
-            found = found or bool(stuck - {""})
+            elif stuck and (service.frozen or not at <= service.marks):
+                known = frozenset() if service.frozen else service.marks
+                self.write(service, stalled(service.spec, known | at))
+            found = found or bool(stuck)
         return found

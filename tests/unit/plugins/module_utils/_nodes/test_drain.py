@@ -156,7 +156,14 @@ class Swarm(Clock):
                 continue
             if (service.get("UpdateStatus") or {}).get("State") == "paused":
                 continue
-            for task in [task for task in self._tasks if task["ServiceID"] == name]:
+            own = [task for task in self._tasks if task["ServiceID"] == name]
+            dirty = [task for task in own if self._live(task, task["NodeID"])]
+            dirty = [task for task in dirty if not self.fits(name, task["NodeID"])]
+            if dirty and not service.get("UpdateStatus"):
+                service["UpdateStatus"] = {"State": "updating", "Of": "the engine"}
+            elif not dirty and (service.get("UpdateStatus") or {}).get("Of"):
+                service["UpdateStatus"]["State"] = "completed"
+            for task in own:
                 drained = self._nodes[task["NodeID"]]["Spec"]["Availability"] == "drain"
                 if not self._live(task, task["NodeID"]) or not (
                     drained or not self.fits(name, task["NodeID"])
@@ -677,6 +684,34 @@ def test_an_update_that_goes_on_is_stopped_before_its_spec_is_cleaned(
     stalls = [is_stalled(spec) for spec in swarm.written[1:]]
     assert stalls == [True] * stops + [False, False]
     assert swarm.specs() == before
+
+
+class Updating(Swarm):
+    """An engine that starts one more task of a move just before the next write, and keeps of two tasks in a slot the newer
+    one if its spec fits both."""
+
+    def update_service(self, service_id: str, version: int, spec: dict[str, Any]) -> None:
+        old, *others = (task for task in self._tasks if task["Slot"] == 1)
+        new = others[0] if others else self.start(service_id, 1, "n2", "starting")
+        super().update_service(service_id, version, spec)
+        if new["DesiredState"] == "running":
+            if self.fits(service_id, new["NodeID"]):
+                old["DesiredState"] = "shutdown"
+            elif self.fits(service_id, old["NodeID"]):
+                new["DesiredState"] = "shutdown"
+
+
+def test_a_task_that_the_engine_starts_while_an_update_is_stopped_is_not_kept() -> None:
+    swarm = Updating()
+    swarm.add("web", ["n1", "n1", "n3"])
+    web = swarm._services["web"]
+    web["Spec"]["UpdateConfig"] = {"Order": "start-first"}
+    before = swarm.specs()
+    web["Spec"] = marked(web["Spec"], ["n1"])
+    web["UpdateStatus"] = {"State": "updating"}
+    assert clean_up_interrupted(swarm, clock=swarm) == ["web"]
+    assert swarm.specs() == before
+    assert swarm.on("n1") + swarm.on("n3") == ["web"] * 3
 
 
 def test_an_election_is_waited_out() -> None:
