@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from ..module_utils._stack.private import without_private_paths
-
 DOCUMENTATION = r"""
 module: swarm_stack
 short_description: Plan, deploy, verify and remove a stack
@@ -485,6 +483,7 @@ from ..module_utils._common.argspec import Module, docker_argument_spec
 from ..module_utils._common.errors import SwarmError
 from ..module_utils._stack.deploy import Deployment, StackOutcome
 from ..module_utils._stack.options import ATTEMPT, PRIVATE, STACK_LIMITS, STACK_OPTIONS, STACK_RULES
+from ..module_utils._stack.private import without_private_paths
 from ..module_utils._stack.record import about_ignored
 
 
