@@ -37,8 +37,8 @@ MANAGERS = ("m1", "m2", "m3")
 WORKERS = ("w1", "w2")
 HOSTS = MANAGERS + WORKERS
 ZONES = {"m1": "a", "m2": "b", "m3": "c", "w1": "a", "w2": "b"}
-# Seconds. For tests that take engines away one after the other: the verdict after one of them must not count the tasks
-# that failed in those before it.
+# Seconds. For tests that take engines or containers away one after the other: the verdict after one of them must not count
+# the tasks that failed before it.
 LATELY = {"restart_window": 20}
 
 # All random choices of a scenario come from this number. SEED=number repeats a run.

@@ -23,6 +23,7 @@ from drive import (
     ENVIRONMENT,
     HEALTH,
     HOSTS,
+    LATELY,
     assert_whole,
     cluster_ids,
     module,
@@ -31,6 +32,7 @@ from drive import (
     play,
     site,
     ssh,
+    wait_until,
 )
 
 HISTORY = "task_history_retention_limit"
@@ -257,7 +259,7 @@ def test_a_stack_that_is_asked_otherwise_or_does_not_run_is_planned() -> None:
     # Tasks stop and start without a change of any version.
     with containers_killed("hello_web"):
         assert DEPLOYS in site("--check").text
-    assert site().verdict == "healthy"
+    wait_until(lambda: site(swarm_health_thresholds=LATELY).verdict == "healthy", 60)
 
 
 @contextmanager

@@ -102,9 +102,13 @@ def frozen(spec: dict[str, Any]) -> dict[str, Any]:
 
 def is_frozen(spec: dict[str, Any]) -> bool:
     """Whether `frozen` has made this spec."""
-    return is_stalled(spec) and _FITS_NO_TASK in (
-        dig(spec, "TaskTemplate", "Placement", "Constraints") or []
-    )
+    constraints = dig(spec, "TaskTemplate", "Placement", "Constraints") or []
+    return is_stalled(spec) and fits_no_task(constraints)
+
+
+def fits_no_task(constraints: Collection[str]) -> bool:
+    """Whether a task with these constraints is of a spec that `frozen` has made."""
+    return _FITS_NO_TASK in constraints
 
 
 def goes_nowhere(constraints: Collection[str]) -> bool:

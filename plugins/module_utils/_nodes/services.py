@@ -16,8 +16,8 @@ from .._common.waiting import Clock, poll
 from .._model.documents import parse_node
 from .._model.labels import MOVING_LABEL
 from .._model.services import PAUSED
-from .._scheduler.placement import parse_placement_task
-from .marks import frozen, released, stalled, unmarked
+from .._scheduler.placement import PlacementTask, parse_placement_task
+from .marks import fits_no_task, frozen, released, stalled, unmarked
 from .moves import BUSY, MovingService, parse_moving_service, stuck_tasks, tasks_by_service
 from .specs import change_node_unless_gone
 
@@ -141,12 +141,10 @@ class ServiceWriter:
         First the move is frozen, for until then the engine may start the next new task at any moment, also between a look
         and a write. Once it is known where the new tasks are, those have to go.
         """
-        services = self.read()
-        # After the services: an update that has begun by then has left no task that is not among these.
         documents = self._client.tasks(service=sorted(moving))
         tasks = tasks_by_service(map(parse_placement_task, documents))
         found = False
-        for service in services:
+        for service in self.read():
             if service.id not in moving or not service.marks or not service.start_first:
                 continue
             if not self._owns_update(service):
@@ -158,9 +156,8 @@ class ServiceWriter:
                     self.write(service, frozen(service.spec))
                     found = True
                 continue
-            # The engine goes on with the update before until it has begun with this one, and a task may get a node until the
-            # scheduler has said why it gets none.
-            begun = service.update is not None or not any(task.active for task in tasks[service.id])
+            begun = not service.frozen or _has_begun(tasks[service.id])
+            # A task may get a node until the scheduler has said why it gets none.
             if not begun or not all(task.node_id or task.error for task in stuck):
                 found = True
             elif stuck and (service.frozen or not at <= service.marks):
@@ -168,3 +165,10 @@ class ServiceWriter:
                 self.write(service, stalled(service.spec, known | at))
             found = found or bool(stuck)
         return found
+
+
+def _has_begun(tasks: Collection[PlacementTask]) -> bool:
+    """Whether the engine has begun with a frozen spec, and so ended the update before it: that may go on for a moment after
+    the write, and the state of the update does not tell the two apart (swarmkit: manager/orchestrator/update)."""
+    active = [task for task in tasks if task.active]
+    return not active or any(fits_no_task(task.constraints) for task in active)

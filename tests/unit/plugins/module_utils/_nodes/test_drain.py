@@ -22,6 +22,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._common.waiting imp
 from ansible_collections.flotilla.swarm.plugins.module_utils._model.labels import MOVING_LABEL
 from ansible_collections.flotilla.swarm.plugins.module_utils._nodes.drain import drain
 from ansible_collections.flotilla.swarm.plugins.module_utils._nodes.marks import (
+    is_frozen,
     is_stalled,
     marked,
     marks_of,
@@ -157,13 +158,14 @@ class Swarm(Clock):
             if (service.get("UpdateStatus") or {}).get("State") == "paused":
                 continue
             own = [task for task in self._tasks if task["ServiceID"] == name]
-            dirty = [task for task in own if self._live(task, task["NodeID"])]
-            dirty = [task for task in dirty if not self.fits(name, task["NodeID"])]
-            if dirty and not service.get("UpdateStatus"):
-                service["UpdateStatus"] = {"State": "updating", "Of": "the engine"}
-            elif not dirty and (service.get("UpdateStatus") or {}).get("Of"):
-                service["UpdateStatus"]["State"] = "completed"
+            nowhere = [task for task in own if not task["NodeID"]]
+            if is_frozen(service["Spec"]) and not nowhere:
+                self.start(name, 1, "", "pending")["Status"]["Err"] = "no suitable node"
+            elif nowhere and not is_stalled(service["Spec"]):
+                nowhere[-1]["DesiredState"] = "shutdown"
             for task in own:
+                if not task["NodeID"]:
+                    continue
                 drained = self._nodes[task["NodeID"]]["Spec"]["Availability"] == "drain"
                 if not self._live(task, task["NodeID"]) or not (
                     drained or not self.fits(name, task["NodeID"])
@@ -687,22 +689,39 @@ def test_an_update_that_goes_on_is_stopped_before_its_spec_is_cleaned(
 
 
 class Updating(Swarm):
-    """An engine that starts one more task of a move just before the next write, and keeps of two tasks in a slot the newer
-    one if its spec fits both."""
+    """An engine that starts one more task of a move just before the next write, or a moment after it, and keeps of two tasks
+    in a slot the newer one if its spec fits both."""
+
+    def __init__(self, late: int) -> None:
+        super().__init__()
+        self._late = late  # in ticks
+
+    def tick(self) -> None:
+        if not self._late:
+            super().tick()
+            return
+        self._late -= 1
+        web = self._services["web"]
+        web["UpdateStatus"] = {"State": "updating"}
+        if not self._late:
+            self.start("web", 1, "n2", "starting")["Spec"] = web["PreviousSpec"]["TaskTemplate"]
 
     def update_service(self, service_id: str, version: int, spec: dict[str, Any]) -> None:
-        old, *others = (task for task in self._tasks if task["Slot"] == 1)
-        new = others[0] if others else self.start(service_id, 1, "n2", "starting")
+        slot = [task for task in self._tasks if task["Slot"] == 1 and task["NodeID"]]
+        if len(slot) == 1 and not (self._late and is_stalled(spec)):
+            slot.append(self.start(service_id, 1, "n2", "starting"))
         super().update_service(service_id, version, spec)
-        if new["DesiredState"] == "running":
-            if self.fits(service_id, new["NodeID"]):
+        old, *new = slot
+        if new and new[0]["DesiredState"] == "running":
+            if self.fits(service_id, "n2"):
                 old["DesiredState"] = "shutdown"
             elif self.fits(service_id, old["NodeID"]):
-                new["DesiredState"] = "shutdown"
+                new[0]["DesiredState"] = "shutdown"
 
 
-def test_a_task_that_the_engine_starts_while_an_update_is_stopped_is_not_kept() -> None:
-    swarm = Updating()
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_a_task_that_the_engine_starts_while_an_update_is_stopped_is_not_kept(late: int) -> None:
+    swarm = Updating(late)
     swarm.add("web", ["n1", "n1", "n3"])
     web = swarm._services["web"]
     web["Spec"]["UpdateConfig"] = {"Order": "start-first"}
