@@ -31,12 +31,17 @@ def id_of(document: dict[str, Any]) -> str:
 
 
 def moment(text: Any) -> float | None:
-    """One of the engine's times, such as 2026-11-23T20:14:18.514031902Z, in seconds since 1970; None if it is not one."""
+    """One of the engine's times, such as 2026-11-23T20:14:18.514031902Z, in seconds since 1970; None if it is not one.
+
+    Managers write UTC. An engine writes its own clock in the zone of its host, such as 05:14:18+09:00 (moby: daemon/info.go,
+    SystemTime).
+    """
+    found = str(text)
+    zone = found[19:].lstrip(".0123456789").replace("Z", "")
     try:
-        found = datetime.datetime.fromisoformat(str(text)[:19])
+        return datetime.datetime.fromisoformat(found[:19] + (zone or "+00:00")).timestamp()
     except ValueError:
         return None
-    return found.replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 @dataclass(frozen=True)
