@@ -22,6 +22,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._common.waiting imp
 from ansible_collections.flotilla.swarm.plugins.module_utils._model.labels import MOVING_LABEL
 from ansible_collections.flotilla.swarm.plugins.module_utils._nodes.drain import drain
 from ansible_collections.flotilla.swarm.plugins.module_utils._nodes.marks import (
+    frozen,
     is_frozen,
     is_stalled,
     marked,
@@ -327,7 +328,14 @@ def test_what_is_put_in_can_be_taken_out(
         ended = stalled(once, more)
         assert unmarked(ended) == spec
         assert ended["TaskTemplate"]["Placement"]["Platforms"]
+    stopped = frozen(once)
+    assert unmarked(stopped) == spec
+    assert marks_of(once) <= marks_of(stopped)
+    assert is_stalled(stopped)
+    assert is_frozen(stopped)
     nowhere = stalled(once, [""])
+    assert stalled(stopped, [""]) == nowhere
+    assert not is_frozen(nowhere)
     assert marks_of(nowhere)
     assert unmarked(nowhere) == spec
     assert stalled(nowhere, [""]) == nowhere
@@ -344,7 +352,7 @@ def test_only_placement_labels_and_the_update_are_touched(
             "TaskTemplate": task
         }
 
-    for after in (marked(spec, node_ids), stalled(spec, ["", *node_ids])):
+    for after in (marked(spec, node_ids), stalled(spec, ["", *node_ids]), frozen(spec)):
         assert rest(after) == rest(spec)
 
 

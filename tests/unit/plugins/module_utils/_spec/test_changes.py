@@ -112,7 +112,7 @@ def test_a_change_is_seen_and_seen_from_both_sides(
             ),
             {"secrets.f.mode": ("0444", "0400")},
         ),
-        # A secret under a new name, and one that was made anew under its old name.
+        # A secret with a new name, and a secret that was recreated with its old name.
         (
             sent(Secrets=[{"SecretID": "1", "SecretName": "k1", "File": {"Name": "f"}}]),
             sent(Secrets=[{"SecretID": "2", "SecretName": "k2", "File": {"Name": "f"}}]),
