@@ -49,6 +49,11 @@ SOAK_SUITES = {
 CORES = {"cluster": ("oldest",)}
 SOAK_CORES = {"cluster": ("oldest", "newest")}
 
+# In the output of pytest: the heading of a test that failed, and its error.
+FAILURE = re.compile(
+    r"^_{3,} (.+?) _{3,}$(?:\n(?!E  |_{3,} ).*)*\n(E  .*(?:\nE(?: .*)?$)*)", re.MULTILINE
+)
+
 SUMMARY = re.compile(r"^=+ (.* passed.*) =+$|^((?:lint|cores): \d+ .*)$", re.MULTILINE)
 
 
@@ -191,6 +196,18 @@ def table(checks: Sequence[Check], seconds: float) -> str:
     return "\n".join(rows)
 
 
+def failures(text: str) -> list[str]:
+    """One line for each test that failed, from the log of a check; or the last lines of the log."""
+    found = []
+    for test, error in FAILURE.findall(text):
+        words = " ".join(re.sub("^E ", "", error, flags=re.MULTILINE).split())
+        # The end of a long error says the most: a verdict stands there.
+        found.append(
+            f"{test}: {words if len(words) < 500 else f'{words[:200]} ... {words[-300:]}'}"
+        )
+    return found or text.splitlines()[-6:]
+
+
 def number(name: str, default: int) -> int:
     text = os.environ.get(name) or str(default)
     if not text.isdigit() or int(text) < 1:
@@ -214,6 +231,11 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     Runner(jobs, os.environ.get("V") == "1").run(checks)
     print(f"\n{table(checks, time.monotonic() - started)}\n")
+    # Once more at the end, because CI may show only the last lines of the output.
+    for check in checks:
+        if not check.passed:
+            print(f"{check.title}:")
+            print(*(f"  {line}" for line in failures(check.log.read_text("utf-8"))), sep="\n")
     passed = sum(check.passed for check in checks)
     print(f"{passed} passed, {len(checks) - passed} failed", flush=True)
     return 0 if passed == len(checks) else 1
