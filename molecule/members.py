@@ -28,6 +28,8 @@ BASE = {"m1": "manager", "m2": "manager", "m3": "manager", "w1": "worker", "w2":
 EVERYBODY = {**BASE, "w3": "worker", "w4": "worker"}
 ZONES = {"m1": "a", "m2": "b", "m3": "c", "w1": "a", "w2": "b", "w3": "c", "w4": "a"}
 SHOP = Path(__file__).resolve().parent / "membership" / "files" / "shop.yml"
+# What `members` says of a node that is not ready, or whose manager status is not that of its role.
+_WAITING = {"down", "unknown", "disconnected", "with"}
 # What a row of a plan starts with.
 ROW = re.compile(r"^[+~x-] ")
 
@@ -132,8 +134,8 @@ def begin_with(roles: dict[str, str]) -> None:
         swarm_accepted_risks=["lost_margin", "uneven_zones"],
     )
     assert run.code == 0, tail(run)
-    # A demoted engine's last heartbeat may be some seconds old.
-    wait_until(lambda: members_anywhere() == roles, 30)
+    on = next(name for name, role in roles.items() if role == "manager")
+    assert ready_members(on) == roles
 
 
 def leave(name: str) -> None:
@@ -203,8 +205,27 @@ def members(on: str = "m2") -> dict[str, str]:
     return found
 
 
+def ready_members(on: str = "m2", but: str = "") -> dict[str, str]:
+    """The same, once every node but this one is ready and has its role; after two minutes, as they are.
+
+    An agent loses its session if its manager is demoted or dies. It tries other managers with pauses of up to 8 s (swarmkit:
+    agent/agent.go), and its node is down if that takes longer than three heartbeats.
+    """
+
+    def ready() -> bool:
+        # Without a leader, no manager answers.
+        with contextlib.suppress(AssertionError):
+            found = members(on).items()
+            return not any(_WAITING & {*state.split()} for name, state in found if name != but)
+        return False
+
+    with contextlib.suppress(AssertionError):
+        wait_until(ready)
+    return members(on)
+
+
 def members_anywhere() -> dict[str, str] | None:
-    """The same, from any current manager."""
+    """What `members` says, from any current manager."""
     for name in ALL:
         with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
             return members(name)
