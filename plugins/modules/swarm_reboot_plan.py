@@ -95,7 +95,7 @@ notes:
   description: The note of each host that has none yet.
   type: dict
   returned: always
-  sample: {w2: {boot: 6a8e2f52-4419-4a2b-9b52-a1c0f3a4f7c7-2, in_service: true, run: [m2, w2]}}
+  sample: {w2: {boots: {m2: 1f0c7d0e-2b77-4f0e-9d5c-5b3a0b6f8e11-7, w2: 6a8e2f52-4419-4a2b-9b52-a1c0f3a4f7c7-2}, in_service: true}}
 managers:
   description: The managers that have a leader.
   type: list

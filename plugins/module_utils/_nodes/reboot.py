@@ -6,9 +6,10 @@
 
 """The order in which the hosts of a swarm are rebooted, and where a run resumes an interrupted one. Pure.
 
-Each host that is due keeps a note until it is back in service: the ID of the boot that it was in when the run began,
-the hosts of that run, and whether it was in service. A host with another boot ID has been rebooted since, whoever did
-it. So there is no state anywhere else.
+Each host that is due keeps a note until it is back in service: the boots, by their IDs, that the hosts of the run were in when
+it began, and whether the host was in service. A host with another boot ID has been rebooted since, whoever did it. A host of
+the run without a note is back in service if its boot is another one, and otherwise the run was killed before it got its note. So
+there is no state anywhere else.
 """
 
 from __future__ import annotations
@@ -41,7 +42,18 @@ class RebootHost:
     @property
     def rebooted(self) -> bool:
         """Whether it was rebooted since the run that left its note began."""
-        return self.note is not None and self.note.get("boot") not in (None, self.boot)
+        return self.began != self.boot
+
+    @property
+    def boots(self) -> dict[str, str]:
+        """The hosts of the run that left its note, with the boots that they were in."""
+        boots = (self.note or {}).get("boots")
+        return boots if isinstance(boots, dict) else {}
+
+    @property
+    def began(self) -> str:
+        """The boot that it was in when the run that left its note began; without a note, its present one."""
+        return self.boots.get(self.name) or self.boot
 
     @property
     def comes_back(self) -> bool:
@@ -66,9 +78,9 @@ class RebootPlan:
 
     def notes(self) -> dict[str, dict[str, Any]]:
         """The notes to be written, by host: to those that have none."""
-        run = sorted(host.name for host in self.hosts)
+        boots = {host.name: host.began for host in sorted(self.hosts, key=lambda host: host.name)}
         return {
-            host.name: {"boot": host.boot, "in_service": host.in_service, "run": run}
+            host.name: {"boots": boots, "in_service": host.in_service}
             for host in self.hosts
             if host.note is None
         }
@@ -164,12 +176,9 @@ def _due(
     asked: Collection[str] | None,
     plan: RebootPlan,
 ) -> list[RebootHost]:
-    noted = [host for host in hosts.values() if host.note is not None]
-    earlier = {name for host in noted for name in (host.note or {}).get("run") or ()}
-    # Those of the earlier run that have no note any more are back in service.
-    over = earlier - {host.name for host in noted}
+    pending, over = _interrupted(hosts, plan)
     if asked is None:
-        due = [host for host in hosts.values() if host.note is not None or host.required]
+        due = [host for host in hosts.values() if host in pending or host.required]
         if over:
             plan.same.append(f"{', '.join(sorted(over))}: already rebooted by the interrupted run")
         if not due:
@@ -193,12 +202,33 @@ def _due(
             plan.refusals.append(f"{name} is not in the swarm: run site.yml first")
     if not names:
         plan.same.append("no host is named")
-    left = [host.name for host in noted if host not in due]
+    left = [host.name for host in pending if host not in due]
     if left:
         plan.warnings.append(
             f"{', '.join(left)}: pending from an interrupted run, but not selected"
         )
     return due
+
+
+def _interrupted(
+    hosts: dict[str, RebootHost], plan: RebootPlan
+) -> tuple[list[RebootHost], set[str]]:
+    """The hosts that an interrupted run has left to do, and the names of those that it has done."""
+    boots: dict[str, set[str]] = {}
+    for host in hosts.values():
+        for name, boot in host.boots.items():
+            boots.setdefault(name, set()).add(str(boot))
+    unknown = sorted(boots.keys() - hosts.keys())
+    if unknown:
+        plan.warnings.append(
+            f"{', '.join(unknown)}: may be pending from an interrupted run, but cannot be observed"
+        )
+    left = [
+        host
+        for name, host in hosts.items()
+        if host.note is not None or host.boot in boots.get(name, ())
+    ]
+    return left, (boots.keys() & hosts.keys()) - {host.name for host in left}
 
 
 def _guard(plan: RebootPlan, accepted: Collection[str]) -> None:

@@ -54,8 +54,9 @@ def node(world: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def begin(world: dict[str, Any], plan: RebootPlan) -> None:
-    for name, note in plan.notes().items():
+def begin(world: dict[str, Any], plan: RebootPlan, before: int | None = None) -> None:
+    """Write the notes; with `before`, so many of them, as if the run were killed then."""
+    for name, note in list(plan.notes().items())[:before]:
         world[name]["host"]["reboot_note"] = note
 
 
@@ -116,6 +117,26 @@ def test_a_run_that_stopped_is_gone_on_with() -> None:
     other = plan_reboots(world, ["m2"])
     assert names(other) == [["m2"]]
     assert "  ! w1, w3: pending from an interrupted run, but not selected" in other.lines()
+
+
+def test_a_run_that_was_killed_before_all_notes_were_written_has_done_nothing() -> None:
+    world = swarm()
+    begin(world, plan_reboots(world, ["w1", "w2", "w3"]), 1)
+    for asked in (None, ["w1", "w2", "w3"]):
+        plan = plan_reboots(world, asked)
+        assert names(plan) == [["w1"], ["w2"], ["w3"]]
+        assert "already rebooted" not in "\n".join(plan.lines())
+        assert len(plan.notes()) == 2
+
+
+def test_a_host_of_the_run_that_does_not_answer_is_not_taken_for_done() -> None:
+    world = swarm()
+    begin(world, plan_reboots(world, ["w1", "w2"]))
+    world["w2"] = {"unreachable": True}
+    plan = plan_reboots(world, None)
+    assert names(plan) == [["w1"]]
+    assert "  ! w2: may be pending from an interrupted run, but cannot be observed" in plan.lines()
+    assert "already rebooted" not in "\n".join(plan.lines())
 
 
 def test_a_node_that_was_drained_by_hand_stays_drained() -> None:
@@ -190,7 +211,7 @@ def test_two_managers_of_which_none_reboots_are_no_matter() -> None:
     drained=st.integers(0, 511),
     due=st.integers(1, 511),
     together=st.integers(1, 3),
-    kills=st.lists(st.integers(0, 12), max_size=6),
+    kills=st.lists(st.integers(0, 16), max_size=6),
 )
 def test_a_run_killed_anywhere_is_finished_with_one_reboot_of_each(
     places: list[str], leader: str, drained: int, due: int, together: int, kills: list[int]
@@ -210,11 +231,12 @@ def test_a_run_killed_anywhere_is_finished_with_one_reboot_of_each(
         plan = plan_reboots(world, None if begun else asked, together)
         if not plan.batches:
             break
-        steps = kills.pop() if kills else 3 * len(plan.hosts)
-        if steps == 0:
+        steps = kills.pop() if kills else 4 * len(plan.hosts)
+        begin(world, plan, steps)
+        begun = begun or steps > 0
+        steps -= len(plan.notes())
+        if steps <= 0:
             continue
-        begin(world, plan)
-        begun = True
         for batch in plan.batches:
             assert len({host.zone for host in batch}) == 1
             assert len(batch) == 1 or not any(host.manager for host in batch)
