@@ -206,7 +206,7 @@ def members(on: str = "m2") -> dict[str, str]:
 
 
 def ready_members(on: str = "m2", but: str = "") -> dict[str, str]:
-    """The same, once every node but this one is ready and has its role; after two minutes, as they are.
+    """What `members` says once every node but this one is ready and has its role; after two minutes, what it says then.
 
     An agent loses its session if its manager is demoted or dies. It tries other managers with pauses of up to 8 s (swarmkit:
     agent/agent.go), and its node is down if that takes longer than three heartbeats.
