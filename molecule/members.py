@@ -117,13 +117,12 @@ def tail(run: Run) -> str:
 def begin_with(roles: dict[str, str]) -> None:
     """Bring the swarm to these members, with a run only if they differ. A test usually finds them from the test before."""
     there = members_anywhere() or {}
+    on = next(name for name, role in roles.items() if role == "manager")
     for name in ALL:
         # A host that was down while its node was removed does not know it.
         if name not in there and state_of(name) != "inactive":
             leave(name)
-    if there == roles and all(
-        labels_of(name, next(iter(roles))) == {"zone": ZONES[name]} for name in roles
-    ):
+    if there == roles and all(labels_of(name, on) == {"zone": ZONES[name]} for name in roles):
         return
     inventory = Inventory(roles)
     for name in roles:
@@ -134,7 +133,6 @@ def begin_with(roles: dict[str, str]) -> None:
         swarm_accepted_risks=["lost_margin", "uneven_zones"],
     )
     assert run.code == 0, tail(run)
-    on = next(name for name, role in roles.items() if role == "manager")
     assert ready_members(on) == roles
 
 
