@@ -45,6 +45,7 @@ from members import (
     EVERYBODY,
     ZONES,
     Inventory,
+    at_rest,
     begin_with,
     carried_out,
     labels_of,
@@ -395,7 +396,7 @@ def test_everything_at_once_with_a_host_down() -> None:
         }
         assert labels_of("w1")["disk"] == "ssd"
         assert labels_of("w3") == {"zone": "c", "new": "yes"}
-    wait_until(lambda: members()["w2"] == "worker")
+    assert at_rest()["w2"] == "worker"
     plan = carried_out(inventory, **accepted)
     assert plan[0].startswith("~ promote w2")
     assert members()["w2"] == "manager"
