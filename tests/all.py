@@ -201,9 +201,9 @@ def failures(text: str) -> list[str]:
     found = []
     for test, error in FAILURE.findall(text):
         words = " ".join(re.sub("^E ", "", error, flags=re.MULTILINE).split())
-        if len(words) >= 500:
-            # The end of a long error says the most: a verdict stands there.
-            words = f"{words[:200]} ... {words[-300:]}"
+        if len(words) >= 800:
+            # The beginning says what is wrong, and a verdict stands at the end.
+            words = f"{words[:500]} ... {words[-300:]}"
         found.append(f"{test}: {words}")
     return found or text.splitlines()[-6:]
 
