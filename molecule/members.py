@@ -15,7 +15,6 @@ import json
 import re
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -226,25 +225,20 @@ def ready_members(on: str = "m2", but: str = "") -> dict[str, str]:
 
 
 def at_rest(on: str = "m2") -> dict[str, str]:
-    """What `ready_members` says, once the shop has had the same running tasks on the same nodes for ten seconds.
+    """What `ready_members` says, once all six tasks of the shop run.
 
     A node that was down, or whose manager was demoted, makes the swarm start tasks elsewhere. Where they run is part of a plan,
     so a plan changes while they start.
     """
 
-    def places() -> str:
-        which = "--filter desired-state=running --format '{{.ID}} {{.Node}} {{.CurrentState}}'"
-        found = ssh(on, f"docker service ps {which} shop_web shop_stock")
-        return re.sub(r"Running .*", "Running", found)
+    def runs() -> bool:
+        which = "--filter desired-state=running --format '{{.CurrentState}}'"
+        states = ssh(on, f"docker service ps {which} shop_web shop_stock").splitlines()
+        return [state.split()[0] for state in states] == ["Running"] * 6
 
-    def rests() -> bool:
-        found = ready_members(on)
-        before = places()
-        time.sleep(10)
-        return before.count("Running") == 6 and (members(on), places()) == (found, before)
-
-    wait_until(rests)
-    return members(on)
+    found = ready_members(on)
+    wait_until(runs)
+    return found
 
 
 def members_anywhere() -> dict[str, str] | None:
