@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +146,12 @@ def leave(name: str) -> None:
     )
 
 
-def carried_out(inventory: Inventory, **extra: Any) -> list[str]:
-    """Run the edit in check mode, for real and again, and compare the three. Returns the rows of the plan."""
+def carried_out(inventory: Inventory, on: str = "m2", **extra: Any) -> list[str]:
+    """Run the edit in check mode, for real and again, and compare the three. Returns the rows of the plan.
+
+    The swarm is `at_rest` first, as a manager sees it that answers: what a plan promises holds for a swarm that does not change.
+    """
+    at_rest(on)
     promised = inventory.run("--check", **extra)
     assert promised.code == 0, tail(promised)
     done = inventory.run(**extra)
@@ -224,21 +229,27 @@ def ready_members(on: str = "m2", but: str = "") -> dict[str, str]:
     return members(on)
 
 
-def at_rest(on: str = "m2") -> dict[str, str]:
-    """What `ready_members` says, once all six tasks of the shop run.
+def at_rest(on: str = "m2") -> None:
+    """Wait until the six tasks of the shop run, and no node and no task has changed for longer than three heartbeats.
 
-    A node that was down, or whose manager was demoted, makes the swarm start tasks elsewhere. Where they run is part of a plan,
-    so a plan changes while they start.
+    A node whose agent has lost its session, see `ready_members`, seems ready for so long. Then it is down and its tasks start
+    elsewhere, and a plan that says what moves is another one.
     """
 
-    def runs() -> bool:
-        which = "--filter desired-state=running --format '{{.CurrentState}}'"
-        states = ssh(on, f"docker service ps {which} shop_web shop_stock").splitlines()
-        return [state.split()[0] for state in states] == ["Running"] * 6
+    def rests() -> bool:
+        # Without a leader, no manager answers.
+        with contextlib.suppress(AssertionError):
+            ids = "$(docker service ps -q shop_web shop_stock)"
+            tasks = json.loads(ssh(on, f"docker inspect --type task {ids}"))
+            states = [
+                task["Status"]["State"] for task in tasks if task["DesiredState"] == "running"
+            ]
+            before = datetime.now(timezone.utc) - timedelta(seconds=10)
+            latest = max(document["UpdatedAt"] for document in (*tasks, *listed(on)))
+            return states == ["running"] * 6 and latest < f"{before:%FT%T}"
+        return False
 
-    found = ready_members(on)
-    wait_until(runs)
-    return found
+    wait_until(rests)
 
 
 def members_anywhere() -> dict[str, str] | None:

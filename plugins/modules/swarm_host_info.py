@@ -14,7 +14,8 @@ description:
   - Works on a bare host, without an engine and without the Docker SDK for Python. It reads files, and asks the engine through its
     unix socket.
   - On a manager that has a leader, the module also returns the nodes and the settings of the swarm.
-  - If the engine is leaving its swarm, the module waits up to ten seconds for it.
+  - If the engine is leaving its swarm, the module waits up to ten seconds for it. If the swarm has a new leader, the module waits
+    up to a minute for the state of its nodes.
   - If the host or its engine does not answer within O(observe_timeout) seconds, the host counts as unreachable. Its engine or a
     disk hangs.
 extends_documentation_fragment:

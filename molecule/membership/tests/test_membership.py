@@ -45,7 +45,6 @@ from members import (
     EVERYBODY,
     ZONES,
     Inventory,
-    at_rest,
     begin_with,
     carried_out,
     labels_of,
@@ -180,7 +179,7 @@ def test_dead_nodes_go_and_workers_take_the_place_of_the_dead_manager_by_which_t
         assert not [row for row in rows(early, "PLAN") if row.startswith("- remove")]
         rules["swarm_removal_down_after"] = 1
         with promises_kept(on=on):
-            plan = carried_out(inventory, **rules)
+            plan = carried_out(inventory, on, **rules)
         assert [line.split(" ")[:3] for line in plan] == [
             ["-", "remove", gone],
             ["-", "remove", "w1"],
@@ -375,7 +374,7 @@ def test_everything_at_once_with_a_host_down() -> None:
     inventory = Inventory({**BASE, "m3": "worker", "w2": "manager", "w3": "manager"})
     inventory.set("w3", swarm_labels={"new": "yes"}).set("w1", swarm_labels={"disk": "ssd"})
     inventory.set("w2", ansible_timeout=5)
-    accepted = {"swarm_accepted_risks": ["uneven_zones"]}
+    accepted: dict[str, Any] = {"swarm_accepted_risks": ["uneven_zones"]}
     with stopped("w2"):
         wait_until(lambda: "down" in members()["w2"])
         promised = inventory.run("--check", **accepted)
@@ -396,7 +395,7 @@ def test_everything_at_once_with_a_host_down() -> None:
         }
         assert labels_of("w1")["disk"] == "ssd"
         assert labels_of("w3") == {"zone": "c", "new": "yes"}
-    assert at_rest()["w2"] == "worker"
+    assert ready_members()["w2"] == "worker"
     plan = carried_out(inventory, **accepted)
     assert plan[0].startswith("~ promote w2")
     assert members()["w2"] == "manager"

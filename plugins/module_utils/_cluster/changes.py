@@ -20,7 +20,7 @@ from typing import Any, Callable
 
 from .._common.errors import TRANSIENT, SwarmError
 from .._common.waiting import Clock, poll, retry
-from .._model.documents import Node, parse_member, parse_node
+from .._model.documents import Node, all_heard, parse_member, parse_node
 from .._model.labels import LEAVING_LABEL, MOVING_LABEL, RESTARTING_LABEL, labels_after
 from .._nodes.drain import drain
 from .._nodes.services import clean_up_interrupted
@@ -76,10 +76,14 @@ def change_nodes(
     """
     outcome = NodesOutcome()
     expected = {host.node_id for host in desired if host.node_id and not host.silent}
-    # A node that has just joined may not be known yet.
+
+    def settled(seen: Cluster) -> bool:
+        # A node that has just joined may be missing yet.
+        return expected <= {node.id for node in seen.nodes} and all_heard(seen.nodes)
+
     cluster, _done = poll(
         lambda: observe(client, services=False),
-        lambda seen: check_mode or expected <= {node.id for node in seen.nodes},
+        lambda seen: check_mode or settled(seen),
         wait_timeout,
         0.5,
         clock,
@@ -102,8 +106,7 @@ def change_nodes(
         outcome.error = error
     nodes, _done = poll(
         lambda: _read_nodes(client),
-        # A new leader does not know the nodes until they have told it, and could plan nothing with them.
-        lambda seen: not _late(seen, staying) and all(node.state != "unknown" for node in seen),
+        lambda seen: not _late(seen, staying) and all_heard(seen),
         wait_timeout if outcome.error is None else 0,
         0.5,
         clock,

@@ -18,16 +18,18 @@ from typing import Any
 
 from .._api.reader import EngineReader
 from .._common.errors import SwarmError
-from .._common.waiting import poll
+from .._common.waiting import Clock, poll
 from .._host.engine import join_note
 from .._host.facts import observe_host
 from .._host.network import left_over, observe_ports
-from .._model.documents import Member, parse_member, parse_node
+from .._model.documents import Member, Node, all_heard, parse_member, parse_node
 from .settings import read_settings
 
 # Seconds. swarmkit's election takes 10 to 20 ticks of one second (manager/state/raft/raft.go, ElectionTick), and
 # another round where two stood and neither won. On busy hosts it was seen to take 53 s.
 ELECTION = 60
+# Seconds for a new leader to hear from the nodes: twice what it takes by default.
+REGISTRATION = 60
 # Seconds. An engine says that it is in no swarm before it has taken leave of its peers, for which it takes five
 # (libnetwork/networkdb, broadcastTimeout) and one more, and time of its own on a busy host.
 LEAVE = 10
@@ -90,6 +92,18 @@ def settled_info(reader: EngineReader, alive: Callable[[], None]) -> dict[str, A
     return poll(reader.info, settled, ELECTION, 1.0)[0]
 
 
+def settled_nodes(
+    read: Callable[[], list[dict[str, Any]]], alive: Callable[[], None], clock: Clock | None = None
+) -> list[Node]:
+    """The nodes in the documents that `read` returns, once a new leader has heard from them: a plan needs their states."""
+
+    def settled(nodes: list[Node]) -> bool:
+        alive()
+        return all_heard(nodes)
+
+    return poll(lambda: [*map(parse_node, read())], settled, REGISTRATION, 1.0, clock)[0]
+
+
 def observe(params: dict[str, Any], alive: Callable[[float], None]) -> dict[str, Any]:
     """The result of the module swarm_host_info, whose parameters are `params`.
 
@@ -147,8 +161,7 @@ def observe(params: dict[str, Any], alive: Callable[[float], None]) -> dict[str,
             try:
                 document = reader.swarm()
                 answered()
-                nodes = [parse_node(node).as_dict() for node in reader.nodes()]
-                answered()
+                nodes = [node.as_dict() for node in settled_nodes(reader.nodes, answered)]
                 spec = document.get("Spec") or {}
                 swarm = {"nodes": nodes, "settings": read_settings(spec)}
                 found = document.get("JoinTokens") or {}

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -163,6 +164,15 @@ def parse_node(document: dict[str, Any]) -> Node:
         message=dig(document, "Status", "Message") or None,
         updated_at=document.get("UpdatedAt") or None,
     )
+
+
+def all_heard(nodes: Iterable[Node]) -> bool:
+    """Whether the leader has heard from each node or counts it as down.
+
+    A new leader has not for up to six heartbeats, which are 30 s by default (swarmkit: manager/dispatcher/nodes.go,
+    gracePeriodMultiplierUnknown). A node that has never registered may never do so. It has no description.
+    """
+    return all(node.state != "unknown" or node.engine_version is None for node in nodes)
 
 
 def quorum_of(managers: int) -> int:

@@ -67,7 +67,7 @@ class SimulatedNode:
                 "Availability": self.availability,
                 "Labels": dict(self.labels),
             },
-            "Description": {"Hostname": self.hostname},
+            "Description": {"Hostname": self.hostname, "Engine": {"EngineVersion": "26.1.5"}},
             "Status": {"State": self.state, "Addr": self.addr},
         }
         if self.raft:

@@ -96,6 +96,19 @@ def test_a_change_of_role_that_never_comes_is_an_error(name: str, role: str, wor
     assert change(engine, hosts("m1 m2 m3 m4 w1", **{name: role})).steps == []
 
 
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_new_leader_is_given_time_to_hear_from_the_nodes(alive: bool) -> None:
+    """A node that is to be removed is not held back only because an election was just over."""
+    engine = swarm("m1 m2 m3 w1 w2")
+    leaving = engine.nodes["w2"]
+    leaving.alive, leaving.state = alive, "unknown"
+    engine.later(20, lambda: engine.seen(leaving))
+    rules = Rules(remove_unlisted=True, removal_down_after=0)
+    outcome = change(engine, hosts("m1 m2 m3 w1"), rules)
+    assert outcome.plan.held == []
+    assert outcome.steps
+
+
 def test_what_somebody_else_changes_at_the_same_time_is_read_and_written_again() -> None:
     engine = swarm("m1 w1")
     others = 3

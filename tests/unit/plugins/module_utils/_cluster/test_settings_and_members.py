@@ -16,6 +16,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._cluster import (
     settings as swarm_settings,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._cluster.member import init_body, plan
+from ansible_collections.flotilla.swarm.plugins.module_utils._cluster.observe import settled_nodes
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.waiting import Clock, poll
 from ansible_collections.flotilla.swarm.plugins.module_utils._model.documents import (
@@ -286,6 +287,30 @@ class FakeClock(Clock):
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.time += seconds
+
+
+@pytest.mark.parametrize(("heard_after", "waits"), [(0, 0), (12, 12), (1000, 60)])
+def test_the_nodes_are_read_once_a_new_leader_has_heard_from_them(
+    heard_after: int, waits: int
+) -> None:
+    clock = FakeClock()
+    signs: list[float] = []
+    description = {"Engine": {"EngineVersion": "26.1.5"}}
+
+    def read() -> list[dict[str, Any]]:
+        state = "ready" if clock.time >= heard_after else "unknown"
+        return [
+            {"ID": "here", "Status": {"State": "ready"}, "Description": description},
+            {"ID": "late", "Status": {"State": state}, "Description": description},
+            # Its host has died before it registered.
+            {"ID": "never", "Status": {"State": "unknown"}},
+        ]
+
+    nodes = settled_nodes(read, lambda: signs.append(clock.time), clock)
+    assert clock.time == waits
+    assert [node.id for node in nodes] == ["here", "late", "never"]
+    # Who waits says that it is alive.
+    assert signs == [*range(waits + 1)]
 
 
 def test_the_last_sleep_ends_at_the_deadline_and_is_followed_by_a_look() -> None:
