@@ -116,25 +116,26 @@ def tail(run: Run) -> str:
 
 
 def begin_with(roles: dict[str, str]) -> None:
-    """Bring the swarm to these members, with a run only if they differ. A test usually finds them from the test before."""
+    """Bring the swarm to these members, with a run only if they differ. A test usually finds them from the test before.
+    Then it is `at_rest`."""
     there = members_anywhere() or {}
     on = next(name for name, role in roles.items() if role == "manager")
     for name in ALL:
         # A host that was down while its node was removed does not know it.
         if name not in there and state_of(name) != "inactive":
             leave(name)
-    if there == roles and all(labels_of(name, on) == {"zone": ZONES[name]} for name in roles):
-        return
-    inventory = Inventory(roles)
-    for name in roles:
-        inventory.set(name, swarm_availability="active")
-    run = inventory.run(
-        swarm_removal_limit=1,
-        swarm_removal_down_after=0,
-        swarm_accepted_risks=["lost_margin", "uneven_zones"],
-    )
-    assert run.code == 0, tail(run)
-    assert ready_members(on) == roles
+    if there != roles or any(labels_of(name, on) != {"zone": ZONES[name]} for name in roles):
+        inventory = Inventory(roles)
+        for name in roles:
+            inventory.set(name, swarm_availability="active")
+        run = inventory.run(
+            swarm_removal_limit=1,
+            swarm_removal_down_after=0,
+            swarm_accepted_risks=["lost_margin", "uneven_zones"],
+        )
+        assert run.code == 0, tail(run)
+        assert ready_members(on) == roles
+    at_rest(on)
 
 
 def leave(name: str) -> None:
@@ -146,12 +147,8 @@ def leave(name: str) -> None:
     )
 
 
-def carried_out(inventory: Inventory, on: str = "m2", **extra: Any) -> list[str]:
-    """Run the edit in check mode, for real and again, and compare the three. Returns the rows of the plan.
-
-    The swarm is `at_rest` first, as a manager sees it that answers: what a plan promises holds for a swarm that does not change.
-    """
-    at_rest(on)
+def carried_out(inventory: Inventory, **extra: Any) -> list[str]:
+    """Run the edit in check mode, for real and again, and compare the three. Returns the rows of the plan."""
     promised = inventory.run("--check", **extra)
     assert promised.code == 0, tail(promised)
     done = inventory.run(**extra)
@@ -230,7 +227,7 @@ def ready_members(on: str = "m2", but: str = "") -> dict[str, str]:
 
 
 def at_rest(on: str = "m2") -> None:
-    """Wait until the six tasks of the shop run, and no node and no task has changed for longer than three heartbeats.
+    """Wait until the tasks of the shop run, and no node and no task has changed for longer than three heartbeats.
 
     A node whose agent has lost its session, see `ready_members`, seems ready for so long. Then it is down and its tasks start
     elsewhere, and a plan that says what moves is another one.
@@ -241,12 +238,11 @@ def at_rest(on: str = "m2") -> None:
         with contextlib.suppress(AssertionError):
             ids = "$(docker service ps -q shop_web shop_stock)"
             tasks = json.loads(ssh(on, f"docker inspect --type task {ids}"))
-            states = [
-                task["Status"]["State"] for task in tasks if task["DesiredState"] == "running"
-            ]
-            before = datetime.now(timezone.utc) - timedelta(seconds=10)
+            wanted = [task for task in tasks if task["DesiredState"] in ("ready", "running")]
             latest = max(document["UpdatedAt"] for document in (*tasks, *listed(on)))
-            return states == ["running"] * 6 and latest < f"{before:%FT%T}"
+            before = datetime.now(timezone.utc) - timedelta(seconds=10)
+            run = all(task["Status"]["State"] == "running" for task in wanted)
+            return run and latest < f"{before:%FT%T}"
         return False
 
     wait_until(rests)

@@ -45,6 +45,7 @@ from members import (
     EVERYBODY,
     ZONES,
     Inventory,
+    at_rest,
     begin_with,
     carried_out,
     labels_of,
@@ -168,6 +169,7 @@ def test_dead_nodes_go_and_workers_take_the_place_of_the_dead_manager_by_which_t
         wait_until(lambda: {state_in(on, name) for name in (gone, "w1")} == {"down"})
         # What ran on the dead ones runs elsewhere, so that there is work to be moved.
         wait_until(lambda: sum(len(tasks_on(name, on)) for name in EVERYBODY) == 6)
+        at_rest(on)
         second, first = sorted(("w3", "w4"), key=lambda name: len(tasks_on(name, on)))
         assert tasks_on(first, on)
         inventory = Inventory(EVERYBODY).drop(gone, "w1", first).add(first, "manager")
@@ -179,7 +181,7 @@ def test_dead_nodes_go_and_workers_take_the_place_of_the_dead_manager_by_which_t
         assert not [row for row in rows(early, "PLAN") if row.startswith("- remove")]
         rules["swarm_removal_down_after"] = 1
         with promises_kept(on=on):
-            plan = carried_out(inventory, on, **rules)
+            plan = carried_out(inventory, **rules)
         assert [line.split(" ")[:3] for line in plan] == [
             ["-", "remove", gone],
             ["-", "remove", "w1"],
@@ -383,7 +385,7 @@ def test_everything_at_once_with_a_host_down() -> None:
     inventory = Inventory({**BASE, "m3": "worker", "w2": "manager", "w3": "manager"})
     inventory.set("w3", swarm_labels={"new": "yes"}).set("w1", swarm_labels={"disk": "ssd"})
     inventory.set("w2", ansible_timeout=5)
-    accepted: dict[str, Any] = {"swarm_accepted_risks": ["uneven_zones"]}
+    accepted = {"swarm_accepted_risks": ["uneven_zones"]}
     with stopped("w2"):
         wait_until(lambda: "down" in members()["w2"])
         promised = inventory.run("--check", **accepted)
@@ -405,6 +407,7 @@ def test_everything_at_once_with_a_host_down() -> None:
         assert labels_of("w1")["disk"] == "ssd"
         assert labels_of("w3") == {"zone": "c", "new": "yes"}
     assert ready_members()["w2"] == "worker"
+    at_rest()
     plan = carried_out(inventory, **accepted)
     assert plan[0].startswith("~ promote w2")
     assert members()["w2"] == "manager"
@@ -415,6 +418,7 @@ def test_changed_addresses_need_a_rejoin_which_has_to_be_allowed() -> None:
     begin_with(BASE)
     inventory = Inventory()
     for name, address in (("w1", "192.0.2.59"), ("m3", "192.0.2.61")):
+        at_rest()
         ssh(name, f"ip address replace {address}/32 dev eth0")
         route = f"ip route replace {address}/32 via {inventory.hosts[name]['ansible_host']}"
         on_each(BASE.keys() - {name}, partial(ssh, script=route))
