@@ -227,7 +227,7 @@ def ready_members(on: str = "m2", but: str = "") -> dict[str, str]:
 
 
 def at_rest(on: str = "m2") -> None:
-    """Wait until the tasks of the shop run, and no node and no task has changed for longer than three heartbeats.
+    """Wait until the six tasks of the shop run, and no node and no task has changed for longer than three heartbeats.
 
     A node whose agent has lost its session, see `ready_members`, seems ready for so long. Then it is down and its tasks start
     elsewhere, and a plan that says what moves is another one.
@@ -238,11 +238,12 @@ def at_rest(on: str = "m2") -> None:
         with contextlib.suppress(AssertionError):
             ids = "$(docker service ps -q shop_web shop_stock)"
             tasks = json.loads(ssh(on, f"docker inspect --type task {ids}"))
-            wanted = [task for task in tasks if task["DesiredState"] in ("ready", "running")]
+            states = [
+                task["Status"]["State"] for task in tasks if task["DesiredState"] == "running"
+            ]
             latest = max(document["UpdatedAt"] for document in (*tasks, *listed(on)))
             before = datetime.now(timezone.utc) - timedelta(seconds=10)
-            run = all(task["Status"]["State"] == "running" for task in wanted)
-            return run and latest < f"{before:%FT%T}"
+            return states == ["running"] * 6 and latest < f"{before:%FT%T}"
         return False
 
     wait_until(rests)
