@@ -1,0 +1,41 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the drills share: the swarm that each begins with, its stack, and the playbooks of the runbooks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import drive
+
+FILES = drive.TOP / "molecule" / "lifecycle" / "files"
+SECRET = (FILES / "token.txt").read_text(encoding="utf-8").strip()
+STACKS = [{"name": "shop", "compose": [str(FILES / "shop.yml")]}]
+# Series and drills that take too long for `make test`.
+soak = pytest.mark.skipif(not os.environ.get("FLOTILLA_SOAK"), reason="a drill of `make soak`")
+
+
+def playbook(name: str, *flags: str, **extra: Any) -> drive.Run:
+    """A run of a playbook of the collection. Its output has neither the data of the secret nor an unlock key."""
+    run = drive.play(*flags, playbook=drive.TOP / "playbooks" / f"{name}.yml", **extra)
+    assert SECRET not in run.text
+    assert "SWMKEY-1-" not in run.text, "an unlock key is in the output"
+    assert "SWMTKN-1-" not in run.text, "a join token is in the output"
+    return run
+
+
+def begin() -> None:
+    """The lab as converge.yml has built it, whatever the drill before has left: five hosts, autolock off, the stack shop."""
+    if not drive.is_whole():
+        drive.leave_all()
+    drive.site(swarm_stack_stacks=STACKS, swarm_settings={"autolock_managers": False})
+    drive.assert_whole()
