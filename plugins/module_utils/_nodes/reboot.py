@@ -14,27 +14,29 @@ there is no state anywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._model.documents import dig, quorum_of
-from .._model.labels import ZONE_LABEL
+from .._model.documents import dig
+from .rolling import (
+    RollingHost,
+    batch_lines,
+    in_order,
+    members_of,
+    names_of,
+    quorum_loss,
+    refused,
+    unusable,
+)
 
-ALL = "all"
 REBOOT_RISKS = ("quorum",)
 
 
 @dataclass(frozen=True)
-class RebootHost:
-    """A host of the inventory as it describes itself, and its node as the managers see it."""
+class RebootHost(RollingHost):
+    """A host as it describes itself, and its node."""
 
-    name: str
-    node_id: str
-    manager: bool
-    leader: bool
-    zone: str
-    in_service: bool
     boot: str
     required: bool
     note: dict[str, Any] | None = None
@@ -43,6 +45,11 @@ class RebootHost:
     def rebooted(self) -> bool:
         """Whether it was rebooted since the run that left its note began."""
         return self.began != self.boot
+
+    @property
+    def first(self) -> bool:
+        """Whether it only has to go back into service."""
+        return self.rebooted
 
     @property
     def boots(self) -> dict[str, str]:
@@ -88,32 +95,20 @@ class RebootPlan:
     def lines(self) -> list[str]:
         """The plan as an aligned table."""
         if self.refusals:
-            return ["PLAN  refused", *(f"  x refused  {text}" for text in self.refusals)]
-        lines = [f"PLAN  reboots, one zone at a time, acting on {self.managers[0]}"]
-        names = [_names(batch) for batch in self.batches]
-        zones = [batch[0].zone for batch in self.batches]
-        wide, zone_wide = (max(map(len, column), default=0) for column in (names, zones))
-        digits = len(str(len(self.batches)))
-        for number, batch in enumerate(self.batches, 1):
-            zone, hosts = zones[number - 1], names[number - 1]
-            lines.append(
-                f"  {number:>{digits}}  zone {zone:<{zone_wide}}  {hosts:<{wide}}  {_description(batch)}"
-            )
-        lines += [f"  ! {text}" for text in self.warnings]
-        lines += [f"  = {text}" for text in self.same]
-        return lines
+            return refused(self.refusals)
+        return [
+            f"PLAN  reboots, one zone at a time, acting on {self.managers[0]}",
+            *batch_lines(self.batches, _description),
+            *(f"  ! {text}" for text in self.warnings),
+            *(f"  = {text}" for text in self.same),
+        ]
 
 
-def _names(batch: list[RebootHost]) -> str:
-    return ", ".join(host.name for host in batch)
-
-
-def _description(batch: list[RebootHost]) -> str:
+def _description(batch: Sequence[RebootHost]) -> str:
     first = batch[0]
-    kind = "leader, so the last one" if first.leader else "manager" if first.manager else "worker"
     if first.rebooted:
-        return f"{kind}: already rebooted, only goes back into service"
-    return kind if first.comes_back else f"{kind}: drained, stays drained"
+        return f"{first.kind}: already rebooted, only goes back into service"
+    return first.kind if first.comes_back else f"{first.kind}: drained, stays drained"
 
 
 def plan_reboots(
@@ -140,33 +135,23 @@ def plan_reboots(
     if any(host.manager and not host.rebooted for host in due):
         _guard(plan, accepted)
     if not plan.refusals:
-        plan.batches = _in_order(due, batch)
+        plan.batches = in_order(due, batch)
     return plan
 
 
 def _hosts(observed: Mapping[str, Mapping[str, Any]], plan: RebootPlan) -> dict[str, RebootHost]:
-    nodes: dict[str, Mapping[str, Any]] = {}
-    for name, seen in observed.items():
-        if dig(seen, "swarm", "cluster_id"):
-            plan.managers.append(name)
-            nodes = nodes or {node["id"]: node for node in dig(seen, "swarm", "nodes") or []}
-    plan.votes = sum(node["role"] == "manager" for node in nodes.values())
+    members = members_of(observed)
+    plan.managers, plan.votes = members.managers, members.votes
     hosts = {}
     for name, seen in observed.items():
-        node = nodes.get(str(dig(seen, "swarm", "node_id")))
-        if node is None:
-            continue
-        hosts[name] = RebootHost(
-            name=name,
-            node_id=str(node["id"]),
-            manager=node["role"] == "manager",
-            leader=bool(node["leader"]),
-            zone=str((node.get("labels") or {}).get(ZONE_LABEL) or "-"),
-            in_service=node["availability"] != "drain",
-            boot=str(dig(seen, "host", "boot_id")),
-            required=bool(dig(seen, "host", "reboot_required")),
-            note=dig(seen, "host", "reboot_note"),
-        )
+        traits = members.traits(name, seen)
+        if traits is not None:
+            hosts[name] = RebootHost(
+                **traits,
+                boot=str(dig(seen, "host", "boot_id")),
+                required=bool(dig(seen, "host", "reboot_required")),
+                note=dig(seen, "host", "reboot_note"),
+            )
     return hosts
 
 
@@ -184,7 +169,7 @@ def _due(
         if not due:
             plan.same.append("no host requires a reboot")
         return due
-    names = list(observed) if ALL in asked else list(dict.fromkeys(asked))
+    names = names_of(asked, observed)
     due = []
     for name in names:
         host = hosts.get(name)
@@ -192,14 +177,8 @@ def _due(
             plan.same.append(f"{name}: already rebooted by the interrupted run")
         elif host is not None:
             due.append(host)
-        elif name not in observed:
-            plan.refusals.append(
-                f"there is no host {name} in the groups of the swarm: check the name"
-            )
-        elif dig(observed[name], "swarm") is None:
-            plan.refusals.append(f"{name} does not answer: bring it back, or leave it out")
         else:
-            plan.refusals.append(f"{name} is not in the swarm: run site.yml first")
+            plan.refusals.append(unusable(name, observed))
     if not names:
         plan.same.append("no host is named")
     left = [host.name for host in pending if host not in due]
@@ -233,29 +212,8 @@ def _interrupted(
 
 def _guard(plan: RebootPlan, accepted: Collection[str]) -> None:
     """One manager is away at a time, so what is left has to be a quorum."""
-    if plan.votes - 1 >= quorum_of(plan.votes):
-        return
-    which = "the only manager" if plan.votes == 1 else f"one of {plan.votes} managers"
-    text = (
-        f"the reboot of {which} leaves the swarm without a quorum: until it is back, nothing can be changed and no task"
-        " starts"
-    )
-    if "quorum" in accepted:
+    text = quorum_loss(plan.votes, "reboot")
+    if text and "quorum" in accepted:
         plan.warnings.append(text)
-    else:
+    elif text:
         plan.refusals.append(f"{text}; add managers, or add quorum to swarm_reboot_accepted_risks")
-
-
-def _in_order(due: Iterable[RebootHost], batch: int) -> list[list[RebootHost]]:
-    """First what only has to go back into service; then zone by zone, workers before managers, and the leader last."""
-    due = sorted(due, key=lambda host: host.name)
-    batches = [[host] for host in due if host.rebooted]
-    ahead = [host for host in due if not host.rebooted]
-    last = {host.zone for host in ahead if host.leader}
-    for zone in sorted({host.zone for host in ahead}, key=lambda zone: (zone in last, zone)):
-        here = [host for host in ahead if host.zone == zone]
-        for comes_back in (True, False):
-            workers = [host for host in here if not host.manager and host.comes_back == comes_back]
-            batches += [workers[i : i + batch] for i in range(0, len(workers), batch)]
-        batches += [[host] for host in sorted(here, key=lambda host: host.leader) if host.manager]
-    return batches
