@@ -247,6 +247,7 @@ DECIDES = {
         "_nodes/marks",
         "_nodes/moves",
         "_nodes/reboot",
+        "_nodes/rolling",
         "_scheduler/balance",
         "_scheduler/placement",
         "_services/convergence",
@@ -267,6 +268,7 @@ DECIDES = {
         "_stack/removal",
     ),
     *("_stack/revisions", "_stack/rotation", "_stack/waves", "_stack/writes"),
+    *("_lifecycle/hazards", "_lifecycle/package_offers", "_lifecycle/upgrade"),
 }
 
 

@@ -32,6 +32,7 @@ from .files import (
     REBOOT_REQUIRED,
     RESTART_MARKER,
     SDK_VENV,
+    UPGRADE_NOTE,
     read,
     text_of,
 )
@@ -91,7 +92,8 @@ def observe_host(root: str = "") -> dict[str, Any]:
         },
         "boot_id": _boot_id(root),
         "reboot_required": os.path.exists(root + REBOOT_REQUIRED),
-        "reboot_note": _reboot_note(root),
+        "reboot_note": note_in(root + REBOOT_NOTE),
+        "upgrade_note": note_in(root + UPGRADE_NOTE),
         "restart_pending": os.path.exists(root + RESTART_MARKER),
         "docker_group": _group(root, "docker"),
     }
@@ -129,15 +131,16 @@ def _boot_id(root: str) -> str:
     return "-".join([kernel, *began])
 
 
-def _reboot_note(root: str) -> dict[str, Any] | None:
-    text = text_of(root + REBOOT_NOTE)
+def note_in(path: str) -> dict[str, Any] | None:
+    """A note that a playbook keeps on a host; None if there is none."""
+    text = text_of(path)
     if not text:
         return None
     try:
         note = json.loads(text)
     except ValueError:
         note = None
-    # A host whose note cannot be read is rebooted again rather than left out.
+    # A host whose note cannot be read is taken again rather than left out.
     return note if isinstance(note, dict) else {}
 
 
