@@ -525,6 +525,11 @@ class _Planner:
             names = self.wanted["package_names"].get(self.wanted["source"]) or {}
             if moving - {names.get("cli")}:
                 self.restart_reasons.append("its packages change")
+                if self.swarm.get("state") in ("active", "locked"):
+                    self.notes.append(
+                        f"{self.name}: the new packages restart the engine of a node in a swarm and stop its tasks; the playbook"
+                        " flotilla.swarm.upgrade_engine does it without a dip: it drains each node first."
+                    )
         if self.host.get("restart_pending") and self.running:
             self.restart_reasons.append("an earlier run was interrupted before its restart")
         if self.left_over:

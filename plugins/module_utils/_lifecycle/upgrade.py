@@ -152,7 +152,10 @@ class UpgradePlan:
     def records(self) -> dict[str, dict[str, Any]]:
         """What the note of each host becomes when it is back in service."""
         return {
-            host.name: {**(dict(host.note or {}) if host.at_target else _note(host, self.to)), "done": True}
+            host.name: {
+                **(dict(host.note or {}) if host.at_target else _note(host, self.to)),
+                "done": True,
+            }
             for host in self.hosts
         }
 
@@ -301,7 +304,9 @@ def _due(
         and not note.get("done")
     ]
     if left:
-        plan.warnings.append(f"{', '.join(left)}: pending from an interrupted run, but not selected")
+        plan.warnings.append(
+            f"{', '.join(left)}: pending from an interrupted run, but not selected"
+        )
     return due
 
 
@@ -365,7 +370,9 @@ def _downgrades(due: Sequence[UpgradeHost], accepted: Collection[str], plan: Upg
     names: dict[tuple[str, str], list[str]] = {}
     for host in due:
         if host.installed and compare(host.target, host.installed) < 0:
-            names.setdefault((upstream(host.installed), upstream(host.target)), []).append(host.name)
+            names.setdefault((upstream(host.installed), upstream(host.target)), []).append(
+                host.name
+            )
     for (have, target), which in names.items():
         text = (
             f"{abbreviate(which)}: {have} is installed, and {target} is older: Docker does not support a downgrade of the data"
@@ -392,7 +399,13 @@ def _skew(
     if len(targets) > 1:
         listed = "; ".join(f"{release}: {abbreviate(names)}" for release, names in targets.items())
         text = f"the hosts would get engines of different releases ({listed})"
-        _risk("skew", text, "give all hosts the same package sources, or name a version", accepted, plan)
+        _risk(
+            "skew",
+            text,
+            "give all hosts the same package sources, or name a version",
+            accepted,
+            plan,
+        )
     elif len({*now, *targets}) > 2:
         listed = ", ".join(sorted({*now, *targets}))
         text = f"the swarm would have engines of more than two releases at a time ({listed})"

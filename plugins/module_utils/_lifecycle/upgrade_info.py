@@ -239,7 +239,9 @@ def _engine(params: Mapping[str, Any]) -> dict[str, Any]:
         )
         networks = reader.get("/networks", "list the networks", filters={"driver": ["overlay"]})
         said["encrypted_networks"] = sorted(
-            network["Name"] for network in networks or [] if "encrypted" in (network.get("Options") or {})
+            network["Name"]
+            for network in networks or []
+            if "encrypted" in (network.get("Options") or {})
         )
     except SwarmError:
         # A locked or broken engine is upgraded all the same: what is null here is not known.

@@ -35,9 +35,17 @@ PLAYBOOKS = Path(argspec.__file__).resolve().parents[3] / "playbooks"
             "swarm_scale_services must be a dictionary",
         ),
         ("reboot_nodes", ["swarm_reboot_nodes="], "swarm_reboot_nodes is empty"),
-        ("reboot_nodes", ["swarm_reboot_timeout=soon"], 'swarm_reboot_timeout is "soon". It must be'),
+        (
+            "reboot_nodes",
+            ["swarm_reboot_timeout=soon"],
+            'swarm_reboot_timeout is "soon". It must be',
+        ),
         ("reboot_nodes", ["swarm_reboot_drain_timeout=0"], 'swarm_reboot_drain_timeout is "0". It'),
-        ("reboot_nodes", ["swarm_reboot_batch=-1"], 'swarm_reboot_batch is "-1". It must be a whole'),
+        (
+            "reboot_nodes",
+            ["swarm_reboot_batch=-1"],
+            'swarm_reboot_batch is "-1". It must be a whole',
+        ),
         ("upgrade_engine", [], "Could not plan the upgrades: swarm_upgrade_to is empty. Set it to"),
         ("upgrade_engine", ["swarm_upgrade_to=--x"], 'swarm_upgrade_to is "--x". Set it to'),
         (

@@ -50,7 +50,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 ON_THE_CONTROLLER = {"swarm_plan", "swarm_reboot_plan", "swarm_upgrade_plan"}
 # They change the machine that they run on, which is this one: only what they would do is asked.
-HOST_MODULES = {name for name in ARGUMENTS if name.startswith("docker_engine_")} | {"swarm_upgrade_info"}
+HOST_MODULES = {name for name in ARGUMENTS if name.startswith("docker_engine_")} | {
+    "swarm_upgrade_info"
+}
 # In check mode a host that has no engine yet may join: the run would give it one.
 JOINS = ("swarm_member", "check")
 # Nothing is wrong where no engine answers: they say what is there, or are what makes one answer.

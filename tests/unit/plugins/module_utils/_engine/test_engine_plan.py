@@ -190,6 +190,17 @@ def test_a_downgrade_needs_to_be_allowed() -> None:
     assert made["service"]["action"] == "restart"
 
 
+def test_a_pin_that_restarts_an_engine_in_a_swarm_names_the_playbook_without_a_dip() -> None:
+    member = ready()
+    member["swarm"] = {"state": "active", "role": "worker"}
+    (note,) = plan(member, version="26.1")["notes"]
+    assert note.startswith("m1: the new packages restart the engine of a node in a swarm")
+    assert "flotilla.swarm.upgrade_engine does it without a dip" in note
+    # Nothing restarts, or there is no swarm to lose tasks.
+    assert plan(member, version="20.10")["notes"] == []
+    assert plan(ready(), version="26.1")["notes"] == []
+
+
 def test_the_other_source_s_engine_is_not_replaced_unasked() -> None:
     assert "docker_engine_replace" in refusal(ready(), source="docker_ce")
     assert "replace containerd, docker.io" in str(

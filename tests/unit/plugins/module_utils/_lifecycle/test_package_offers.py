@@ -108,11 +108,16 @@ def test_the_way_back_removes_the_command_that_was_part_of_the_engine() -> None:
 
 def test_docker_ce() -> None:
     versions = {
-        name: [("5:28.5.2-1~debian.12~bookworm", "bookworm"), ("5:27.0.1-1~debian.12~bookworm", "bookworm")]
+        name: [
+            ("5:28.5.2-1~debian.12~bookworm", "bookworm"),
+            ("5:27.0.1-1~debian.12~bookworm", "bookworm"),
+        ]
         for name in ("docker-ce", "docker-ce-cli")
     }
     have = {name: "5:27.0.1-1~debian.12~bookworm" for name in versions}
-    wish = wish_for("28.5", CE, Offers(versions), {**have, "containerd.io": "1.7.0-1"}, has_cli=True)
+    wish = wish_for(
+        "28.5", CE, Offers(versions), {**have, "containerd.io": "1.7.0-1"}, has_cli=True
+    )
     assert wish.packages == {name: "5:28.5.2-1~debian.12~bookworm" for name in versions}
     assert wish.remove == ()
 

@@ -219,7 +219,9 @@ def test_hosts_that_cannot_be_upgraded_are_all_named_before_anything_changes() -
 
 def test_a_downgrade_needs_consent() -> None:
     world = swarm()
-    found = offers(world, installed=NEW, target=OLD, install={"docker.io": OLD}, remove=["docker-cli"])
+    found = offers(
+        world, installed=NEW, target=OLD, install={"docker.io": OLD}, remove=["docker-cli"]
+    )
     (why,) = plan_upgrades(world, found, "20.10").refusals
     assert "26.1.5 is installed, and 20.10.24 is older" in why
     assert why.endswith("or add downgrade to swarm_upgrade_accepted_risks")
@@ -329,7 +331,10 @@ def step(world: World, found: World, plan: UpgradePlan, name: str, moment: str) 
     elif moment == "unpack" and host.install:
         seen["broken_packages"] = seen["restart_pending"] = True
         found[name] = offer(
-            installed=None, install=seen["upgrade_note"]["install"], before=seen["upgrade_note"]["before"], disks=[]
+            installed=None,
+            install=seen["upgrade_note"]["install"],
+            before=seen["upgrade_note"]["before"],
+            disks=[],
         )
     elif moment == "install" and not host.at_target:
         seen["broken_packages"] = False
