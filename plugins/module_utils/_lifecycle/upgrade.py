@@ -36,6 +36,7 @@ from .._nodes.rolling import (
 from .hazards import HAZARD_RISKS, UpgradeFacts, hazards_of
 
 UPGRADE_RISKS = tuple(sorted(("downgrade", "quorum", "skew", *HAZARD_RISKS)))
+LOCKED = "locked"
 RISKS_VARIABLE = "swarm_upgrade_accepted_risks"
 # What else changes the engine that runs.
 _BESIDE = ("runc",)
@@ -51,6 +52,7 @@ class UpgradeHost(RollingHost):
     installed: str  # version of the engine's package; empty while it is half-installed
     restart_pending: bool
     broken: bool
+    has_daemon_json: bool = False
     daemon: Mapping[str, Any] = field(default_factory=dict)
     note: Mapping[str, Any] | None = None
     found: Mapping[str, Any] = field(default_factory=dict)
@@ -210,6 +212,15 @@ def plan_upgrades(
     plan = UpgradePlan(to=to)
     members = members_of(observed)
     plan.managers = members.managers
+    locked = [name for name, seen in observed.items() if dig(seen, "swarm", "state") == LOCKED]
+    if locked and not members.managers:
+        plan.refusals.append(
+            f"{abbreviate(locked)}: locked, and no manager can show the key: set swarm_unlock_key, and run without --check"
+        )
+        return plan
+    if locked:
+        # A real run has unlocked them before it plans, if it could.
+        plan.warnings.append(f"{abbreviate(locked)}: locked: the run unlocks it first")
     if not members.managers:
         why = "no host of the inventory is a manager that sees a leader"
         plan.refusals.append(f"{why}: run check_health.yml to see the cause")
@@ -235,10 +246,11 @@ def go_back(host: UpgradeHost) -> str:
     words += [f"{name}-" for name, version in host.before.items() if not version]
     if not words:
         return f"{host.name} has kept its packages."
+    copy = f" && cp {UPGRADE_DAEMON_JSON} {DAEMON_JSON}" if host.has_daemon_json else ""
     return (
         f"To go back, run on {host.name}: apt-get install --allow-downgrades --allow-change-held-packages {' '.join(words)}"
-        f" && cp {UPGRADE_DAEMON_JSON} {DAEMON_JSON} && systemctl restart docker ({UPGRADE_NOTE} has the packages of before;"
-        f" without a copy of {DAEMON_JSON} there was no such file). Then drain_node.yml with swarm_drain_nodes={host.name} and"
+        f"{copy} && systemctl restart docker ({UPGRADE_NOTE} has the packages of before)."
+        f" Then drain_node.yml with swarm_drain_nodes={host.name} and"
         " swarm_drain_state=active puts it back into service. To go on instead, correct the cause and run the same command"
         " again."
     )
@@ -323,6 +335,7 @@ def _host(
         installed=str(found.get("installed") or ""),
         restart_pending=bool(dig(seen, "host", "restart_pending")),
         broken=bool(dig(seen, "host", "broken_packages")),
+        has_daemon_json=DAEMON_JSON in (dig(seen, "host", "files") or {}),
         daemon=dig(seen, "host", "daemon_config") or {},
         note=dig(seen, "host", "upgrade_note"),
         found=found,

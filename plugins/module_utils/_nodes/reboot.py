@@ -30,6 +30,7 @@ from .rolling import (
     unusable,
 )
 
+LOCKED = "locked"
 REBOOT_RISKS = ("quorum",)
 
 
@@ -74,6 +75,7 @@ class RebootPlan:
 
     batches: list[list[RebootHost]] = field(default_factory=list)
     managers: list[str] = field(default_factory=list)
+    unlock: list[str] = field(default_factory=list)  # locked hosts, before anything else
     votes: int = 0  # managers of the swarm
     refusals: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -96,12 +98,20 @@ class RebootPlan:
         """The plan as an aligned table."""
         if self.refusals:
             return refused(self.refusals)
+        if not self.managers:
+            return ["PLAN  reboots of a locked swarm", *self._unlock_lines()]
         return [
             f"PLAN  reboots, one zone at a time, acting on {self.managers[0]}",
+            *self._unlock_lines(),
             *batch_lines(self.batches, _description),
             *(f"  ! {text}" for text in self.warnings),
             *(f"  = {text}" for text in self.same),
         ]
+
+    def _unlock_lines(self) -> list[str]:
+        names = ", ".join(self.unlock)
+        why = "locked: the run unlocks it first, and plans again"
+        return [f"  ~  unlock  {names}  {why}"] if names else []
 
 
 def _description(batch: Sequence[RebootHost]) -> str:
@@ -116,15 +126,26 @@ def plan_reboots(
     asked: Collection[str] | None,
     batch: int = 1,
     accepted: Collection[str] = (),
+    can_unlock: bool = False,
 ) -> RebootPlan:
     """What is due, in its order.
 
     `observed` has the results of swarm_host_info by host, in the order of the inventory. `asked` has names of hosts, or
     `all`; None means what an interrupted run has left and the hosts that require a reboot. `batch` is the number of
-    workers that reboot together, and `accepted` has names of REBOOT_RISKS.
+    workers that reboot together, `accepted` has names of REBOOT_RISKS, and `can_unlock` says that an unlock key is given.
     """
     plan = RebootPlan()
     hosts = _hosts(observed, plan)
+    if locked := [name for name, seen in observed.items() if dig(seen, "swarm", "state") == LOCKED]:
+        # A manager that is not locked shows the key.
+        if not plan.managers and not can_unlock:
+            plan.refusals.append(
+                f"{', '.join(locked)}: locked, and no manager can show the key: set swarm_unlock_key"
+            )
+            return plan
+        plan.unlock = locked
+    if not plan.managers and plan.unlock:
+        return plan
     if not plan.managers:
         why = "no host of the inventory is a manager that sees a leader"
         plan.refusals.append(f"{why}: run check_health.yml to see the cause")
@@ -177,6 +198,8 @@ def _due(
             plan.same.append(f"{name}: already rebooted by the interrupted run")
         elif host is not None:
             due.append(host)
+        elif name in plan.unlock:
+            continue
         else:
             plan.refusals.append(unusable(name, observed))
     if not names:

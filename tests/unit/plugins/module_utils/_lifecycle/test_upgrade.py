@@ -47,6 +47,7 @@ def swarm(zones: dict[str, str] | None = None, leader: str = "m1") -> World:
                 "restart_pending": False,
                 "broken_packages": False,
                 "daemon_config": {},
+                "files": {},
             },
             "engine": {"version": "20.10.24+dfsg1"},
             "swarm": {
@@ -161,7 +162,7 @@ def test_a_half_done_host_comes_first_and_keeps_its_way_back() -> None:
     assert plan.notes()["w3"]["install"] == {"docker.io": NEW, "docker-cli": NEW}
     assert plan.packages()["w3"]["install"] == [{"name": "docker-cli", "version": NEW}]
     assert "20.10.24 -> 26.1.5, resumed" in plan.lines()[1]
-    assert f"docker.io={OLD} docker-cli- &&" in go_back(host)
+    assert f"docker.io={OLD} docker-cli- && systemctl restart" in go_back(host)
     # Killed after the restart.
     found["w3"] = upgraded()
     world["w3"]["engine"]["version"] = "26.1.5+dfsg1"
@@ -187,6 +188,18 @@ def test_an_engine_that_did_not_come_back_is_taken_up_again_without_a_healthy_sw
     assert not plan.gate
     assert plan.hosts[0].comes_back
     assert plan_upgrades(swarm(), offers(world), "26.1").gate
+
+
+def test_a_locked_manager_is_unlocked_first() -> None:
+    world = swarm()
+    world["m2"]["swarm"].update(state="locked", node_id=None, cluster_id=None, nodes=None)
+    plan = plan_upgrades(world, offers(world), "26.1")
+    assert "  ! m2: locked: the run unlocks it first" in plan.lines()
+    assert ["m2"] in names(plan)
+    for name in ("m1", "m3"):
+        world[name]["swarm"] = dict(world["m2"]["swarm"])
+    (why,) = plan_upgrades(world, offers(world), "26.1").refusals
+    assert "set swarm_unlock_key" in why
 
 
 def test_a_node_that_was_drained_by_hand_stays_drained() -> None:
