@@ -90,6 +90,7 @@ host:
     boot_id: 6a8e2f52-4419-4a2b-9b52-a1c0f3a4f7c7-2
     reboot_required: false
     reboot_note: null
+    upgrade_note: null
 engine:
   description: The Docker engine on the host.
   type: dict

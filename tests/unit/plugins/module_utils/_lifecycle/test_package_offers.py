@@ -114,11 +114,11 @@ def test_docker_ce() -> None:
         ]
         for name in ("docker-ce", "docker-ce-cli")
     }
-    have = {name: "5:27.0.1-1~debian.12~bookworm" for name in versions}
+    have = dict.fromkeys(versions, "5:27.0.1-1~debian.12~bookworm")
     wish = wish_for(
         "28.5", CE, Offers(versions), {**have, "containerd.io": "1.7.0-1"}, has_cli=True
     )
-    assert wish.packages == {name: "5:28.5.2-1~debian.12~bookworm" for name in versions}
+    assert wish.packages == dict.fromkeys(versions, "5:28.5.2-1~debian.12~bookworm")
     assert wish.remove == ()
 
 
