@@ -47,7 +47,7 @@ ask() {
 while [ ! -e "/stop.$1" ]; do
     # One that hangs keeps no other waiting.
     { ask > /dev/null 2>&1 && echo answered || echo failed; } &
-    sleep 0.1
+    sleep 0.2
 done
 wait
 """
@@ -141,7 +141,7 @@ class Count:
 
 @contextmanager
 def asked(on: str, through: str) -> Iterator[Count]:
-    """Send ten requests a second from a client on a host while the block runs. `through` is a manager."""
+    """Send five requests a second from a client on a host while the block runs. `through` is a manager."""
     docker("service rm client", through, check=False)
     where = f"--network drill --constraint node.hostname=={on} --stop-grace-period 1s"
     docker(f"service create -q --name client {where} {IMAGE}", through)
