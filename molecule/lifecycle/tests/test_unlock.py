@@ -1,0 +1,126 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""docs/runbooks/unlock.md: managers of a swarm with autolock that were restarted."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import drills
+import pytest
+from drills import drive
+
+WRONG = "SWMKEY-1-" + "A" * 43
+
+
+@pytest.fixture(autouse=True, scope="module")
+def lab() -> Iterator[None]:
+    drills.begin()
+    yield
+    for host in drive.MANAGERS:
+        key = drive.ssh(host, "docker swarm unlock-key -q", check=False).strip()
+        if key:
+            drive.ssh(host, "docker swarm update --autolock=false")
+
+
+@pytest.fixture
+def key() -> str:
+    """The key of the swarm, with autolock on. It is in no output of a run."""
+    drive.ssh("m1", "docker swarm update --autolock=true")
+    return drive.ssh("m1", "docker swarm unlock-key -q").strip()
+
+
+def power_cut(*hosts: str) -> None:
+    """Kill the hosts, and start them again when all of them are down."""
+    drive.hang_up(*hosts)
+    names = [f"{drive.PREFIX}-{host}" for host in hosts]
+    for verb in ("kill", "start"):
+        subprocess.run(["docker", verb, *names], check=True, capture_output=True, timeout=120)
+    for host in hosts:
+        drive.wait_until(lambda host=host: state(host) in ("active", "locked"))
+
+
+def state(host: str) -> str:
+    return drive.ssh(host, "docker info --format '{{.Swarm.LocalNodeState}}'", check=False).strip()
+
+
+def states() -> set[str]:
+    return {state(host) for host in drive.MANAGERS}
+
+
+def test_all_managers_are_locked_and_one_run_brings_the_swarm_back(key: str) -> None:
+    power_cut(*drive.MANAGERS)
+    assert states() == {"locked"}
+
+    run = drills.playbook("site")
+    assert run.failures == {"refused"}
+    for host in drive.MANAGERS:
+        assert f"{host} is locked" in run.refusal
+    assert "set swarm_unlock_key" in run.refusal
+
+    run = drills.playbook("site", swarm_unlock_key=WRONG)
+    assert run.failures == {"refused"}
+    assert "m1, m2, m3: could not be unlocked: the key given is not its key." in run.refusal
+    assert WRONG not in run.text
+
+    checked = drills.playbook("site", "--check", swarm_unlock_key=key)
+    assert checked.code == 0, checked.text[-4000:]
+    assert checked.plan[0].split()[:5] == ["~", "unlock", "m1,", "m2,", "m3"]
+    assert states() == {"locked"}
+
+    run = drills.playbook("site", swarm_unlock_key=key)
+    assert run.code == 0, run.text[-6000:]
+    assert run.plan == checked.plan
+    assert run.verdict == "healthy", run.text[run.text.rindex("VERDICT") :]
+    assert run.changed == len(drive.MANAGERS)
+    assert states() == {"active"}
+    drive.assert_whole()
+    # Autolock is still on, with the same key.
+    assert drive.ssh("m1", "docker swarm unlock-key -q").strip() == key
+    again = drills.playbook("site", swarm_unlock_key=key)
+    assert (again.code, again.changed) == (0, 0)
+
+
+@drills.soak
+def test_one_host_after_the_other_is_unlocked_too(key: str) -> None:
+    """With one fork, no manager has a leader before the second one is unlocked."""
+    power_cut(*drive.MANAGERS)
+    run = drills.playbook("site", "--forks=1", swarm_unlock_key=key)
+    assert run.code == 0, run.text[-6000:]
+    assert run.verdict == "healthy"
+    drive.assert_whole()
+
+
+@drills.soak
+def test_without_pipelining_no_key_is_in_a_file(key: str) -> None:
+    power_cut("m2")
+    run = drills.playbook("site", swarm_unlock_key=key, ansible_pipelining=False)
+    assert run.failures == {"refused"}
+    assert "into a temporary file" in run.refusal
+    assert state("m2") == "locked"
+    assert drills.playbook("site", swarm_unlock_key=key).code == 0
+
+
+@drills.soak
+def test_reboots_begin_with_unlocking(key: str) -> None:
+    power_cut("m2")
+    checked = drills.playbook("reboot_nodes", "--check", swarm_reboot_nodes="m2")
+    assert "unlock  m2" in checked.text
+    # Another manager shows the key.
+    run = drills.playbook("reboot_nodes", swarm_reboot_nodes="m2")
+    assert run.code == 0, run.text[-4000:]
+    assert states() == {"active"}
+    power_cut(*drive.MANAGERS)
+    refused = drills.playbook("reboot_nodes", swarm_reboot_nodes="w1")
+    assert refused.failures == {"refused"}
+    assert "set swarm_unlock_key" in refused.text
+    checked = drills.playbook(
+        "reboot_nodes", "--check", swarm_reboot_nodes="w1", swarm_unlock_key=key
+    )
+    assert checked.code == 0, checked.text[-4000:]
+    run = drills.playbook("reboot_nodes", swarm_reboot_nodes="w1", swarm_unlock_key=key)
+    assert run.code == 0, run.text[-4000:]
+    drive.assert_whole()
