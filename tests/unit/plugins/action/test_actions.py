@@ -58,6 +58,38 @@ TASKS: dict[str, dict[str, Any]] = {
     "refused_rules": {"swarm_plan": {"rules": {"removal_limit": "much"}}},
     "reboots": {"swarm_reboot_plan": {"observed": "{{ observed }}", "batch": "{{ 1 + 1 }}"}},
     "no_reboots": {"swarm_reboot_plan": {"observed": "{{ observed }}", "nodes": ["w7"]}},
+    "upgrades": {
+        "swarm_upgrade_plan": {
+            "to": "26.1",
+            "observed": "{{ observed }}",
+            "found": {
+                "w1": {
+                    "packages": ["docker.io"],
+                    "target": "26.1.5",
+                    "install": {"docker.io": "26.1.5"},
+                }
+            },
+            "nodes": ["w1"],
+            "batch": "{{ 1 + 1 }}",
+            "hooks": {"after": "play.yml"},
+        }
+    },
+    "no_upgrades": {
+        "swarm_upgrade_plan": {
+            "to": "26.1",
+            "observed": "{{ observed }}",
+            "found": {},
+            "nodes": ["w7"],
+        }
+    },
+    "no_hook": {
+        "swarm_upgrade_plan": {
+            "to": "26.1",
+            "observed": "{{ observed }}",
+            "found": {},
+            "hooks": {"before": "nowhere.yml", "later": "play.yml"},
+        }
+    },
     "health": {"swarm_health": {"docker_host": NOWHERE, "observed": "{{ {'m1': seen} }}"}},
     "stack": {
         "swarm_stack": {"docker_host": NOWHERE, "name": "shop", "definition": "services: {}"}
@@ -229,6 +261,21 @@ def test_the_order_of_reboots_is_printed_and_is_data(played: Played) -> None:
     refused = played.said["no_reboots"]
     assert refused["failure"] == {"code": "refused", "details": {}}
     assert "w7" in refused["msg"]
+
+
+def test_the_order_of_upgrades_is_printed_and_hooks_are_files(played: Played) -> None:
+    plan = played.said["upgrades"]
+    assert not plan["failed"]
+    assert plan["batches"] == [["w1"]]
+    assert plan["packages"]["w1"]["install"] == [{"name": "docker.io", "version": "26.1.5"}]
+    assert [Path(path).name for path in plan["hooks"]["after"]] == ["play.yml"]
+    assert Path(plan["hooks"]["after"][0]).is_absolute()
+    assert "\n".join(plan["plan"]) in played.text
+    assert "w7" in played.said["no_upgrades"]["msg"]
+    wrong = played.said["no_hook"]
+    assert wrong["failure"]["code"] == "bad_option"
+    assert "hooks has 'later', it can have before and after" in wrong["msg"]
+    assert "hooks.before has 'nowhere.yml', and there is no such file" in wrong["msg"]
 
 
 def test_a_verdict_is_printed_where_no_engine_answers_and_where_no_host_does(

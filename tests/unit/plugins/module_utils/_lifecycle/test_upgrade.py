@@ -113,8 +113,10 @@ def test_zone_by_zone_workers_first_and_the_leader_last() -> None:
         "  5  zone a  w1  worker                   20.10.24 -> 26.1.5",
         "  6  zone a  m1  leader, so the last one  20.10.24 -> 26.1.5",
         f"  ~ w2, w3, m2, m3, w1, m1: docker.io {OLD} -> {NEW}, docker-cli {NEW} (new)",
-        ("  ! engine 25 refuses clients whose API version is below 1.24 (Docker 1.11 and older)"
-        " (https://docs.docker.com/engine/release-notes/25.0/)"),
+        (
+            "  ! engine 25 refuses clients whose API version is below 1.24 (Docker 1.11 and older)"
+            " (https://docs.docker.com/engine/release-notes/25.0/)"
+        ),
     ]
     assert names(plan_upgrades(world, offers(world), "26.1", batch=2))[0] == ["w2", "w3"]
 
