@@ -67,14 +67,17 @@ class ActionModule(ActionBase):
         base = {"kinds": kinds, "acting": acting}
         if kinds:
             self._step({"name": "escrow", **base}, ca)
+        # The tokens come after the CA, because its end gives new ones.
+        if todo["waits"]:
+            self._wait_for_ca()
         for kind in kinds:
             self._step({"name": "rotate", "kind": kind, **base}, ca)
             copies = [each["path"] for each in self._result["escrowed"] if each["kind"] == kind]
             where = f", escrow on {acting}: {', '.join(copies)}" if copies else ""
-            begun = "begun" if kind == "ca" else "DONE"
-            Display().display(f"{begun:<6}{kind}{where}")
-        if "ca" in kinds or todo["waits"]:
-            self._wait_for_ca()
+            if kind == "ca":
+                Display().display(f"ca    the swarm has the new one{where}")
+                self._wait_for_ca()
+            Display().display(f"DONE  {kind}{'' if kind == 'ca' else where}")
 
     def _step(self, stage: dict[str, Any], ca: dict[str, str]) -> None:
         found, _more = self._call(stage, ca)
@@ -83,6 +86,7 @@ class ActionModule(ActionBase):
         self._stop_after(found)
 
     def _wait_for_ca(self) -> None:
+        """Wait until every node follows the new CA, and say how far it is."""
         limit = int(self._task.args.get("wait_timeout") or 300)
         deadline = time.monotonic() + limit
         said = ""

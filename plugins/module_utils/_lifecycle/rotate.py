@@ -46,6 +46,8 @@ _FLAGS = {
 _TOKENS = {"worker-token": "Worker", "manager-token": "Manager"}
 # Seconds: for a write that collides with others or meets an election; and of waiting, in one call.
 PATIENCE, PART = 60, 5
+# Seconds in which a node that is not ready can be heard again.
+HEARTBEATS = 20
 # Seconds after which an incomplete file is that of a run that was killed.
 _ABANDONED = 3600
 
@@ -72,7 +74,13 @@ class Rotation:
 
     def plan(self) -> tuple[RotatePlan, str, RotationFacts]:
         """The plan, the name of the manager that acts, and what the plan is made of."""
-        facts = self.facts()
+        # On a busy host, a node misses a heartbeat and is down for a moment.
+        facts, _done = poll(
+            self.facts,
+            lambda seen: all(each.node.ready for each in seen.nodes),
+            HEARTBEATS,
+            clock=self._clock,
+        )
         given = self._params
         plan = plan_rotation(
             facts,

@@ -24,6 +24,7 @@ DOWN_NODES, LOST_MANAGERS = "down_nodes", "unreachable_managers"
 ROTATE_RISKS = (DOWN_NODES, LOST_MANAGERS)
 # What nobody can read again once it is lost, unlike a join token.
 _KEPT = (UNLOCK_KEY, CA)
+_NAMES = {UNLOCK_KEY: "unlock key", CA: "CA"}
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def plan_rotation(
     rotated = [step.kind for step in steps if step.action == "rotate"]
     if not recipients and not without_escrow and (kept := [k for k in rotated if k in _KEPT]):
         refusals.append(
-            f"the new {' and the new '.join(kept)} would be kept nowhere but in the swarm: set swarm_escrow_recipients to the"
+            f"the new {' and the new '.join(_NAMES[kind] for kind in kept)} would be kept nowhere but in the swarm: set swarm_escrow_recipients to the"
             " public keys of age that can read the escrow, or swarm_rotate_without_escrow: true"
         )
     if CA in rotated and facts.external_ca:
@@ -190,8 +191,7 @@ def _recipient_faults(recipients: Sequence[str]) -> list[str]:
     if not numbers:
         return []
     return [
-        f"swarm_escrow_recipients, number {' and '.join(numbers)}: no public key of age or ssh, such as age1... ('age-keygen -y'"
-        " prints it)"
+        f"swarm_escrow_recipients: number {' and '.join(numbers)} is no public key of age or ssh, such as age1..."
     ]
 
 
