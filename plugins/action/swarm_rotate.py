@@ -52,6 +52,7 @@ class ActionModule(ActionBase):
         self._result.update(found)
         self._stop_after(found)
         self._result["changed"] = False
+        self._check_folder()
         if todo.get("makes_ca"):
             what = "the key of the new CA"
             self._stop_after(in_a_file(self, ATTEMPT, ["ca"], what, self._task_vars) or {})
@@ -61,7 +62,6 @@ class ActionModule(ActionBase):
 
     def _carry_out(self, todo: dict[str, Any]) -> None:
         """The stages of the plan."""
-        self._prepare_folder()
         kinds, acting = todo["kinds"], todo["acting"]
         ca = new_ca() if todo["makes_ca"] else {}
         base = {"kinds": kinds, "acting": acting}
@@ -69,14 +69,14 @@ class ActionModule(ActionBase):
             self._step({"name": "escrow", **base}, ca)
         # The tokens come after the CA, because its end gives new ones.
         if todo["waits"]:
-            self._wait_for_ca()
+            self._wait_for_ca({})
         for kind in kinds:
             self._step({"name": "rotate", "kind": kind, **base}, ca)
             copies = [each["path"] for each in self._result["escrowed"] if each["kind"] == kind]
             where = f", escrow on {acting}: {', '.join(copies)}" if copies else ""
             if kind == "ca":
                 Display().display(f"ca    the swarm has the new one{where}")
-                self._wait_for_ca()
+                self._wait_for_ca(ca)
             Display().display(f"DONE  {kind}{'' if kind == 'ca' else where}")
 
     def _step(self, stage: dict[str, Any], ca: dict[str, str]) -> None:
@@ -85,18 +85,30 @@ class ActionModule(ActionBase):
         self._result["changed"] = self._result["changed"] or bool(found.get("changed"))
         self._stop_after(found)
 
-    def _wait_for_ca(self) -> None:
+    def _wait_for_ca(self, ca: dict[str, str]) -> None:
         """Wait until every node follows the new CA, and say how far it is."""
         limit = int(self._task.args.get("wait_timeout") or 300)
         deadline = time.monotonic() + limit
         said = ""
         while True:
-            found, seen = self._call({"name": "wait", "seconds": deadline - time.monotonic()}, {})
+            # Without the key, which the module does not need any more.
+            asked = {"cert": ca["cert"]} if ca else {}
+            left = max(0.0, deadline - time.monotonic())
+            found, seen = self._call({"name": "wait", "seconds": left}, asked)
             self._stop_after(found)
             self._result["nodes"] = found["nodes"]
             if seen["progress"] != said:
                 said = seen["progress"]
                 Display().display(said)
+            if seen["over"] and not seen["ours"]:
+                self._stop_after(
+                    {
+                        "failed": True,
+                        "msg": "Could not rotate the CA: another run has given the swarm another CA at the same time, so the new one in"
+                        " the escrow is not in use. Run again to have the CA of the swarm in the escrow.",
+                        "failure": {"code": "out_of_sequence", "details": {}},
+                    }
+                )
             if seen["over"]:
                 return
             if time.monotonic() >= deadline:
@@ -141,17 +153,21 @@ class ActionModule(ActionBase):
         told = self._task.args.get("escrow_dir")
         return str(self._loader.path_dwim(os.path.expanduser(str(told)))) if told else ""
 
-    def _prepare_folder(self) -> None:
-        """Before anything is rotated: whether the controller can write there at all."""
+    def _check_folder(self) -> None:
+        """Before anything is rotated, and in check mode too: whether the controller can write there."""
         folder = self._folder()
         if not folder or not self._task.args.get("recipients"):
             return
         try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".flotilla-"):
+            if not self._task.check_mode:
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+            # In check mode, the folder in which it would be.
+            while not os.path.lexists(folder):
+                folder = os.path.dirname(folder)
+            with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            self._stop_after(self._unwritable(folder, error))
+            self._stop_after(self._unwritable(self._folder(), error))
 
     def _keep(self, escrowed: list[dict[str, Any]]) -> None:
         for each in escrowed:

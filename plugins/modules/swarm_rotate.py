@@ -162,7 +162,7 @@ from typing import Any
 
 from ..module_utils._common.argspec import Module, docker_argument_spec
 from ..module_utils._common.errors import SwarmError
-from ..module_utils._lifecycle.rotate import Rotation, progress_lines, progress_of
+from ..module_utils._lifecycle.rotate import Rotation, follows, progress_lines, progress_of
 from ..module_utils._lifecycle.rotate_plan import CA, KINDS, ROTATE_RISKS, UNLOCK_KEY
 
 
@@ -222,7 +222,11 @@ def run_stage(
         facts = rotation.wait(float(stage["seconds"]))
         result["nodes"] = progress_of(facts)
         over = not facts.rotating and not result["nodes"]["behind"]
-        return {"over": over, "progress": progress_lines(facts)}
+        return {
+            "over": over,
+            "progress": progress_lines(facts),
+            "ours": follows(facts, stage["ca"]),
+        }
     if name == "escrow":
         rotation.secure(stage["kinds"], stage["ca"], stage["acting"])
     else:

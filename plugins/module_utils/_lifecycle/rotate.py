@@ -180,7 +180,8 @@ class Rotation:
     def _begin_ca(self, ca: Mapping[str, str]) -> None:
         """Give the swarm the new CA, or let it make one whose key nobody sees. A rotation in progress is left alone."""
         swarm = self._client.swarm()
-        if swarm.get("RootRotationInProgress") or _is_root(swarm, ca):
+        # A write whose answer was lost has worked.
+        if swarm.get("RootRotationInProgress") or (ca and _is_root(swarm.get("TLSInfo") or {}, ca)):
             return
         spec = swarm["Spec"]
         config = dict(spec.get("CAConfig") or {})
@@ -241,10 +242,13 @@ def _writer(secret: str) -> Callable[[IO[bytes]], None]:
     return write
 
 
-def _is_root(swarm: Mapping[str, Any], ca: Mapping[str, str]) -> bool:
-    """Whether the swarm already has this CA: a write whose answer was lost has worked."""
-    root = str((swarm.get("TLSInfo") or {}).get("TrustRoot") or "")
-    return bool(ca) and root.strip() == ca["cert"].strip()
+def _is_root(tls: Mapping[str, Any], ca: Mapping[str, str]) -> bool:
+    return str(tls.get("TrustRoot") or "").strip() == ca["cert"].strip()
+
+
+def follows(facts: RotationFacts, ca: Mapping[str, str]) -> bool:
+    """Whether the swarm has this CA, if one is given: two runs can begin a rotation at the same time. Pure."""
+    return not ca or _is_root(facts.desired, ca)
 
 
 def as_file_name(name: str) -> str:
