@@ -169,6 +169,8 @@ class Swarm:
             for thread in threads:
                 thread.join()
             inside.wait()
+            if inside.stdout is not None:
+                inside.stdout.close()
 
 
 def answered(host: str) -> bool:

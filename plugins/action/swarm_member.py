@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..plugin_utils._pipelining import SecretAction
 
 
@@ -13,4 +16,4 @@ class ActionModule(SecretAction):
     attempt = "change the membership"
     # Not join_token: site.yml must work with Ansible's defaults, which have no pipelining, and a token can be rotated.
     secrets = ("unlock_key",)
-    nothing = {"member": {}, "steps": []}
+    nothing: Mapping[str, Any] = {"member": {}, "steps": []}

@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..filter.engine_plan import engine_plan
+from ..module_utils._cluster.member import NO_KEY, is_unlock_key
 from ..module_utils._cluster.membership import Membership, parse_membership
 from ..module_utils._cluster.run_plan import InventoryHost, make_plan, render, render_done
 from ..module_utils._cluster.steps import parse_held, parse_step
@@ -191,6 +192,8 @@ def _unlocking(variables: HostVariables) -> dict[str, Any]:
     # The task that tried does not fail, so that all hosts get here.
     failed = not tried.get("skipped") and ("msg" in tried or tried.get("unreachable"))
     why = as_reason(str(tried.get("msg") or "the host did not answer")) if failed else ""
+    if key and not is_unlock_key(key):
+        why = NO_KEY
     return {"unlock_key": bool(key), "unlock_error": why}
 
 

@@ -43,6 +43,17 @@ def without_pipelining(
 ) -> dict[str, Any] | None:
     """The failure of a task that has a value for one of the secret options, where its host has no pipelining; else None."""
     given = [name for name in secrets if action._task.args.get(name)]
+    return in_a_file(action, attempt, given, f"the value of {' and '.join(given)}", task_vars)
+
+
+def in_a_file(
+    action: ActionBase,
+    attempt: str,
+    given: Sequence[str],
+    what: str,
+    task_vars: dict[str, Any] | None,
+) -> dict[str, Any] | None:
+    """The failure of a task that would have these secrets, called `what`, in a file of its host; else None."""
     # An asynchronous module is always a file. A become method can rule out pipelining as well.
     if not given or action._is_pipelining_enabled("new", bool(action._task.async_val)):
         return None
@@ -50,8 +61,8 @@ def without_pipelining(
     return {
         "failed": True,
         "changed": False,
-        "msg": f"Could not {attempt} on {host}: Ansible would write the value of {' and '.join(given)} into a temporary file"
+        "msg": f"Could not {attempt} on {host}: Ansible would write {what} into a temporary file"
         " there. Turn on pipelining, with 'pipelining = true' in ansible.cfg, ANSIBLE_PIPELINING=true, or ansible_pipelining:"
         " true for the host.",
-        "failure": {"code": "no_pipelining", "details": {"options": given}},
+        "failure": {"code": "no_pipelining", "details": {"options": list(given)}},
     }

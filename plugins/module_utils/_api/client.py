@@ -144,9 +144,10 @@ class EngineClient:
         """Unlock this manager."""
         self.call("POST", "/swarm/unlock", "unlock the swarm", {"UnlockKey": key})
 
-    def update_swarm(self, version: int, spec: dict[str, Any]) -> None:
-        """Write the whole spec of the swarm, given the version that was read."""
-        query = {"version": version}
+    def update_swarm(self, version: int, spec: dict[str, Any], **rotate: bool) -> None:
+        """Write the whole spec of the swarm, given the version that was read. `rotate` has what else the engine rotates, by the
+        names of its API."""
+        query = {"version": version, **{name: as_query(value) for name, value in rotate.items()}}
         self.call("POST", "/swarm/update", "change the swarm's settings", spec, query)
 
     # Nodes, services and what they use, tasks

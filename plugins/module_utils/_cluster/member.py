@@ -26,6 +26,7 @@ LEAVE_UNFINISHED = "leave the swarm that it has not finished joining"
 UNLOCK_ANSWER = 15
 # As `docker swarm unlock-key` prints it: 32 bytes in Base64 (swarmkit: manager/encryption).
 UNLOCK_KEY = re.compile(r"SWMKEY-1-[A-Za-z0-9+/]{43}")
+NO_KEY = "what was given is no unlock key, which is SWMKEY-1- and 43 characters"
 
 
 def observe(params: dict[str, Any], tolerant: bool = False) -> Member:
@@ -61,10 +62,8 @@ def plan(member: Member, params: dict[str, Any]) -> list[str]:
                 "Could not unlock the swarm on this host: no unlock_key was given (in playbooks: swarm_unlock_key). A manager"
                 " that is not locked shows it with 'docker swarm unlock-key'.",
             )
-        if not UNLOCK_KEY.fullmatch(params["unlock_key"].strip()):
-            raise _wrong_key(
-                "what was given is no unlock key, which is SWMKEY-1- and 43 characters"
-            )
+        if not is_unlock_key(params["unlock_key"]):
+            raise _wrong_key(NO_KEY)
         return ["unlock"]
     if state == "left":
         return _plan_leave(member, params)
@@ -87,6 +86,11 @@ def plan(member: Member, params: dict[str, Any]) -> list[str]:
     if state == "initialized":
         return ["initialise a swarm"]
     return [f"join as {params['role']}"]
+
+
+def is_unlock_key(text: str) -> bool:
+    """Whether a text has the form of an unlock key. Pure."""
+    return UNLOCK_KEY.fullmatch(text.strip()) is not None
 
 
 def _wrong_key(why: str) -> SwarmError:
@@ -280,6 +284,9 @@ def _unlock(params: dict[str, Any], key: str) -> None:
         words = str(error.details.get("engine", ""))
         if "invalid key" in words:
             raise _wrong_key("the key given is not its key") from error
+        if "not locked" in words:
+            # Another run was quicker.
+            return
         if error.code != "engine_unreachable":
             raise
         if observe(params, tolerant=True).state in ("locked", "unknown"):

@@ -34,6 +34,8 @@ PLAYBOOKS = Path(argspec.__file__).resolve().parents[3] / "playbooks"
             ["swarm_scale_services=web"],
             "swarm_scale_services must be a dictionary",
         ),
+        ("rotate", [], "Could not rotate: swarm_rotate is empty. Set it to unlock-key, ca,"),
+        ("rotate", ["swarm_rotate="], "Could not rotate: swarm_rotate is empty"),
         ("reboot_nodes", ["swarm_reboot_nodes="], "swarm_reboot_nodes is empty"),
         (
             "reboot_nodes",

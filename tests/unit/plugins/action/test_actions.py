@@ -106,6 +106,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "restart": {"swarm_restart": {"docker_host": NOWHERE, "services": ["shop_web"]}},
     "rollback": {"swarm_rollback": {"docker_host": NOWHERE, "services": ["shop_web"]}},
     "rebalance": {"swarm_rebalance": {"docker_host": NOWHERE}},
+    "tokens": {"swarm_rotate": {"docker_host": NOWHERE, "rotate": ["worker-token"]}},
     "unlock": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},
     "join": {"swarm_member": {"docker_host": NOWHERE, "state": "joined", "join_token": "x"}},
     "piped": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},
@@ -117,6 +118,7 @@ LOST: dict[str, dict[str, Any]] = {
     "lost_verify": {"swarm_verify": {"stacks": []}},
     "lost_nodes": {"swarm_nodes": {"nodes": []}},
     "lost_settings": {"swarm_settings": {"election_tick": 5}},
+    "lost_rotation": {"swarm_rotate": {"rotate": ["ca"]}},
     "lost_tokens": {"swarm_host_info": {"join_tokens": True}},
 }
 # What stops before a module does, and the observation of a host that is not there.
@@ -300,6 +302,7 @@ def test_a_stack_fails_with_the_words_of_its_module(played: Played) -> None:
         ("lost_nodes", "change the nodes"),
         ("lost_settings", "change the settings of the swarm"),
         ("lost_tokens", "ask for the join tokens"),
+        ("lost_rotation", "rotate"),
     ],
 )
 def test_a_manager_that_is_lost_is_a_failure_of_the_task_that_it_did_for_all(

@@ -42,6 +42,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_rebalance": {},
     "swarm_restart": {"services": ["shop_web"]},
     "swarm_rollback": {"services": ["shop_web"]},
+    "swarm_rotate": {"rotate": ["worker-token"]},
     "swarm_scale": {"services": {"shop_web": 2}},
     "swarm_settings": {"election_tick": 5},
     "swarm_stack": {"name": "shop", "definition": "services: {web: {image: 'web:1'}}"},
