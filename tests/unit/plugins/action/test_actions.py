@@ -27,6 +27,7 @@ COLLECTIONS = client.__file__.partition("/ansible_collections/")[0]
 PLUGINS = Path(client.__file__).parents[2]
 NOWHERE = "unix:///nowhere/docker.sock"
 
+KEY = "SWMKEY-1-" + "x" * 43
 ZONES = {"m1": "a", "m2": "b", "m3": "c", "w1": "a"}
 NODES = [
     {
@@ -73,6 +74,9 @@ TASKS: dict[str, dict[str, Any]] = {
     "restart": {"swarm_restart": {"docker_host": NOWHERE, "services": ["shop_web"]}},
     "rollback": {"swarm_rollback": {"docker_host": NOWHERE, "services": ["shop_web"]}},
     "rebalance": {"swarm_rebalance": {"docker_host": NOWHERE}},
+    "unlock": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},
+    "join": {"swarm_member": {"docker_host": NOWHERE, "state": "joined", "join_token": "x"}},
+    "piped": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},
 }
 # The same on a host that cannot be reached.
 LOST: dict[str, dict[str, Any]] = {
@@ -102,6 +106,7 @@ class Played:
         ]
         # The role's plays register so what a host said, and the plan reads it from there.
         tasks[0]["register"] = "__swarm_host"
+        tasks[list(TASKS).index("piped")]["vars"] = {"ansible_pipelining": True}
         tasks.insert(1, {"ansible.builtin.set_fact": {"seen": "{{ __swarm_host }}"}})
         for name, call in LOST.items():
             tasks.append(
@@ -280,3 +285,13 @@ def test_a_rollout_that_does_not_begin_has_changed_nothing(played: Played, name:
     assert not said["changed"]
     # What goes from one part to the next is nobody else's business.
     assert "_rollout" not in said
+
+
+def test_a_secret_option_needs_pipelining(played: Played) -> None:
+    said = played.said["unlock"]
+    assert said["failure"] == {"code": "no_pipelining", "details": {"options": ["unlock_key"]}}
+    assert "on m1: Ansible would write the value of unlock_key into a temporary file" in said["msg"]
+    assert played.said["piped"]["failure"]["code"] == "engine_unreachable"
+    # A join token does not, because site.yml must work with Ansible's defaults.
+    assert played.said["join"]["failure"]["code"] == "engine_unreachable"
+    assert KEY not in played.text
