@@ -63,7 +63,7 @@ class ActionModule(ActionBase):
             [name.strip() for name in args["lost"]],
         )
         result.update(_as_result(plan))
-        if plan.wait and not args["final"]:
+        if not args["final"]:
             return result
         Display().display("\n" + "\n".join(plan.lines()))
         if plan.refusals:

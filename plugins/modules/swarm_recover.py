@@ -87,13 +87,13 @@ steps:
   type: list
   elements: str
   returned: always
-  sample: [stop, copy, open, start, force, lock, remove]
+  sample: [stop, copy, open, start, force, restart, lock, remove]
 applied:
   description: The steps that were completed, in order.
   type: list
   elements: str
   returned: always
-  sample: [stop, copy, open, start, force, lock, remove]
+  sample: [stop, copy, open, start, force, restart, lock, remove]
 copy:
   description: Where the copy of the swarm's files is. V(null) if there is none.
   type: str

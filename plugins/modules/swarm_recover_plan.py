@@ -55,7 +55,8 @@ options:
     type: path
     default: /var/lib/flotilla.swarm/recover
   final:
-    description: If V(false), the module prints nothing and does not fail if RV(wait) is V(true). The caller observes the hosts again.
+    description: If V(false), the module only returns the plan. It prints nothing, and does not fail because the plan is refused or not
+      confirmed.
     type: bool
     default: true
 author:
@@ -98,7 +99,7 @@ steps:
   type: list
   elements: str
   returned: always
-  sample: [stop, copy, open, start, force, lock, remove]
+  sample: [stop, copy, open, start, force, restart, lock, remove]
 others:
   description: The managers that leave and join again.
   type: list

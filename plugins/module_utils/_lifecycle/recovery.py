@@ -33,6 +33,7 @@ from .recovery_plan import (
     LOCK,
     OPEN,
     REMOVE,
+    RESTART,
     START,
     STOP,
     HostState,
@@ -89,6 +90,8 @@ class Recovery:
                 self._start()
             elif step == FORCE:
                 self._force()
+            elif step == RESTART:
+                self._restart()
             elif step == LOCK:
                 self._lock()
             elif step == REMOVE:
@@ -252,7 +255,7 @@ class Recovery:
         _write(NOTE, json.dumps(self._note))
 
     def _force(self) -> None:
-        self._note["forced"] = True
+        self._note.update(forced=True, restart=RESTART in self.steps)
         self._write_note()
         try:
             self._init()
@@ -264,6 +267,16 @@ class Recovery:
             self._start()
             if not self._leads():
                 self._init()
+        self._wait_for_leader()
+
+    def _restart(self) -> None:
+        self._stop()
+        self._start()
+        self._wait_for_leader()
+        self._note["restart"] = False
+        self._write_note()
+
+    def _wait_for_leader(self) -> None:
         _seen, leads = poll(self._leads, bool, self._params["wait_timeout"], 0.5, clock=self._clock)
         if not leads:
             raise SwarmError(

@@ -20,9 +20,9 @@ from typing import Any
 from .._model.documents import dig, quorum_of
 
 # The steps on the manager to recover from, in order.
-STOP, COPY, OPEN, START, FORCE, LOCK, REMOVE = (
+STOP, COPY, OPEN, START, FORCE, RESTART, LOCK, REMOVE = (
     *("stop", "copy", "open", "start"),
-    *("force", "lock", "remove"),
+    *("force", "restart", "lock", "remove"),
 )
 # The step on every other manager that is left.
 LEAVE = "leave"
@@ -140,6 +140,7 @@ def host_state(name: str, found: Mapping[str, Any]) -> HostState:
 def survivor_steps(host: HostState, locks: bool) -> tuple[str, ...]:
     """The steps that are left on the manager to recover from. Pure."""
     steps: list[str] = []
+    restarts = bool(host.note.get("restart"))
     if not host.leader:
         # A running manager whose key file is in clear can be forced as it is, and its containers keep running.
         live = host.engine_answers and host.control and host.state in ("active", "pending")
@@ -152,6 +153,10 @@ def survivor_steps(host: HostState, locks: bool) -> tuple[str, ...]:
         if host.sealed or not live:
             steps.append(START)
         steps.append(FORCE)
+        # An engine that has started without a leader has no overlay networks, and rejects all tasks that need one.
+        restarts = restarts or host.sealed or not live or host.state != "active"
+    if restarts:
+        steps.append(RESTART)
     if host.leader and not host.note:
         return ()
     if locks:
@@ -425,6 +430,7 @@ def _actions(
         OPEN: "open the key file with swarm_unlock_key",
         START: "start the engine",
         FORCE: "force a new swarm: one manager, the same ID, services and secrets",
+        RESTART: "restart the engine, because it started without overlay networks",
         LOCK: "turn on autolock, with a new unlock key",
         REMOVE: "remove the nodes of the managers that are lost or join again",
     }
