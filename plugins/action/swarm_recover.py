@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from ..plugin_utils._pipelining import SecretAction
 
 
 class ActionModule(SecretAction):
     attempt = "recover the swarm"
     secrets = ("unlock_key",)
-    nothing = {"steps": [], "applied": [], "copy": None, "seconds": 0.0}
+    nothing = MappingProxyType({"steps": [], "applied": [], "copy": None, "seconds": 0.0})

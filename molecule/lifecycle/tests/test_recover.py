@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -53,7 +54,9 @@ class Before:
 
 
 def _listed(kind: str) -> list[str]:
-    return sorted(drive.ssh("m1", f"docker {kind} ls --format '{{{{.ID}}}} {{{{.Name}}}}'").splitlines())
+    return sorted(
+        drive.ssh("m1", f"docker {kind} ls --format '{{{{.ID}}}} {{{{.Name}}}}'").splitlines()
+    )
 
 
 def lose(*hosts: str) -> None:
@@ -133,4 +136,131 @@ def test_an_autolocked_swarm_whose_survivor_was_restarted() -> None:
     print(run.text[: run.text.index("TASK [Recover the swarm")])
     assert f"PLAN  recover swarm {before.cluster}, from the raft log of m1" in run.text
     assert run.verdict in ("healthy", "degraded")
+    assert_recovered(before)
+
+
+@soak
+def test_a_survivor_that_runs_without_autolock() -> None:
+    before = Before(autolock=False)
+    # While there is a leader, there is nothing to recover.
+    run = recover(before)
+    assert run.code == 2
+    assert "sees a leader" in run.text
+    lose("m2", "m3")
+
+    # The plan, without and with check mode, changes nothing.
+    for flags, confirm, code in (((), "", 2), ((), "another", 2), (("--check",), "", 0)):
+        run = recover(before, *flags, swarm_recover_confirm=confirm)
+        assert run.code == code, run.text[-3000:]
+        assert f"PLAN  recover swarm {before.cluster}, from the raft log of m1" in run.text
+        assert run.failures == (set() if flags else {"not_confirmed"})
+        assert f"swarm_recover_confirm={before.cluster}" in run.text or flags
+    assert not drive.ssh("m1", f"ls {NOTE} {COPIES} 2>/dev/null", check=False)
+
+    run = recover(before)
+    assert run.code == 0, run.text[-6000:]
+    assert_recovered(before)
+
+
+@soak
+def test_an_autolocked_swarm_whose_survivor_runs() -> None:
+    before = Before(autolock=True)
+    lose("m2", "m3")
+    # Without the key, the run says what it needs.
+    run = recover(before, swarm_unlock_key="")
+    assert run.code == 2
+    assert "set swarm_unlock_key" in run.text
+    run = recover(before)
+    assert run.code == 0, run.text[-6000:]
+    assert_recovered(before)
+
+
+@soak
+def test_an_autolocked_swarm_that_dockers_own_command_has_ruined() -> None:
+    before = Before(autolock=True)
+    lose("m2", "m3")
+    print(
+        drive.ssh(
+            "m1",
+            "timeout 120 docker swarm init --force-new-cluster --advertise-addr eth0 2>&1; docker info 2>&1 | grep -A3 Swarm:",
+            check=False,
+        )
+    )
+    run = recover(before)
+    assert run.code == 0, run.text[-6000:]
+    assert_recovered(before)
+
+
+@soak
+def test_another_manager_that_is_left_leaves_and_joins_again() -> None:
+    before = Before(autolock=False)
+    drive.ssh("m1", "docker node promote w1 w2")
+    drive.wait_until(lambda: drive.ssh("m1", "docker node ls").count("Reachable") == 4)
+    old = drive.nodes()["w1"]["ID"]
+    lose("m2", "m3", "w2")
+    run = recover(before)
+    assert run.code == 0, run.text[-6000:]
+    before.kept = {drive.nodes()["m1"]["ID"]}
+    before.gone |= {old}
+    # The plan takes the manager with the newest log; the other one has left, and is the worker of the inventory again.
+    survivor = re.findall(r"from the raft log of (\w+)", run.text)[0]
+    assert survivor in ("m1", "w1")
+    if survivor == "m1":
+        assert_recovered(before)
+        (copy,) = drive.ssh("w1", f"ls -d {COPIES}/swarm-*").split()
+        assert drive.ssh("w1", f"ls {copy}/raft/wal-v3-encrypted").strip()
+    else:
+        drive.assert_whole()
+
+
+@soak
+def test_managers_that_could_come_back_are_not_given_up() -> None:
+    before = Before(autolock=True)
+    # All managers are locked: the unlock key is enough.
+    drive.on_each(drive.MANAGERS, lambda host: drive.ssh(host, "systemctl restart docker"))
+    run = recover(before)
+    assert run.code == 2
+    assert "Unlock m1, m2, m3: run site.yml with swarm_unlock_key" in run.text.replace("\n", " ")
+    drive.on_each(
+        drive.MANAGERS, lambda host: drive.ssh(host, f"echo {before.key} | docker swarm unlock")
+    )
+    drive.wait_until(lambda: drive.cluster_ids() == {before.cluster})
+    # Two managers do not answer: they may live, with a quorum.
+    with drive.stopped("m2"), drive.stopped("m3"):
+        run = recover(before, swarm_observe_timeout=5, swarm_recover_election=5)
+        assert run.code == 2
+        assert "swarm_recover_lost=" in run.text
+        assert "may live" in run.text
+    drive.wait_until(lambda: drive.cluster_ids() == {before.cluster})
+
+
+# What is so on the host when the run is killed.
+MOMENTS = {
+    "copied, the key file still locked": f"test -e {NOTE}",
+    "the key file in clear": f"! grep -q ENCRYPTED {KEY_FILE}",
+    "forced": f"""grep -q '"forced": true' {NOTE}""",
+    "the only manager": "docker info --format '{{.Swarm.Managers}}' 2>/dev/null | grep -q '^1$'",
+    "restarted, not locked": f"""grep -q '"restart": false' {NOTE}""",
+}
+
+
+@soak
+def test_a_run_that_is_killed_is_finished_by_the_next() -> None:
+    before = Before(autolock=True)
+    lose("m2", "m3")
+    drive.ssh("m1", "systemctl restart docker")
+    for moment, condition in MOMENTS.items():
+        kill = f"until {condition}; do sleep 0.02; done; pkill -9 python3"
+        watcher = subprocess.Popen(["docker", "exec", f"{drive.PREFIX}-m1", "sh", "-c", kill])
+        try:
+            run = recover(before)
+            assert watcher.wait(10) == 0
+        finally:
+            watcher.kill()
+            watcher.wait()
+        assert run.code != 0, f"{moment}: the kill came too late"
+        print(f"killed: {moment}")
+    run = recover(before)
+    assert run.code == 0, run.text[-6000:]
+    assert "PLAN  resume the recovery of swarm" in run.text
     assert_recovered(before)

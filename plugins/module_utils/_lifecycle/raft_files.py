@@ -127,11 +127,11 @@ def read_position(folder: str) -> RaftPosition | None:
     # A new segment of the log begins with the state, and can still be without an entry.
     for path in sorted(glob.glob(f"{glob.escape(folder)}/raft/wal-v3*/*.wal"))[-2:]:
         try:
-            with open(path, "rb") as handle:
-                with contextlib.closing(
-                    mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-                ) as data:
-                    found = position_in(data, found)
+            with (
+                open(path, "rb") as handle,
+                contextlib.closing(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)) as data,
+            ):
+                found = position_in(data, found)
         except (OSError, ValueError):
             continue
     for path in glob.glob(f"{glob.escape(folder)}/raft/snap-v3*/*.snap"):

@@ -142,7 +142,7 @@ def survivor_steps(host: HostState, locks: bool) -> tuple[str, ...]:
     steps: list[str] = []
     restarts = bool(host.note.get("restart"))
     if not host.leader:
-        # A running manager whose key file is in clear can be forced as it is, and its containers keep running.
+        # A running manager whose key file is in clear can be forced as it is.
         live = host.engine_answers and host.control and host.state in ("active", "pending")
         if (host.sealed or not live) and host.engine_active:
             steps.append(STOP)
@@ -425,11 +425,11 @@ def _actions(
     copy_folder: str,
 ) -> tuple[tuple[str, str], ...]:
     words = {
-        STOP: "stop the engine; its containers stop too",
+        STOP: "stop the engine and its containers",
         COPY: f"copy the files of the swarm to {copy_folder}",
         OPEN: "open the key file with swarm_unlock_key",
         START: "start the engine",
-        FORCE: "force a new swarm: one manager, the same ID, services and secrets",
+        FORCE: "force a new swarm: one manager, the same ID, services and secrets; its tasks restart",
         RESTART: "restart the engine, because it started without overlay networks",
         LOCK: "turn on autolock, with a new unlock key",
         REMOVE: "remove the nodes of the managers that are lost or join again",
