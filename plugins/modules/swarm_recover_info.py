@@ -81,7 +81,8 @@ engine:
     - The engine. C(active) tells whether its process exists, and C(answers) whether it answers. C(state) is its state in its swarm.
     - C(control) tells whether it takes part as a manager, and C(leader) whether it sees a leader that has a quorum. Then C(nodes) has
       the IDs of all nodes.
-    - C(remote_managers) has the managers that it knows, with C(node_id) and C(addr), and C(error) its error.
+    - C(remote_managers) has the managers that it knows, with C(node_id) and C(addr). C(docker_root) is the directory of its data, and
+      C(error) its error.
   type: dict
   returned: success
   sample:
@@ -92,6 +93,7 @@ engine:
     leader: false
     nodes: []
     remote_managers: []
+    docker_root: /var/lib/docker
     error: null
 files:
   description:

@@ -69,9 +69,9 @@ class NodeFiles:
         return asdict(self)
 
 
-def swarm_folder() -> str:
-    """The folder of the swarm in the data-root of the engine."""
-    root = (daemon_config()[0] or {}).get("data-root")
+def swarm_folder(docker_root: str | None = None) -> str:
+    """The folder of the swarm in the data-root of the engine, which an engine that answers tells."""
+    root = docker_root or (daemon_config()[0] or {}).get("data-root")
     return os.path.join(root if isinstance(root, str) and root else DATA_ROOT, "swarm")
 
 

@@ -79,6 +79,8 @@ class Recovery:
         opened = self._open_key() if OPEN in self.steps and not check_mode else ""
         if check_mode:
             return
+        if self.steps:
+            self._need_sdk()
         for step in self.steps:
             if step == STOP:
                 self._stop()
@@ -201,6 +203,14 @@ class Recovery:
                 "validate_certs": False,
             }
         )
+
+    def _need_sdk(self) -> None:
+        """Raise no_sdk before anything changes, not when the engine has been stopped."""
+        try:
+            self._client(5)
+        except SwarmError as error:
+            if error.code == "no_sdk":
+                raise
 
     # The manager to recover from
 

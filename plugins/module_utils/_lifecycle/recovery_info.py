@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._api.reader import EngineReader
-from .._common.errors import SwarmError
+from .._common.errors import SwarmError, shown
 from .._common.waiting import Clock
 from .._host.engine import engine_is_active
 from .._host.files import text_of
@@ -35,14 +35,19 @@ def observe_recovery(
 ) -> dict[str, Any]:
     """The result of swarm_recover_info, whose options are `params`; `alive` is as in swarm_host_info.
 
-    Nothing is raised: what cannot be read is in the result.
+    Raises bad_option. What cannot be read is in the result.
     """
+    place = params["copy_folder"]
+    if not os.path.isabs(place):
+        raise SwarmError(
+            "bad_option",
+            f"Could not observe the host: copy_folder is {shown(place)}, it must be an absolute path such as /var/lib/recover.",
+        )
     patience = params["timeout"] + params["observe_timeout"]
     alive(2 * params["observe_timeout"])
-    folder = swarm_folder()
     engine = engine_of(params, lambda: alive(patience), clock)
     # After the engine, so that the files are those of a log at rest.
-    files = read_node(folder)
+    files = read_node(swarm_folder(engine["docker_root"]))
     alive(patience)
     return {
         "root": os.geteuid() == 0,
@@ -51,7 +56,7 @@ def observe_recovery(
         "key": key_state(files, params.get("unlock_key")),
         "note": read_note(),
         "libraries": has_libraries(),
-        "free_bytes": free_bytes(params["copy_folder"]),
+        "free_bytes": free_bytes(place),
         "addresses": [each["address"] for each in addresses()],
     }
 
@@ -69,6 +74,7 @@ def engine_of(
         "leader": False,
         "nodes": [],
         "remote_managers": [],
+        "docker_root": None,
         "error": None,
     }
     reader = EngineReader(params["docker_host"], params["timeout"])
@@ -78,6 +84,7 @@ def engine_of(
         while True:
             alive()
             info = reader.info()
+            seen["docker_root"] = info.get("DockerRootDir")
             led, nodes = _leadership(reader, info)
             waited = clock.now() - began
             if led is True or (led is None and waited >= STEP_DOWN):

@@ -221,7 +221,10 @@ def plan_recovery(
         and len(intact) + len(unknown) >= quorum_of(len(peers)),
         diagnosis=_diagnosis(hosts, intact, chosen, peers),
         actions=_actions(chosen, steps, others, hosts, copy_folder),
-        warnings=_warnings(chosen, intact, steps, unknown, peers, hosts),
+        warnings=(
+            *_warnings(chosen, intact, steps, unknown, peers, hosts),
+            *_not_lost(unknown, peers, hosts, lost),
+        ),
         refusals=tuple(refusals),
     )
 
@@ -482,6 +485,20 @@ def _warnings(
             f"the old unlock key will not fit any more: read the new one with 'docker swarm unlock-key' on {chosen.name}"
         )
     return tuple(warnings)
+
+
+def _not_lost(
+    unknown: Sequence[str],
+    peers: Sequence[tuple[str, str]],
+    hosts: Sequence[HostState],
+    lost: Sequence[str],
+) -> list[str]:
+    """What is named as lost and is none of the managers that did not answer. A resumed run does not know them any more."""
+    return [
+        f"swarm_recover_lost names {name}, which is no manager that did not answer"
+        for name in lost
+        if not any(_is_named(address, peers, hosts, [name]) for address in unknown)
+    ]
 
 
 def _diagnosis(

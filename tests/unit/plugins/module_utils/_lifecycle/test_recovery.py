@@ -21,6 +21,8 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.recovery
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.recovery_info import (
     engine_of,
+    free_bytes,
+    observe_recovery,
 )
 
 CLUSTER = "vuimnu900ys1hf3yqn8q7avfn"
@@ -162,6 +164,13 @@ def test_a_file_is_replaced_at_once_and_for_root_alone(tmp_path: Path) -> None:
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o600
     assert os.listdir(tmp_path) == ["swarm-node.key"]
+
+
+def test_a_folder_for_copies_must_be_an_absolute_path(tmp_path: Path) -> None:
+    with pytest.raises(SwarmError) as raised:
+        observe_recovery({"copy_folder": "copies"}, lambda _seconds: None)
+    assert raised.value.code == "bad_option"
+    assert free_bytes(str(tmp_path / "not" / "yet")) == free_bytes(str(tmp_path))
 
 
 def test_an_engine_that_does_not_answer_is_told() -> None:

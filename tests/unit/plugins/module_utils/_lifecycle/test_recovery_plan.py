@@ -212,6 +212,14 @@ def test_managers_that_are_named_as_lost_must_not_come_back(lost: list[str]) -> 
     assert "1 manager did not answer" in refusal(manager(1), silent(2), silent(3), lost=lost[:1])
 
 
+def test_a_name_that_is_no_lost_manager_is_told() -> None:
+    found = plan(manager(1), fresh(2), silent(3), lost=["m3", "m7"])
+    assert not found.refusals
+    assert found.warnings[-1] == (
+        "swarm_recover_lost names m7, which is no manager that did not answer"
+    )
+
+
 def test_a_locked_manager_needs_the_right_key() -> None:
     assert "set swarm_unlock_key" in refusal(locked(1), fresh(2), fresh(3))
     others = (fresh(2), fresh(3))
