@@ -101,9 +101,8 @@ class Recovery:
             elif step == LEAVE:
                 self._leave(host)
             self.applied.append(step)
-        if self._params["state"] == "recovered":
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(NOTE)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(NOTE)
 
     def _observe(self) -> HostState:
         found = observe_recovery(

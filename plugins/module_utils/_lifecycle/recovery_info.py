@@ -54,7 +54,7 @@ def observe_recovery(
         "engine": engine,
         "files": files.as_dict() if files else None,
         "key": key_state(files, params.get("unlock_key")),
-        "note": read_note(),
+        "note": read_note(files.cluster_id if files else None),
         "libraries": has_libraries(),
         "free_bytes": free_bytes(place),
         "addresses": [each["address"] for each in addresses()],
@@ -136,13 +136,14 @@ def key_state(files: NodeFiles | None, unlock_key: str | None) -> str:
     return "opens"
 
 
-def read_note() -> dict[str, Any]:
-    """The note of an interrupted recovery; empty if there is none."""
+def read_note(cluster_id: str | None) -> dict[str, Any]:
+    """The note of an interrupted recovery of that swarm; empty if there is none."""
     try:
         note = json.loads(text_of(NOTE) or "{}")
     except ValueError:
         return {}
-    return note if isinstance(note, dict) else {}
+    known = isinstance(note, dict) and cluster_id is not None
+    return note if known and note.get("cluster_id") == cluster_id else {}
 
 
 def has_libraries() -> bool:

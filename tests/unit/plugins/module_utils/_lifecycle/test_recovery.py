@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle import recovery
+from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle import (
+    recovery,
+    recovery_info,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.recovery import (
     Recovery,
     init_body,
@@ -23,6 +26,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.recovery
     engine_of,
     free_bytes,
     observe_recovery,
+    read_note,
 )
 
 CLUSTER = "vuimnu900ys1hf3yqn8q7avfn"
@@ -74,6 +78,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "note": {},
     }
     monkeypatch.setattr(recovery, "observe_recovery", lambda *_args: found)
+    monkeypatch.setattr(Recovery, "_need_sdk", lambda _self: None)
     monkeypatch.setattr(recovery, "NOTE", str(tmp_path / "notes" / "recover.json"))
     return found
 
@@ -171,6 +176,18 @@ def test_a_folder_for_copies_must_be_an_absolute_path(tmp_path: Path) -> None:
         observe_recovery({"copy_folder": "copies"}, lambda _seconds: None)
     assert raised.value.code == "bad_option"
     assert free_bytes(str(tmp_path / "not" / "yet")) == free_bytes(str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"cluster_id": "another"}'])
+def test_a_note_of_another_swarm_is_none(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery_info, "NOTE", str(tmp_path / "recover.json"))
+    (tmp_path / "recover.json").write_text(text)
+    assert read_note(CLUSTER) == {}
+    (tmp_path / "recover.json").write_text(json.dumps({"cluster_id": CLUSTER, "forced": True}))
+    assert read_note(CLUSTER)["forced"] is True
+    assert read_note(None) == {}
 
 
 def test_an_engine_that_does_not_answer_is_told() -> None:
