@@ -4,7 +4,7 @@
 
 # This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""The validity of X.509 certificates: all that is needed of them, and too little for a dependency."""
+"""The validity and the subject of X.509 certificates: all that is needed of them, and too little for a dependency."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s+(.*?)-----END CERTIFICATE-----", re.DOTALL)
 _SEQUENCE, _UTC_TIME, _GENERALIZED_TIME, _VERSION = 0x30, 0x17, 0x18, 0xA0
+# Object identifiers of the parts of a name (RFC 5280, A.1): common name, organization, organizational unit.
+_NAME_PARTS = {b"\x55\x04\x03": "CN", b"\x55\x04\x0a": "O", b"\x55\x04\x0b": "OU"}
 
 
 class Validity(NamedTuple):
@@ -37,14 +39,34 @@ def validities(pem: str) -> list[Validity]:
     return found
 
 
+def subject(pem: str) -> dict[str, str]:
+    """CN, O and OU of the subject of the first certificate in a PEM text; empty if there is none.
+
+    In the certificate of a node they are the node ID, the cluster ID and the role (swarmkit: ca/certificates.go).
+    """
+    found = {}
+    try:
+        body = _PEM.findall(pem)[0]
+        name = _body_fields(base64.b64decode("".join(body.split()), validate=True))[4]
+        for _set, part in _fields(_expect(name, _SEQUENCE)):
+            (_tag, oid), (_kind, value) = _fields(_only(part, _SEQUENCE))[:2]
+            if oid in _NAME_PARTS:
+                found[_NAME_PARTS[oid]] = value.decode("utf-8")
+    except (ValueError, IndexError, binascii.Error):
+        return {}
+    return found
+
+
 def _validity(der: bytes) -> Validity:
-    # Certificate > TBSCertificate > [version], serial number, algorithm, issuer, validity (RFC 5280, 4.1).
+    begins, ends = _fields(_expect(_body_fields(der)[3], _SEQUENCE))[:2]
+    return Validity(_moment(*begins), _moment(*ends))
+
+
+def _body_fields(der: bytes) -> list[tuple[int, bytes]]:
+    """Serial number, algorithm, issuer, validity, subject, and more (RFC 5280, 4.1)."""
     fields = _fields(_only(der, _SEQUENCE))
     fields = _fields(_expect(fields[0], _SEQUENCE))
-    if fields[0][0] == _VERSION:
-        fields = fields[1:]
-    begins, ends = _fields(_expect(fields[3], _SEQUENCE))[:2]
-    return Validity(_moment(*begins), _moment(*ends))
+    return fields[1:] if fields[0][0] == _VERSION else fields
 
 
 def _fields(content: bytes) -> list[tuple[int, bytes]]:

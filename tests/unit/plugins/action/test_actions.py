@@ -51,6 +51,20 @@ OBSERVED = {
     for name in ZONES
 }
 
+# The last of three managers, where the two others have new disks.
+RECOVERABLE = {
+    "root": True,
+    "engine": {"active": True, "answers": True, "state": "active", "control": True},
+    "files": {
+        "cluster_id": "vuimnu900ys1",
+        "node_id": "n1",
+        "manager": True,
+        "peers": [{"node_id": f"n{n}", "addr": f"192.0.2.{n}:2377"} for n in (1, 2, 3)],
+        "raft": {"commit": 7, "term": 2, "index": 7},
+    },
+    "addresses": ["192.0.2.1", "192.0.2.2", "192.0.2.3"],
+}
+
 # The tasks by the name of what they register. Numbers as templates: before ansible-core 2.19 they arrive as text.
 TASKS: dict[str, dict[str, Any]] = {
     "seen": {"swarm_host_info": {"docker_host": NOWHERE}},
@@ -110,6 +124,13 @@ TASKS: dict[str, dict[str, Any]] = {
     "unlock": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},
     "join": {"swarm_member": {"docker_host": NOWHERE, "state": "joined", "join_token": "x"}},
     "piped": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},
+    "recoverable": {"swarm_recover_info": {"docker_host": NOWHERE}},
+    "recover_plan": {"swarm_recover_plan": {"observed": {"m1": RECOVERABLE}}},
+    "confirmed": {
+        "swarm_recover_plan": {"observed": {"m1": RECOVERABLE}, "confirm": "vuimnu900ys1"}
+    },
+    "no_survivor": {"swarm_recover_plan": {"observed": {"m1": {}}}},
+    "recover": {"swarm_recover": {"state": "left", "cluster_id": "x", "unlock_key": KEY}},
 }
 # The same on a host that cannot be reached.
 LOST: dict[str, dict[str, Any]] = {
@@ -278,6 +299,19 @@ def test_the_order_of_upgrades_is_printed_and_hooks_are_files(played: Played) ->
     assert wrong["failure"]["code"] == "bad_option"
     assert "hooks has 'later', it can have before and after" in wrong["msg"]
     assert "hooks.before has 'nowhere.yml', and there is no such file" in wrong["msg"]
+def test_a_recovery_is_printed_and_needs_the_id_of_the_swarm(played: Played) -> None:
+    assert played.said["recoverable"]["engine"]["answers"] is False
+    plan = played.said["recover_plan"]
+    assert plan["failed"]
+    assert plan["failure"]["code"] == "not_confirmed"
+    assert plan["failure"]["details"] == {"cluster_id": "vuimnu900ys1"}
+    assert "swarm_recover_confirm=vuimnu900ys1" in plan["msg"]
+    assert "\n".join(plan["plan"]) in played.text
+    confirmed = played.said["confirmed"]
+    assert not confirmed["failed"]
+    assert (confirmed["survivor"], confirmed["steps"]) == ("m1", ["copy", "force", "remove"])
+    assert played.said["no_survivor"]["failure"] == {"code": "refused", "details": {}}
+    assert played.said["recover"]["failure"]["code"] == "no_pipelining"
 
 
 def test_a_verdict_is_printed_where_no_engine_answers_and_where_no_host_does(

@@ -40,6 +40,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "swarm_nodes": {"nodes": [{"name": "w1", "node_id": "n1"}]},
     "swarm_rebalance": {},
+    "swarm_recover": {"state": "left", "cluster_id": "vuimnu900ys1hf3yqn8q7avfn"},
+    "swarm_recover_info": {},
     "swarm_restart": {"services": ["shop_web"]},
     "swarm_rollback": {"services": ["shop_web"]},
     "swarm_rotate": {"rotate": ["worker-token"]},
@@ -53,11 +55,16 @@ ON_THE_CONTROLLER = {"swarm_plan", "swarm_reboot_plan", "swarm_upgrade_plan"}
 # They change the machine that they run on, which is this one: only what they would do is asked.
 HOST_MODULES = {name for name in ARGUMENTS if name.startswith("docker_engine_")} | {
     "swarm_upgrade_info"
+ON_THE_CONTROLLER = {"swarm_plan", "swarm_reboot_plan", "swarm_recover_plan"}
+# They change the machine that they run on, which is this one: only what they would do is asked.
+HOST_MODULES = {
+    "swarm_recover",
+    *(name for name in ARGUMENTS if name.startswith("docker_engine_")),
 }
 # In check mode a host that has no engine yet may join: the run would give it one.
 JOINS = ("swarm_member", "check")
 # Nothing is wrong where no engine answers: they say what is there, or are what makes one answer.
-CONTENT = {*HOST_MODULES, "swarm_host_info"}
+CONTENT = {*HOST_MODULES, "swarm_host_info", "swarm_recover_info"}
 
 # Forks for each call, with what all modules import in memory already: an interpreter a call would take half a minute.
 RUN = """
