@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import json
 import os
 import signal
@@ -34,6 +33,7 @@ from .._model.documents import parse_member, parse_node
 from .._model.labels import BACKUP_LABEL, name_of
 from .._nodes import maintenance
 from . import age, export
+from .backup_copies import names_in, prune, sha256_of
 from .backup_files import RAFT, BackupName, meta_of
 from .backup_plan import (
     DONE,
@@ -122,7 +122,7 @@ def observe(client: Any, wanted: Wanted) -> tuple[HostView, dict[str, Any]]:
         accepted = set(wanted.accepted_risks) & set(maintenance.MAINTENANCE_RISKS)
         drain = maintenance.plan_maintenance(snapshot, [node_id], maintenance.DRAINED, accepted)
     containers, stays_stopped = _containers(client)
-    names = _names_in(os.path.join(wanted.folder, cluster_id))
+    names = names_in(os.path.join(wanted.folder, cluster_id))
     encryption = (swarm.get("Spec") or {}).get("EncryptionConfig") or {}
     autolock = bool(encryption.get("AutoLockManagers"))
     view = HostView(
@@ -145,13 +145,6 @@ def _containers(client: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
             if policy not in _STARTS_AGAIN:
                 stopped.append(name)
     return tuple(sorted(names)), tuple(sorted(stopped))
-
-
-def _names_in(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except FileNotFoundError:
-        return []
 
 
 def data_root_of(info: dict[str, Any]) -> str:
@@ -217,7 +210,8 @@ def claim(client: Any, record: Record) -> None:
     """Write this record unless a backup is in progress; raises in_progress. Of two who try together, one succeeds."""
     for _attempt in range(_RETRIES):
         document, before = find_record(client)
-        if before is not None and before.fresh(record.started):
+        # One process a host makes backups, so a record of this node is that of a run that was lost.
+        if before and before.fresh(record.started) and before.node_id != record.node_id:
             raise SwarmError(
                 "in_progress",
                 f"Could not back up the swarm: {before.name} is making a backup. Wait until it has ended, and run again.",
@@ -300,8 +294,13 @@ class BackupRun:
         self._say("the engine runs, and the node is in service")
         return True
 
-    def run(self, given_key: str = "", with_raft: bool = True) -> dict[str, Any]:
-        """Make the backup. Raises refused, in_progress, wrong_unlock_key and others; whatever fails, the engine runs afterwards."""
+    def run(
+        self, given_key: str = "", with_raft: bool = True, closes_slot: bool = True
+    ) -> dict[str, Any]:
+        """Make the backup. Raises refused, in_progress, wrong_unlock_key and others; whatever fails, the engine runs afterwards.
+
+        Without `closes_slot`, the next manager whose timer has elapsed makes one too.
+        """
         began = self._clock.now()
         client = connect(self._wanted.docker_host)
         view, info = observe(client, self._wanted)
@@ -311,16 +310,17 @@ class BackupRun:
         if given_key and view.autolock:
             check_key_given(given_key, data_root_of(info))
         me = view.me
-        claim(client, Record(RUNNING, me.id, name_of(me), time.time()))
-        self._say(plan.title)
         found: dict[str, Any] = {}
         complete = False
+        # Before the record, which nobody else would close if this run is killed.
+        _write_note(Note(me.id, self._wanted.docker_host))
         try:
-            _write_note(Note(me.id, self._wanted.docker_host))
+            claim(client, Record(RUNNING, me.id, name_of(me), time.time()))
+            self._say(plan.title)
             found["export"] = self._export(client, view)
             if with_raft:
                 found["raft"] = self._raft(client, view, info, given_key)
-            complete = True
+            complete = closes_slot
         finally:
             # The engine may just be back, so a manager that does not answer yet is asked again.
             with contextlib.suppress(SwarmError):
@@ -494,9 +494,7 @@ class BackupRun:
         age.encrypt(partial, [*self._wanted.recipients, own], write)
         return written
 
-    def _check(
-        self, partial: str, identity: str, written: dict[str, int], given_key: str
-    ) -> bool:
+    def _check(self, partial: str, identity: str, written: dict[str, int], given_key: str) -> bool:
         """Read the file back: it is complete, and the unlock key opens it. Returns whether a restore needs the key."""
         found = read_tar(age.decrypt(partial, identity))
         check_contents(found.sizes, written)
@@ -537,30 +535,6 @@ def refuse(plan: BackupPlan) -> None:
     """Raise refused if the plan is."""
     if plan.refusals:
         raise SwarmError("refused", f"Nothing was changed: {'; '.join(plan.refusals)}.")
-
-
-def prune(
-    folder: str, cluster_id: str, now: float, keep_count: int, keep_days: int, check: bool = False
-) -> list[str]:
-    """Delete the expired backups of a swarm in a folder; with `check` only name them. Returns the names of the encrypted files."""
-    from .backup_plan import expired
-
-    place = os.path.join(folder, cluster_id)
-    gone = expired(_names_in(place), now, keep_count, keep_days)
-    for each in gone:
-        for name in each.files if not check else ():
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(place, name))
-    return [each.name for each in gone]
-
-
-def sha256_of(path: str) -> str:
-    """The digest of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _unlock_key_of(client: Any) -> str:

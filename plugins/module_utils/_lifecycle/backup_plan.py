@@ -18,10 +18,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from .._common.errors import SwarmError, shown
 from .._common.words import abbreviate, count_of
 from .._model.documents import Node, quorum_of
 from .._model.labels import name_of
 from .._nodes.maintenance import MAINTENANCE_RISKS, MaintenancePlan
+from .age import bad_recipients
 from .backup_files import ENDINGS, EXPORT, RAFT, BackupName, complete_backups, parse_name
 
 BACKUP_RISKS = ("quorum", "other_containers", *MAINTENANCE_RISKS)
@@ -120,7 +122,9 @@ def candidates(nodes: Sequence[Node], among: Collection[str] | None = None) -> l
     usable = [
         node
         for node in votes
-        if node.ready and (among is None or node.id in among) and (len(votes) == 1 or not node.leader)
+        if node.ready
+        and (among is None or node.id in among)
+        and (len(votes) == 1 or not node.leader)
     ]
     return sorted(usable, key=lambda node: (node.availability != "drain", name_of(node), node.id))
 
@@ -149,9 +153,7 @@ def margin_objection(nodes: Sequence[Node], self_id: str) -> str:
     if len(votes) == 1:
         return "this is the only manager: while its engine is stopped, nothing can be changed and no task starts"
     reachable = sum(node.answers for node in votes)
-    return (
-        f"{reachable} of {len(votes)} managers are reachable: without this one {left} would remain, and a quorum needs {quorum}"
-    )
+    return f"{reachable} of {len(votes)} managers are reachable: without this one {left} would remain, and a quorum needs {quorum}"
 
 
 # When: the record in the swarm
@@ -235,6 +237,22 @@ def parse_wanted(found: Mapping[str, Any]) -> Wanted:
     )
 
 
+def check_form(found: Mapping[str, Any]) -> None:
+    """Raise bad_option for what no host can make good: a folder that is no absolute path, recipients that are no keys."""
+    problems = []
+    bad = bad_recipients([str(each) for each in found["recipients"]])
+    if bad:
+        problems.append(
+            f"{abbreviate(bad)} in swarm_backup_recipients is no public key of age: it must be one such as age1..."
+        )
+    if not str(found["dir"]).startswith("/"):
+        problems.append(
+            f"swarm_backup_dir is {shown(found['dir'])}, it must be an absolute path such as /var/backups/flotilla.swarm"
+        )
+    if problems:
+        raise SwarmError("bad_option", f"Could not set up backups: {'; '.join(problems)}.")
+
+
 @dataclass(frozen=True)
 class HostView:
     """What the manager that makes the backup knows of itself."""
@@ -283,7 +301,9 @@ class BackupPlan:
         lines = [f"PLAN  {self.title}"]
         for step in self.steps:
             sign = {"write": "+", "delete": "-"}.get(step.action, "~")
-            lines.append(f"  {sign} {step.action:<6}  {step.object:<{wide}}  {step.detail}".rstrip())
+            lines.append(
+                f"  {sign} {step.action:<6}  {step.object:<{wide}}  {step.detail}".rstrip()
+            )
         return lines + [f"  ! {text}" for text in self.warnings]
 
 
@@ -392,3 +412,28 @@ def _guard(view: HostView, wanted: Wanted, reasons: _Reasons) -> None:
             for reason in view.drain.refusals
         ]
         reasons.warnings += view.drain.warnings
+
+
+def done_lines(result: Mapping[str, Any]) -> list[str]:
+    """What a backup has made, as lines of text; none where it has made nothing."""
+    if not result.get("seconds"):
+        return []
+    stopped = result.get("stopped_seconds")
+    lines = [
+        f"DONE  in {result['seconds']:g} s"
+        + (f", engine stopped for {stopped:g} s" if stopped else "")
+    ]
+    for kind in (RAFT, EXPORT):
+        found = result.get(kind) or {}
+        if found:
+            needs = "; a restore needs the unlock key" if found.get("key_needed") else ""
+            lines.append(f"  + {found['path']}  {_size(found['size'])}{needs}")
+    return lines + [f"  - {name}" for name in result.get("deleted") or []]
+
+
+def _size(number: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} GB"
