@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ansible.utils.display import Display
 
@@ -17,10 +17,10 @@ from ..plugin_utils._pipelining import SecretAction
 class ActionModule(SecretAction):
     attempt = "back up the swarm"
     secrets = ("unlock_key",)
-    nothing = {
+    nothing: ClassVar[dict[str, Any]] = {
         **dict.fromkeys(("acting", "cluster_id"), ""),
-        **dict.fromkeys(("plan", "steps", "applied", "notes", "files", "deleted"), []),
-        **dict.fromkeys(("digests", "raft", "export"), {}),
+        **{key: [] for key in ("plan", "steps", "applied", "notes", "files", "deleted")},
+        **{key: {} for key in ("digests", "raft", "export")},
         **dict.fromkeys(("seconds", "stopped_seconds"), None),
     }
 

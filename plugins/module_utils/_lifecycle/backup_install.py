@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 from .._common.errors import SwarmError, failure_of
 from .backup_units import (
-    CODE,
+    CONFIG,
     NOW_SERVICE,
     TIMER,
     TIMER_SERVICE,
@@ -113,12 +113,12 @@ def _systemctl(run: Runner, *words: str) -> None:
 
 
 def diff_of(plan: InstallPlan, wanted: Mapping[str, HostFile]) -> dict[str, Any]:
-    """What changes in words, with the new content of all files but the code."""
+    """What changes in words, with the new settings."""
     lines = []
     for path in plan.write:
         content = wanted[path].content or b""
         lines.append(f"write {path}")
-        if path != CODE:
+        if path == CONFIG:
             lines += [f"  {line}" for line in content.decode().splitlines()]
     lines += [f"remove {path}" for path in plan.remove]
     if plan.timer:

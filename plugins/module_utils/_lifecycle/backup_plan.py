@@ -198,9 +198,9 @@ def next_move(
     make the backup, the best first. Each waits for its turn, so that a manager that does not answer does not stop backups."""
     if record is not None and record.fresh(now):
         return WAIT if record.node_id != self_id else SKIP
-    if record is not None and record.started >= slot - SAME_SLOT:
-        if record.state == DONE or record.node_id == self_id:
-            return SKIP
+    in_slot = record is not None and record.started >= slot - SAME_SLOT
+    if record is not None and in_slot and (record.state == DONE or record.node_id == self_id):
+        return SKIP
     if not order:
         return WAIT if now < slot + PATIENCE else SKIP
     if self_id not in order:
@@ -302,7 +302,7 @@ class BackupPlan:
         for step in self.steps:
             sign = {"write": "+", "delete": "-"}.get(step.action, "~")
             lines.append(
-                f"  {sign} {step.action:<6}  {step.object:<{wide}}  {step.detail}".rstrip()
+                f"  {sign} {step.action:<7}  {step.object:<{wide}}  {step.detail}".rstrip()
             )
         return lines + [f"  ! {text}" for text in self.warnings]
 

@@ -113,9 +113,14 @@ def back_up(
     outcome.steps = [dict(vars(step)) for step in plan.steps]
     outcome.notes += plan.warnings
     refuse(plan)
-    preflight(wanted, data_root_of(info))
-    if key and view.autolock:
-        check_key_given(key, data_root_of(info))
+    try:
+        preflight(wanted, data_root_of(info))
+        if key and view.autolock:
+            check_key_given(key, data_root_of(info))
+    except SwarmError as error:
+        # A run installs the packages before.
+        if not check or error.code not in ("no_age", "no_crypto"):
+            raise
     outcome.changed = True
     if check:
         place = os.path.join(wanted.folder, view.cluster_id)
