@@ -34,7 +34,7 @@ from .._model.labels import BACKUP_LABEL, name_of
 from .._nodes import maintenance
 from . import age, export
 from .backup_copies import names_in, prune, sha256_of
-from .backup_files import RAFT, BackupName, meta_of
+from .backup_files import EXPORT, RAFT, BackupName, meta_of
 from .backup_plan import (
     DONE,
     FAILED,
@@ -319,9 +319,11 @@ class BackupRun:
         try:
             claim(client, Record(RUNNING, me.id, name_of(me), time.time()))
             self._say(plan.title)
-            found["export"] = self._export(client, view)
+            # Both have the same time in their names.
+            when = time.time()
+            found["export"] = self._export(client, view, when)
             if with_raft:
-                found["raft"] = self._raft(client, view, info, given_key)
+                found["raft"] = self._raft(client, view, info, given_key, when)
             complete = closes_slot
         finally:
             # The engine may just be back, so a manager that does not answer yet is asked again.
@@ -350,9 +352,9 @@ class BackupRun:
         self.done += [f"delete {name}" for name in found]
         return found
 
-    def _export(self, client: Any, view: HostView) -> dict[str, Any]:
+    def _export(self, client: Any, view: HostView, when: float) -> dict[str, Any]:
         taken = export.take_export(client)
-        name = export.name_for(name_of(view.me))
+        name = name_for(EXPORT, name_of(view.me), when)
         written = export.write_export(
             taken, self._wanted.folder, self._wanted.recipients, name, self._clock
         )
@@ -361,10 +363,10 @@ class BackupRun:
         return {"path": written.path, "meta_path": written.meta_path, "meta": written.meta}
 
     def _raft(
-        self, client: Any, view: HostView, info: dict[str, Any], given_key: str
+        self, client: Any, view: HostView, info: dict[str, Any], given_key: str, when: float
     ) -> dict[str, Any]:
         me = view.me
-        name = name_for(RAFT, name_of(me), time.time())
+        name = name_for(RAFT, name_of(me), when)
         place = os.path.join(self._wanted.folder, view.cluster_id)
         partial = os.path.join(place, f".partial-{name.data}")
         identity, own = age.new_identity()
@@ -457,16 +459,16 @@ class BackupRun:
                 self._stop()
             self._start()
             self._wait_until_back(docker_host, node_id)
-            client = connect(docker_host)
-            _seen, whole = poll(
-                lambda: _has_overlays(client), bool, OVERLAY_LIMIT, INTERVAL, self._clock
-            )
-            if whole:
+            if self._overlays_come(docker_host):
                 return
         raise SwarmError(
             "not_back",
             "Could not bring the engine of this manager back: it has no overlay networks. Restart it, and see journalctl -u docker on it.",
         )
+
+    def _overlays_come(self, docker_host: str) -> bool:
+        client = connect(docker_host)
+        return poll(lambda: _has_overlays(client), bool, OVERLAY_LIMIT, INTERVAL, self._clock)[1]
 
     def _start(self) -> None:
         # After some starts within a minute, systemd refuses the next one until the unit is reset.

@@ -36,6 +36,8 @@ PLAYBOOKS = Path(argspec.__file__).resolve().parents[3] / "playbooks"
         ),
         ("reboot_nodes", ["swarm_reboot_nodes="], "swarm_reboot_nodes is empty"),
         ("deploy_stacks", [], "swarm_stack_stacks is empty"),
+        ("back_up", [], "Could not back up the swarm: swarm_backup_recipients is empty"),
+        ("back_up", ["swarm_backup_recipients="], "swarm_backup_recipients is empty"),
     ],
 )
 def test_a_variable_that_is_missing_is_asked_for(
