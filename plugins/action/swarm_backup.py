@@ -13,7 +13,6 @@ from ansible.utils.display import Display
 from ..module_utils._lifecycle.backup_plan import done_lines
 from ..plugin_utils._pipelining import SecretAction
 
-
 _NOTHING: dict[str, Any] = {
     **dict.fromkeys(("acting", "cluster_id"), ""),
     **{key: [] for key in ("plan", "steps", "applied", "notes", "files", "deleted")},

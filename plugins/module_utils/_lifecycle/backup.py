@@ -89,6 +89,16 @@ def stop_on_term() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+@contextlib.contextmanager
+def shielded() -> Iterator[None]:
+    """Put the end of the service off while the block puts things right: without it, the manager could stay locked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 # Observe
 
 
@@ -404,9 +414,10 @@ class BackupRun:
             yield
         finally:
             # A manager that does not come back keeps its note, and the next run completes this one.
-            self._activate(client, view.node_id)
-            self.done.append(f"activate {name_of(view.me)}")
-            _write_note(replace(_noted(), drained=False))
+            with shielded():
+                self._activate(client, view.node_id)
+                self.done.append(f"activate {name_of(view.me)}")
+                _write_note(replace(_noted(), drained=False))
 
     def _activate(self, client: Any, node_id: str) -> None:
         def work() -> None:
@@ -434,9 +445,10 @@ class BackupRun:
             self._stop()
             yield
         finally:
-            self._bring_back(docker_host, node_id)
-            self.stopped_seconds = round(self._clock.now() - began, 1)
-            _write_note(replace(_noted(), stopped=False))
+            with shielded():
+                self._bring_back(docker_host, node_id)
+                self.stopped_seconds = round(self._clock.now() - began, 1)
+                _write_note(replace(_noted(), stopped=False))
 
     def _stop(self) -> None:
         # The socket first, or the next request would start the engine again.

@@ -71,7 +71,7 @@ def node(name: str, **more: Any) -> Node:
             "Spec": {
                 "Role": more.get("role", "manager"),
                 "Availability": more.get("availability", "active"),
-                "Labels": {"flotilla.swarm.host": name},
+                "Labels": {"flotilla.swarm.host": name, **more.get("labels", {})},
             },
             "Status": {"State": more.get("state", "ready"), "Addr": "192.0.2.1"},
             **({"ManagerStatus": manager} if is_manager else {}),
@@ -98,6 +98,12 @@ def test_a_manager_that_is_not_the_leader_makes_it() -> None:
 def test_a_drained_manager_comes_first_because_it_has_no_task_to_move() -> None:
     nodes = [node("m1", leader=True), node("m2"), node("m3", availability="drain")]
     assert choose(nodes).node == nodes[2]
+
+
+def test_a_manager_in_maintenance_comes_last() -> None:
+    label = {"flotilla.swarm.drained": "active"}
+    nodes = [node("m1", leader=True), node("m2", availability="drain", labels=label), node("m3")]
+    assert [found.hostname for found in candidates(nodes)] == ["m3", "m2"]
 
 
 @pytest.mark.parametrize("gone", [{"state": "down"}, {"reachability": "unreachable"}])
