@@ -87,6 +87,8 @@ def unlock() -> None:
     """Unlock what a failed test has left locked."""
     for host in drive.MANAGERS:
         if state(host) == "locked":
+            # Right after its start, an engine can lose its overlay networks by it.
+            time.sleep(2)
             on(host, "docker", "swarm", "unlock", stdin=unlock_key())
 
 
@@ -295,17 +297,16 @@ def test_check_mode_says_what_the_run_does_and_a_restarted_manager_is_locked(ide
 def test_an_unlock_key_that_does_not_open_the_backup_is_refused(identity: str) -> None:
     before, had, key = starts(), raft_files(), unlock_key()
     wrong = "SWMKEY-1-" + base64.b64encode(bytes(range(32))).decode().rstrip("=")
-    for given, code in ((wrong, "wrong_unlock_key"), ("nonsense", "wrong_unlock_key")):
-        for flags in (["--check"], []):
-            run = drills.playbook(
-                "back_up",
-                *flags,
-                swarm_backup_recipients=recipient(identity),
-                swarm_unlock_key=given,
-            )
-            assert run.code != 0
-            assert run.failures == {code}
-            assert given not in run.text
+    for given, flags in ((wrong, ["--check"]), (wrong, []), ("nonsense", [])):
+        run = drills.playbook(
+            "back_up",
+            *flags,
+            swarm_backup_recipients=recipient(identity),
+            swarm_unlock_key=given,
+        )
+        assert run.code != 0
+        assert run.failures == {"wrong_unlock_key"}
+        assert given.removeprefix("SWMKEY") not in run.text
     assert restarted(before) == []
     assert raft_files() == had
     run = drills.playbook(
