@@ -269,6 +269,7 @@ DECIDES = {
     ),
     *("_stack/revisions", "_stack/rotation", "_stack/waves", "_stack/writes"),
     *("_lifecycle/hazards", "_lifecycle/package_offers", "_lifecycle/upgrade"),
+    *("_lifecycle/backup_plan", "_lifecycle/backup_units"),
 }
 
 

@@ -32,6 +32,12 @@ def bad_recipients(recipients: Sequence[str]) -> list[str]:
     return [each for each in recipients if not RECIPIENT.fullmatch(each.strip())]
 
 
+def check_recipients(recipients: Sequence[str]) -> None:
+    """Raise no_age, or age_failed if age refuses one of the recipients: it checks their checksums."""
+    words = ["age", *(word for each in recipients for word in ("-r", each.strip()))]
+    _run(words, "encrypt for the recipients", limit=60.0)
+
+
 def new_identity() -> tuple[str, str]:
     """An identity for one run, in memory alone, and its recipient: what is encrypted for it too can be read back."""
     identity = _run(["age-keygen"], "make a key").decode()

@@ -61,6 +61,8 @@ PLAYBOOKS = Path(argspec.__file__).resolve().parents[3] / "playbooks"
             'Could not plan the upgrades: swarm_upgrade_timeout is "1.5". It must be a whole number',
         ),
         ("deploy_stacks", [], "swarm_stack_stacks is empty"),
+        ("back_up", [], "Could not back up the swarm: swarm_backup_recipients is empty"),
+        ("back_up", ["swarm_backup_recipients="], "swarm_backup_recipients is empty"),
     ],
 )
 def test_a_variable_that_is_missing_is_asked_for(

@@ -121,6 +121,10 @@ TASKS: dict[str, dict[str, Any]] = {
     "rollback": {"swarm_rollback": {"docker_host": NOWHERE, "services": ["shop_web"]}},
     "rebalance": {"swarm_rebalance": {"docker_host": NOWHERE}},
     "tokens": {"swarm_rotate": {"docker_host": NOWHERE, "rotate": ["worker-token"]}},
+    "backup": {"swarm_backup": {"docker_host": NOWHERE, "recipients": ["age1x"]}},
+    "backup_key": {"swarm_backup": {"recipients": ["age1x"], "unlock_key": KEY}},
+    # Refused before it changes this machine.
+    "backup_timer": {"swarm_backup_timer": {"recipients": ["nobody"]}},
     "unlock": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},
     "join": {"swarm_member": {"docker_host": NOWHERE, "state": "joined", "join_token": "x"}},
     "piped": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},
@@ -312,6 +316,13 @@ def test_a_recovery_is_printed_and_needs_the_id_of_the_swarm(played: Played) -> 
     assert (confirmed["survivor"], confirmed["steps"]) == ("m1", ["copy", "force", "remove"])
     assert played.said["no_survivor"]["failure"] == {"code": "refused", "details": {}}
     assert played.said["recover"]["failure"]["code"] == "no_pipelining"
+def test_a_backup_takes_no_key_without_pipelining_and_no_timer_a_wrong_recipient(
+    played: Played,
+) -> None:
+    assert played.said["backup"]["failure"]["code"] == "engine_unreachable"
+    assert played.said["backup_key"]["failure"]["code"] == "no_pipelining"
+    assert played.said["backup_timer"]["failure"]["code"] == "bad_option"
+    assert "nobody in swarm_backup_recipients" in played.said["backup_timer"]["msg"]
 
 
 def test_a_verdict_is_printed_where_no_engine_answers_and_where_no_host_does(
