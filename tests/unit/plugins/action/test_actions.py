@@ -58,6 +58,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "refused_rules": {"swarm_plan": {"rules": {"removal_limit": "much"}}},
     "reboots": {"swarm_reboot_plan": {"observed": "{{ observed }}", "batch": "{{ 1 + 1 }}"}},
     "no_reboots": {"swarm_reboot_plan": {"observed": "{{ observed }}", "nodes": ["w7"]}},
+    "import": {"swarm_import": {"file": "/nowhere", "identity": "AGE-SECRET-KEY-1X"}},
     "health": {"swarm_health": {"docker_host": NOWHERE, "observed": "{{ {'m1': seen} }}"}},
     "stack": {
         "swarm_stack": {"docker_host": NOWHERE, "name": "shop", "definition": "services: {}"}

@@ -33,6 +33,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_export": {"path": "/nowhere/backups", "recipients": ["age1x"]},
     "swarm_health": {},
     "swarm_host_info": {},
+    "swarm_import": {"file": "/nowhere/export.json.age", "identity": "AGE-SECRET-KEY-1X"},
     "swarm_member": {
         "state": "joined",
         "role": "worker",
