@@ -18,6 +18,7 @@ from ..module_utils._cluster.membership import Membership, parse_membership
 from ..module_utils._cluster.run_plan import InventoryHost, make_plan, render, render_done
 from ..module_utils._cluster.steps import parse_held, parse_step
 from ..module_utils._cluster.variables import resembles_ours
+from ..module_utils._common.errors import sort_of
 from ..module_utils._engine.preflight import preflight
 from ..plugin_utils._inputs import PLANNED, HostVariables, RoleVariables
 
@@ -75,6 +76,9 @@ class ActionModule(ActionBase):
         )
         # Only a first plan asks. Later in the run, swarm_nodes itself checks its plan against the services.
         plan.ask_managers = plan.ask_managers and not args["previous"]
+        # A real run unlocks first, and plans again.
+        if plan.unlock and not self._task.check_mode:
+            plan.ask_managers = False
         report = render(plan)
         result.update(
             changed=False,
@@ -88,6 +92,7 @@ class ActionModule(ActionBase):
             args["previous"].get(key) == result[key] for key in ("steps", "acting")
         )
         result["cut_short"] = args["cut_short"]
+        result["initial"] = not args["previous"]
         # The first plan stays known when the run plans again.
         result["first"] = args["previous"].get("first") or {
             "steps": result["steps"],
@@ -136,6 +141,8 @@ class ActionModule(ActionBase):
         )
         mistakes = []
         try:
+            if host.state == "locked":
+                host = replace(host, **_unlocking(variables))
             for role in PLANNED:
                 inputs, problems = variables.inputs(role)
                 mistakes += problems
@@ -173,6 +180,22 @@ class ActionModule(ActionBase):
         alive = list(task_vars.get("ansible_play_hosts") or [])
         managers = set((task_vars.get("groups") or {}).get(args["managers_group"]) or [])
         return alive if managers & set(alive) else None
+
+
+def _unlocking(variables: HostVariables) -> dict[str, Any]:
+    """Whether the run has a key for a locked host, and why it has not opened it."""
+    key = variables.get("swarm_unlock_key")
+    if not isinstance(key or "", str):
+        raise AnsibleError(f"swarm_unlock_key is {sort_of(key)}: it must be a string in quotes")
+    tried = variables.get("__swarm_unlocked") or {}
+    said = str(tried.get("msg") or "the attempt to unlock it failed")
+    failed = tried.get("failed") or tried.get("unreachable")
+    return {"unlock_key": bool(key), "unlock_error": as_reason(said) if failed else ""}
+
+
+def as_reason(sentences: str) -> str:
+    """The message of a module within a sentence about its host."""
+    return sentences.removeprefix("Could not unlock the swarm on this host: ").rstrip(".")
 
 
 def _of_the_role(args: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ SPEC = dict(
     nodes=dict(type="list", elements="str"),
     batch=dict(type="int", default=1),
     accepted_risks=dict(type="list", elements="str", choices=list(REBOOT_RISKS), default=[]),
+    can_unlock=dict(type="bool", default=False),
 )
 
 
@@ -38,6 +39,7 @@ class ActionModule(ActionBase):
             None if asked is None else [name.strip() for name in asked],
             args["batch"],
             args["accepted_risks"],
+            args["can_unlock"],
         )
         result.update(
             changed=False,
@@ -47,6 +49,7 @@ class ActionModule(ActionBase):
             node_ids={host.name: host.node_id for host in plan.hosts if host.comes_back},
             notes=plan.notes(),
             managers=plan.managers,
+            unlock=plan.unlock,
         )
         Display().display("\n" + "\n".join(plan.lines()))
         if plan.refusals:

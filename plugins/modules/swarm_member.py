@@ -31,7 +31,8 @@ options:
     description:
       - V(initialized) makes the host the first manager of a new swarm, unless the host is already in a swarm.
       - V(joined) makes the host join the swarm of O(remote_addrs). The module waits until it is active and, as a manager, reachable.
-      - V(unlocked) unlocks a locked engine with O(unlock_key).
+      - V(unlocked) unlocks a locked engine with O(unlock_key), and waits until its swarm has a leader. A swarm whose managers are
+        all locked has none until more than half of them are unlocked. Unlock them at the same time, or with O(wait_timeout=0).
       - V(left) makes the host leave. A manager leaves only with O(force=true). With O(node_id), the module waits until a manager
         that has been demoted is a worker.
     type: str
@@ -87,7 +88,9 @@ options:
     type: dict
     default: {}
   unlock_key:
-    description: The unlock key of a locked swarm.
+    description:
+      - The unlock key of a locked swarm.
+      - Without pipelining, Ansible would write it into a temporary file on the host, and the module refuses it.
     type: str
   node_id:
     description:
@@ -99,7 +102,8 @@ options:
     type: bool
     default: false
   wait_timeout:
-    description: Seconds to wait until the host is in the desired state.
+    description: Seconds to wait until the host is in the desired state. With O(state=unlocked) and V(0), the module does not wait
+      for a leader.
     type: int
     default: 90
 author:
@@ -179,7 +183,8 @@ failure:
   description:
     - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
     - The code is V(engine_unreachable), V(no_sdk), V(locked), V(swarm_error), V(foreign_swarm), V(no_join_token),
-      V(no_unlock_key), V(is_manager), V(other_node), V(timeout), V(bad_setting), or another one for an error of the engine.
+      V(no_unlock_key), V(wrong_unlock_key), V(no_pipelining), V(is_manager), V(other_node), V(timeout), V(bad_setting), or another
+      one for an error of the engine.
   type: dict
   returned: failure
   sample: {code: foreign_swarm, details: {}}

@@ -97,7 +97,7 @@ steps:
   returned: always
   contains:
     action:
-      description: V(engine), V(init), V(settings), or an action of M(flotilla.swarm.swarm_nodes).
+      description: V(unlock), V(engine), V(init), V(settings), or an action of M(flotilla.swarm.swarm_nodes).
       type: str
     host:
       description: The name of the host in the inventory.
@@ -128,6 +128,11 @@ acting:
   description: The acting manager, on which the tasks for the whole swarm run.
   type: str
   returned: always
+unlock:
+  description: The locked hosts that the run unlocks first.
+  type: list
+  elements: str
+  returned: always
 engine:
   description: The hosts whose engine must be installed or changed.
   type: list
@@ -136,6 +141,10 @@ engine:
 first:
   description: RV(steps) and RV(report) of the first plan of the run.
   type: dict
+  returned: always
+initial:
+  description: Whether this is the first plan of the run.
+  type: bool
   returned: always
 init:
   description: The host that initialises a new swarm. V(null) if a swarm exists.

@@ -48,6 +48,11 @@ options:
     elements: str
     choices: [quorum]
     default: []
+  can_unlock:
+    description: Whether the run has an unlock key for a swarm whose managers are all locked. Of other locked swarms, a manager shows
+      the key.
+    type: bool
+    default: false
 author:
   - The Flotilla authors (@flotilla-swarm)
 """
@@ -102,6 +107,12 @@ managers:
   elements: str
   returned: always
   sample: [m1, m2, m3]
+unlock:
+  description: The managers that are locked. The run unlocks them before it plans the reboots.
+  type: list
+  elements: str
+  returned: always
+  sample: []
 failure:
   description:
     - Why the module failed. C(code) never changes for the same cause, C(details) has the data.

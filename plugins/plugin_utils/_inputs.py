@@ -24,6 +24,8 @@ from ..module_utils._cluster.variables import check_values
 
 # The roles whose variables the plan reads and checks, in the order in which they run.
 PLANNED = ("swarm", "docker_engine", "swarm_stack")
+# Read only for a host that is locked: it can be a lookup that asks a password store, which would be asked for each host.
+LATE = ("swarm_unlock_key",)
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
@@ -112,7 +114,7 @@ class HostVariables:
         Each value has the type that the role declares. Without that, `-e name=false` would be a non-empty string, and true.
         """
         if role not in self._inputs:
-            given = {name: self.get(name) for name in self._roles.options(role)}
+            given = {name: self.get(name) for name in self._roles.options(role) if name not in LATE}
             self._inputs[role] = self._roles.checked(role, given)
         return self._inputs[role]
 

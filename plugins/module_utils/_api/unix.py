@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
+from typing import Any
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -24,3 +26,18 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+
+def post(path: str, url: str, body: Any, seconds: float) -> tuple[int, str]:
+    """The status and the text of the answer to one request, without the SDK; raises OSError, also after so many seconds."""
+    connection = UnixConnection(path, seconds)
+    try:
+        connection.request(
+            "POST", url, json.dumps(body), headers={"Content-Type": "application/json"}
+        )
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
+    except http.client.HTTPException as error:
+        raise ConnectionError(str(error)) from error
+    finally:
+        connection.close()

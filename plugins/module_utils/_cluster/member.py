@@ -8,10 +8,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .._api.client import EngineClient
-from .._api.reader import EngineReader
+from .._api.reader import EngineReader, failed, message_of, unreachable
+from .._api.unix import post
 from .._common.errors import SwarmError
 from .._common.waiting import Clock, poll, retry
 from .._host.engine import join_note
@@ -19,6 +21,11 @@ from .._model.documents import SWARM_PORT, Member, parse_member, parse_node
 from .settings import apply_settings, plan_settings, read_settings
 
 LEAVE_UNFINISHED = "leave the swarm that it has not finished joining"
+# Seconds. The engine answers once it has a leader, and never if it gets none (moby: daemon/cluster/swarm.go, UnlockSwarm). When the
+# managers of a swarm are unlocked at the same time, that takes less.
+UNLOCK_ANSWER = 15
+# As `docker swarm unlock-key` prints it: 32 bytes in Base64 (swarmkit: manager/encryption).
+UNLOCK_KEY = re.compile(r"SWMKEY-1-[A-Za-z0-9+/]{43}")
 
 
 def observe(params: dict[str, Any], tolerant: bool = False) -> Member:
@@ -42,17 +49,23 @@ def observe(params: dict[str, Any], tolerant: bool = False) -> Member:
 def plan(member: Member, params: dict[str, Any]) -> list[str]:
     """What to do, in words; nothing where the host is as desired. Pure. `params` are those of the module swarm_member.
 
-    Raises no_unlock_key, locked, swarm_error, foreign_swarm, engine_unreachable, other_node or is_manager.
+    Raises no_unlock_key, wrong_unlock_key, locked, swarm_error, foreign_swarm, engine_unreachable, other_node or is_manager.
     """
     state = params["state"]
     if state == "unlocked":
-        if member.state == "locked" and not params["unlock_key"]:
+        if member.state != "locked":
+            return []
+        if not params["unlock_key"]:
             raise SwarmError(
                 "no_unlock_key",
-                "Could not unlock the swarm on this host: no unlock_key was given. A manager that is not locked"
-                " shows it with 'docker swarm unlock-key'.",
+                "Could not unlock the swarm on this host: no unlock_key was given (in playbooks: swarm_unlock_key). A manager"
+                " that is not locked shows it with 'docker swarm unlock-key'.",
             )
-        return ["unlock"] if member.state == "locked" else []
+        if not UNLOCK_KEY.fullmatch(params["unlock_key"].strip()):
+            raise _wrong_key(
+                "what was given is no unlock key, which is SWMKEY-1- and 43 characters"
+            )
+        return ["unlock"]
     if state == "left":
         return _plan_leave(member, params)
     if member.state == "locked":
@@ -76,8 +89,17 @@ def plan(member: Member, params: dict[str, Any]) -> list[str]:
     return [f"join as {params['role']}"]
 
 
+def _wrong_key(why: str) -> SwarmError:
+    return SwarmError(
+        "wrong_unlock_key",
+        f"Could not unlock the swarm on this host: {why}. A manager that is not locked shows the key with 'docker swarm"
+        " unlock-key'; a manager that was away during a rotation needs the key from before it.",
+    )
+
+
 def _goal_of(params: dict[str, Any]) -> str:
-    return "the first manager" if params["state"] == "initialized" else f"a {params['role']}"
+    goals = {"initialized": "the first manager", "unlocked": "active"}
+    return goals.get(params["state"], f"a {params['role']}")
 
 
 def _plan_leave(member: Member, params: dict[str, Any]) -> list[str]:
@@ -230,10 +252,11 @@ def _join(client: EngineClient, params: dict[str, Any], clock: Clock | None) -> 
 
 def _apply(params: dict[str, Any], clock: Clock | None) -> None:
     state = params["state"]
-    client = EngineClient(params)
     if state == "unlocked":
-        client.unlock(params["unlock_key"])
-    elif state == "left":
+        _unlock(params, params["unlock_key"].strip())
+        return
+    client = EngineClient(params)
+    if state == "left":
         client.leave(params["force"])
     elif state == "initialized":
         client.init(init_body(params))
@@ -247,6 +270,41 @@ def _apply(params: dict[str, Any], clock: Clock | None) -> None:
         _join(client, params, clock)
 
 
+def _unlock(params: dict[str, Any], key: str) -> None:
+    """Send the key. An engine that has taken it and waits for a leader does not answer; whether there will be one is for the
+    verification to find out."""
+    limit = min(UNLOCK_ANSWER, params["timeout"])
+    try:
+        _send_key(params, key, limit)
+    except SwarmError as error:
+        words = str(error.details.get("engine", ""))
+        if "invalid key" in words:
+            raise _wrong_key("the key given is not its key") from error
+        if error.code != "engine_unreachable":
+            raise
+        if observe(params, tolerant=True).state in ("locked", "unknown"):
+            raise SwarmError(
+                "timeout",
+                f"Could not unlock the swarm on this host: its engine has not answered within {limit} s. Check its log"
+                " (journalctl -u docker), restart the engine, and try again.",
+            ) from error
+
+
+def _send_key(params: dict[str, Any], key: str, limit: float) -> None:
+    where = params["docker_host"]
+    if not where.startswith("unix://"):
+        EngineClient({**params, "timeout": limit}).unlock(key)
+        return
+    # Without the SDK, which a run installs only after it has seen the swarm.
+    attempt = "unlock the swarm"
+    try:
+        status, text = post(where[len("unix://") :], "/swarm/unlock", {"UnlockKey": key}, limit)
+    except OSError as error:
+        raise unreachable(attempt, where, error) from error
+    if status >= 400:
+        raise failed(attempt, message_of(text), status)
+
+
 def _verify(settled: Member | None, params: dict[str, Any], clock: Clock | None = None) -> Member:
     desired = "inactive" if params["state"] == "left" else "active"
 
@@ -257,9 +315,18 @@ def _verify(settled: Member | None, params: dict[str, Any], clock: Clock | None 
 
     if settled is not None and settled.state != "pending":
         return settled
+    if params["state"] == "unlocked" and params["wait_timeout"] == 0:
+        return observe(params, tolerant=True)
     member, done = poll(
         lambda: observe(params, tolerant=True), is_final, params["wait_timeout"], 0.5, clock
     )
+    if params["state"] == "unlocked" and member.state == "pending":
+        raise SwarmError(
+            "timeout",
+            f"Could not bring this manager back: it is unlocked, but after {params['wait_timeout']} s it has no leader. Unlock"
+            " or start more than half of the managers of its swarm.",
+            state=member.state,
+        )
     if not done or member.state != desired:
         goal = _goal_of(params) if desired == "active" else "leave"
         waited = "" if done else f"after {params['wait_timeout']} s "

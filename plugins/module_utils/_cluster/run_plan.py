@@ -31,7 +31,7 @@ from .variables import misspelt_names
 
 AVAILABILITIES = ("active", "pause", "drain")
 # What a host has to do itself; the rest managers do for it.
-BY_THE_HOST = ("engine", "init", "join", "rejoin")
+BY_THE_HOST = ("unlock", "engine", "init", "join", "rejoin")
 INTERFACE = re.compile(r"^[A-Za-z][A-Za-z0-9_.@-]{0,14}$")
 
 
@@ -50,6 +50,8 @@ class InventoryHost:
     extra_names: tuple[str, ...] = ()  # every variable that starts like one of ours
     engine_steps: tuple[dict[str, Any], ...] = ()
     engine_venv: bool = False  # the modules run with an interpreter that the engine's role chooses
+    unlock_key: bool = False  # whether a key is given; the plan does not need the key itself
+    unlock_error: str = ""  # why the run could not unlock it
     mistakes: tuple[str, ...] = ()  # in the types of its variables
     refusals: tuple[str, ...] = ()  # of the engine's plan and the preflight
     remarks: tuple[str, ...] = ()  # of the same
@@ -60,8 +62,8 @@ class InventoryHost:
 
     @property
     def silent(self) -> bool:
-        """Its node is left as it is: it was not asked, did not answer, is asleep, or has failed in this run."""
-        return self.observed is None or self.asleep or self.failed
+        """Its node is left as it is: it was not asked, did not answer, is asleep or locked, or has failed in this run."""
+        return self.observed is None or self.asleep or self.unlocks or self.failed
 
     @property
     def swarm(self) -> dict[str, Any]:
@@ -89,6 +91,11 @@ class InventoryHost:
         return self.state == "unknown" and not running and bool(self.engine_steps)
 
     @property
+    def unlocks(self) -> bool:
+        """A locked manager that this run will unlock."""
+        return self.state == "locked" and self.unlock_key and not self.unlock_error
+
+    @property
     def unprivileged(self) -> bool:
         """Asked by a user who may not see, or not change, what the plan is about."""
         root = ((self.observed or {}).get("host") or {}).get("root")
@@ -110,6 +117,7 @@ class RunPlan:
     warnings: list[str] = field(default_factory=list)
     cluster_id: str | None = None
     acting: str | None = None  # the manager on which cluster-wide work is done
+    unlock: list[str] = field(default_factory=list)  # locked hosts, before anything else
     engine: list[str] = field(default_factory=list)  # hosts on which its role has to run
     init: str | None = None
     nodes: list[dict[str, Any]] = field(default_factory=list)  # the option of swarm_nodes
@@ -128,6 +136,7 @@ class RunPlan:
             "steps": [step.as_data() for step in self.steps],
             "cluster_id": self.cluster_id,
             "acting": self.acting,
+            "unlock": self.unlock,
             "engine": self.engine,
             "init": self.init,
             "round": self.round.as_data(),
@@ -198,6 +207,10 @@ def _make_plan(
             plan.refusals += host.refusals
     if plan.refusals:
         return plan
+    why = "its engine was restarted with autolock on"
+    plan.steps += [MemberStep("unlock", name, why) for name in plan.unlock]
+    if plan.unlock and plan.acting is None:
+        plan.warnings.append("the swarm is locked: the run unlocks it and plans again")
     for host in hosts:
         plan.warnings += host.remarks
         if host.engine_steps or host.engine_venv:
@@ -380,10 +393,14 @@ def _find_cluster(plan: RunPlan, hosts: list[InventoryHost], alive: list[str] | 
     if plan.refusals:
         return
     for host in hosts:
-        if host.state == "locked":
+        if host.unlocks:
+            plan.unlock.append(host.name)
+        elif host.state == "locked" and host.unlock_error:
+            plan.refusals.append(f"{host.name}: could not be unlocked: {host.unlock_error}")
+        elif host.state == "locked":
             plan.refusals.append(
-                f"{host.name} is locked: its engine was restarted with autolock on; unlock it there with"
-                " 'docker swarm unlock' (or flotilla.swarm.swarm_member, state unlocked) and run again"
+                f"{host.name} is locked: its engine was restarted with autolock on; set swarm_unlock_key, or unlock it there"
+                " with 'docker swarm unlock', and run again"
             )
         elif host.state == "error" and not host.join_failed:
             plan.refusals.append(
@@ -414,7 +431,7 @@ def _find_cluster(plan: RunPlan, hosts: list[InventoryHost], alive: list[str] | 
         return
     if not sighted:
         members = [host for host in hosts if host.member]
-        if members:
+        if members and not plan.unlock:
             plan.refusals.append(_no_quorum(hosts, members))
         return
     usable = [host for host in sighted if alive is None or host.name in alive] or sighted
@@ -485,7 +502,7 @@ def _plan_init(
         for host in newcomers
         if host.role == "manager" and (alive is None or host.name in alive)
     ]
-    if not newcomers or any(host.asleep for host in hosts):
+    if not newcomers or any(host.asleep or host.unlocks for host in hosts):
         return
     if silent and not allow_partial_init:
         plan.refusals.append(
@@ -724,7 +741,7 @@ def render(plan: RunPlan) -> str:
     elif plan.init:
         head = f"PLAN  new swarm, initialised on {plan.init}"
     else:
-        head = "PLAN  no swarm"
+        head = "PLAN  locked swarm" if plan.unlock else "PLAN  no swarm"
     others = plan.unreachable + plan.unlisted + [item.name for item in plan.held]
     lines = [head, *step_lines(plan.steps, others)]
     lines += remark_lines(plan.steps, plan.held, plan.unlisted, plan.warnings, plan.unreachable)

@@ -15,10 +15,13 @@ from typing import Any
 from .._common.words import abbreviate
 
 # Steps of hosts that are not about a node: their data has no node_id.
-_OF_HOSTS = ("engine", "init", "settings")
+_OF_HOSTS = ("unlock", "engine", "init", "settings")
+# Those whose hosts share a line if it has the same text.
+_SHARED = ("unlock", "engine")
 # The actions that a line of the plan can have, each with its sign; in the order in which they are done, but for nodes that
 # are dead: those are removed before anybody joins.
 SIGNS = {
+    "unlock": "~",
     "engine": "~",
     "init": "+",
     "join": "+",
@@ -62,9 +65,9 @@ class MemberStep:
 
     @property
     def line(self) -> tuple[str, ...]:
-        """What the steps of one line share. Hosts whose engines get the same change share one too."""
-        if self.action == "engine":
-            return ("engine", self.text)
+        """What the steps of one line share. Hosts that are unlocked, or whose engines get the same change, share one too."""
+        if self.action in _SHARED:
+            return (self.action, self.text)
         return (self.row or self.action, self.host, self.text)
 
     def as_data(self) -> dict[str, Any]:
@@ -108,7 +111,7 @@ def _rank(step: MemberStep) -> tuple[int, int]:
     # What is dead goes after the engines, and before anybody joins.
     if step.dead:
         return 1, 0
-    return (0 if step.kind == "engine" else 2), _ORDER.index(step.kind)
+    return (0 if step.kind in _SHARED else 2), _ORDER.index(step.kind)
 
 
 def _merged(steps: Iterable[MemberStep]) -> list[MemberStep]:

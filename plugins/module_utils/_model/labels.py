@@ -42,6 +42,9 @@ REBALANCING_LABEL = f"{PREFIX}rebalancing"
 REVISION_LABEL = f"{PREFIX}revision"
 REVISION_TURN_LABEL = f"{PREFIX}revision.turn"
 
+# On the config that has the record of the latest backup: who made it, when, and whether it has ended.
+BACKUP_LABEL = f"{PREFIX}backup"
+
 # On a detour: the network whose services are on it for a while.
 DETOUR_LABEL = f"{PREFIX}detour"
 

@@ -22,6 +22,7 @@ from .._model.documents import dig, quorum_of
 from .._model.labels import ZONE_LABEL
 
 ALL = "all"
+LOCKED = "locked"
 REBOOT_RISKS = ("quorum",)
 
 
@@ -67,6 +68,7 @@ class RebootPlan:
 
     batches: list[list[RebootHost]] = field(default_factory=list)
     managers: list[str] = field(default_factory=list)
+    unlock: list[str] = field(default_factory=list)  # locked hosts, before anything else
     votes: int = 0  # managers of the swarm
     refusals: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -89,7 +91,10 @@ class RebootPlan:
         """The plan as an aligned table."""
         if self.refusals:
             return ["PLAN  refused", *(f"  x refused  {text}" for text in self.refusals)]
+        if not self.managers:
+            return ["PLAN  reboots of a locked swarm", *self._unlock_lines()]
         lines = [f"PLAN  reboots, one zone at a time, acting on {self.managers[0]}"]
+        lines += self._unlock_lines()
         names = [_names(batch) for batch in self.batches]
         zones = [batch[0].zone for batch in self.batches]
         wide, zone_wide = (max(map(len, column), default=0) for column in (names, zones))
@@ -102,6 +107,11 @@ class RebootPlan:
         lines += [f"  ! {text}" for text in self.warnings]
         lines += [f"  = {text}" for text in self.same]
         return lines
+
+    def _unlock_lines(self) -> list[str]:
+        names = ", ".join(self.unlock)
+        why = "locked: the run unlocks it first, and plans again"
+        return [f"  ~  unlock  {names}  {why}"] if names else []
 
 
 def _names(batch: list[RebootHost]) -> str:
@@ -121,15 +131,26 @@ def plan_reboots(
     asked: Collection[str] | None,
     batch: int = 1,
     accepted: Collection[str] = (),
+    can_unlock: bool = False,
 ) -> RebootPlan:
     """What is due, in its order.
 
     `observed` has the results of swarm_host_info by host, in the order of the inventory. `asked` has names of hosts, or
     `all`; None means what an interrupted run has left and the hosts that require a reboot. `batch` is the number of
-    workers that reboot together, and `accepted` has names of REBOOT_RISKS.
+    workers that reboot together, `accepted` has names of REBOOT_RISKS, and `can_unlock` says that an unlock key is given.
     """
     plan = RebootPlan()
     hosts = _hosts(observed, plan)
+    if locked := [name for name, seen in observed.items() if dig(seen, "swarm", "state") == LOCKED]:
+        # A manager that is not locked shows the key.
+        if not plan.managers and not can_unlock:
+            plan.refusals.append(
+                f"{', '.join(locked)}: locked, and no manager can show the key: set swarm_unlock_key"
+            )
+            return plan
+        plan.unlock = locked
+    if not plan.managers and plan.unlock:
+        return plan
     if not plan.managers:
         why = "no host of the inventory is a manager that sees a leader"
         plan.refusals.append(f"{why}: run check_health.yml to see the cause")
@@ -196,6 +217,8 @@ def _due(
             plan.refusals.append(
                 f"there is no host {name} in the groups of the swarm: check the name"
             )
+        elif name in plan.unlock:
+            continue
         elif dig(observed[name], "swarm") is None:
             plan.refusals.append(f"{name} does not answer: bring it back, or leave it out")
         else:

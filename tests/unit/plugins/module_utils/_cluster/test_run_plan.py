@@ -352,6 +352,47 @@ def test_interfaces_and_addresses_are_accepted() -> None:
         assert make_plan(hosts).refusals == [], value
 
 
+def locked(name: str, **more: Any) -> InventoryHost:
+    return host(name, said("locked", name, "worker"), **more)
+
+
+def test_a_swarm_whose_managers_are_all_locked_is_unlocked_before_anything_else() -> None:
+    hosts = [locked(name, unlock_key=True) for name in ("m1", "m2", "m3")]
+    # A fresh worker must not make the run initialise a second swarm.
+    hosts += [host("w1", said("active", "w1", "worker")), *fresh("w2")]
+    plan = make_plan(hosts)
+    assert plan.refusals == []
+    assert (plan.unlock, plan.acting, plan.init) == (["m1", "m2", "m3"], None, None)
+    text = render(plan)
+    assert text.splitlines() == [
+        "PLAN  locked swarm",
+        "  ~ unlock       m1, m2, m3   its engine was restarted with autolock on",
+        "  ! warning      the swarm is locked: the run unlocks it and plans again",
+        "  = 2 hosts as they should be",
+    ]
+
+
+def test_a_locked_manager_is_unlocked_and_its_node_left_as_it_is() -> None:
+    hosts = running(["m1", "m2"], ["w1"])
+    nodes = cluster(["m1", "m2", "m3"], ["w1"])
+    nodes[2].update(state="down", reachability="unreachable")
+    hosts = [host(h.name, said("active", h.name, "manager", nodes)) for h in hosts[:2]] + hosts[2:]
+    plan = make_plan([*hosts, locked("m3", unlock_key=True)])
+    assert plan.refusals == []
+    assert [(step.action, step.host) for step in plan.steps if step.host == "m3"] == [
+        ("unlock", "m3")
+    ]
+    assert plan.acting == "m1"
+
+
+def test_without_a_key_or_with_a_wrong_one_nothing_is_done() -> None:
+    plan = make_plan([locked("m1"), locked("m2", unlock_key=True)])
+    assert "set swarm_unlock_key, or unlock it there with 'docker swarm unlock'" in plan.refusals[0]
+    assert plan.steps == []
+    tried = [locked(n, unlock_key=True, unlock_error="it is not its key") for n in ("m1", "m2")]
+    assert make_plan(tried).refusals[0] == "m1, m2: could not be unlocked: it is not its key"
+
+
 STATES = st.sampled_from(["fresh", "member", "unreachable", "locked", "foreign", "quiet"])
 
 
@@ -378,7 +419,8 @@ def inventories(draw: st.DrawFn) -> list[InventoryHost]:
             "foreign": said("active", f"other-{name}", "worker"),
             "quiet": None,
         }[states[name]]
-        hosts.append(host(name, observed, reached=states[name] != "unreachable"))
+        key = states[name] == "locked" and draw(st.booleans())
+        hosts.append(host(name, observed, reached=states[name] != "unreachable", unlock_key=key))
     return hosts
 
 

@@ -45,6 +45,8 @@ SPEC: dict[str, Any] = {
     "EncryptionConfig": {"AutoLockManagers": True},
 }
 
+KEY = "SWMKEY-1-" + "x" * 43
+
 
 def paths(value: Any, *here: str) -> dict[tuple[str, ...], Any]:
     if not isinstance(value, dict) or not value:
@@ -180,7 +182,7 @@ def wish(state: str, **more: Any) -> dict[str, Any]:
         (Member("inactive"), wish("left"), []),
         (Member("active", role="worker"), wish("left"), ["leave the swarm"]),
         (Member("active", role="manager"), wish("left", force=True), ["leave the swarm"]),
-        (Member("locked", role="manager"), wish("unlocked", unlock_key="k"), ["unlock"]),
+        (Member("locked", role="manager"), wish("unlocked", unlock_key=f" {KEY}\n"), ["unlock"]),
         (Member("active", role="manager"), wish("unlocked"), []),
     ],
 )
@@ -204,6 +206,8 @@ def test_only_the_node_that_was_meant_leaves() -> None:
         (Member("error", error="x509"), wish("joined"), "swarm_error"),
         (Member("active", role="manager"), wish("left"), "is_manager"),
         (Member("locked"), wish("unlocked"), "no_unlock_key"),
+        (Member("locked"), wish("unlocked", unlock_key="k"), "wrong_unlock_key"),
+        (Member("locked"), wish("unlocked", unlock_key=KEY[:-1]), "wrong_unlock_key"),
         (
             Member("active", role="manager", cluster_id="one"),
             wish("joined", cluster_id="two"),

@@ -260,3 +260,34 @@ def test_a_run_killed_anywhere_is_finished_with_one_reboot_of_each(
                 break
     assert sorted(reboots) == asked
     assert world["m1"]["swarm"]["nodes"] == before
+
+
+def lock(world: dict[str, Any], *names: str) -> None:
+    for name in names:
+        world[name]["swarm"] = {
+            "state": "locked",
+            "node_id": None,
+            "cluster_id": None,
+            "nodes": None,
+        }
+
+
+def test_a_locked_manager_is_unlocked_first_by_the_key_that_another_one_shows() -> None:
+    world = swarm()
+    lock(world, "m2")
+    plan = plan_reboots(world, ["m2", "w1"])
+    assert names(plan) == [["w1"]]
+    assert plan.unlock == ["m2"]
+    assert "  ~  unlock  m2  locked: the run unlocks it first, and plans again" in plan.lines()
+
+
+def test_a_swarm_that_is_locked_as_a_whole_needs_a_key() -> None:
+    world = swarm()
+    lock(world, "m1", "m2", "m3")
+    refused = plan_reboots(world, ["all"])
+    assert refused.refusals == [
+        "m1, m2, m3: locked, and no manager can show the key: set swarm_unlock_key"
+    ]
+    plan = plan_reboots(world, ["all"], can_unlock=True)
+    assert (plan.refusals, plan.batches, plan.unlock) == ([], [], ["m1", "m2", "m3"])
+    assert plan.lines()[0] == "PLAN  reboots of a locked swarm"

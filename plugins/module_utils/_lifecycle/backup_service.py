@@ -1,0 +1,255 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
+"""What systemd runs on a manager to back up the swarm: for the timer, or for the module swarm_backup.
+
+The module only starts the service, so that nothing depends on it or on the connection of the controller: the backup ends and the
+engine runs, whoever is killed. The module listens on a socket, gives the service what is asked for, and gets the result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from .._common.errors import SwarmError, failure_of
+from .._model.documents import parse_member, parse_node
+from .._model.labels import name_of
+from .backup import (
+    RUN_DIR,
+    STATE_DIR,
+    BackupRun,
+    Stopped,
+    connect,
+    find_record,
+    observe,
+    read_note,
+    stop_on_term,
+)
+from .backup_plan import (
+    CLAIM,
+    SKIP,
+    Wanted,
+    candidates,
+    margin_objection,
+    next_move,
+    parse_wanted,
+    plan_backup,
+)
+from .backup_units import CONFIG
+from .export import write_whole
+
+LOCK = f"{RUN_DIR}/backup.lock"
+MEETING = f"{RUN_DIR}/backup.sock"
+LAST = f"{STATE_DIR}/backup-last.json"
+# Seconds: between two looks at the record; to answer the service; bytes of a request.
+_LOOK, _ANSWER, _LARGEST = 2.0, 30.0, 1 << 20
+
+
+def say(text: str) -> None:
+    """A line in the journal."""
+    print(text, flush=True)
+
+
+def main(mode: str) -> int:
+    """Run as a service; returns the exit code. `mode` is timer or now."""
+    stop_on_term()
+    os.makedirs(RUN_DIR, mode=0o755, exist_ok=True)
+    key = _kept_key()
+    try:
+        with alone():
+            return _for_module(key) if mode == "now" else _for_timer(key)
+    except SwarmError as error:
+        say(error.message)
+        return 1
+    except OSError as error:
+        say(failure_of("back up the swarm", error).message)
+        return 1
+    except Stopped:
+        say("stopped before the backup was complete; the engine runs")
+        return 1
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Hold the lock of this host; the kernel releases it when the process ends."""
+    handle = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SwarmError(
+            "in_progress",
+            "Could not back up the swarm: another backup is in progress on this host. Wait until it has ended, and run again.",
+        ) from None
+    else:
+        yield
+    finally:
+        os.close(handle)
+
+
+# For the timer
+
+
+def _for_timer(key: str) -> int:
+    with open(CONFIG, encoding="utf-8") as file:
+        wanted = parse_wanted(json.load(file))
+    run = BackupRun(wanted, say, _keep_key)
+    slot = time.time()
+    run.resume(key)
+    while True:
+        move, why, cluster_id = _look(wanted, slot)
+        if move == SKIP:
+            say(f"nothing to do: {why}")
+            if cluster_id:
+                run.prune(cluster_id)
+            return 0
+        if move == CLAIM:
+            try:
+                return _act(run, wanted)
+            except SwarmError as error:
+                # Another manager was quicker.
+                if error.code != "in_progress":
+                    raise
+        time.sleep(_LOOK)
+
+
+def _look(wanted: Wanted, slot: float) -> tuple[str, str, str]:
+    """What to do now and why, and the ID of the swarm where this is a manager of one."""
+    client = connect(wanted.docker_host)
+    member = parse_member(client.info())
+    if member.role != "manager" or member.state != "active":
+        return SKIP, f"this host is {member.state}, and no manager that can act", ""
+    nodes = [parse_node(document) for document in client.nodes()]
+    record = find_record(client)[1]
+    self_id = member.node_id or ""
+    order = [node.id for node in candidates(nodes)]
+    move = next_move(record, self_id, order, time.time(), slot)
+    acting = {node.id: name_of(node) for node in nodes}
+    if record is not None:
+        why = f"the latest backup is by {record.name} and {record.state}"
+    else:
+        why = f"{acting.get(order[0]) if order else 'no manager'} makes the backup"
+    return move, why, member.cluster_id or ""
+
+
+def _act(run: BackupRun, wanted: Wanted) -> int:
+    client = connect(wanted.docker_host)
+    view, _info = observe(client, wanted)
+    plan = plan_backup(view, wanted, time.time())
+    if plan.refusals:
+        # Without a raft backup, there is still the export. Where the quorum has no margin, no other manager can make one either.
+        everywhere = bool(margin_objection(view.nodes, view.node_id))
+        result = run.run(with_raft=False, closes_slot=everywhere)
+        say(f"no raft backup: {'; '.join(plan.refusals)}")
+    else:
+        result = run.run()
+    _write_last({"result": result, "done": run.done})
+    say(
+        f"backup complete in {result['seconds']} s, engine stopped for {result['stopped_seconds'] or 0} s"
+    )
+    return 1 if plan.refusals else 0
+
+
+# For the module
+
+
+def _for_module(key: str) -> int:
+    request = _request()
+    if request is None:
+        # The module is gone, or this is the start after a kill.
+        note = read_note()
+        if note is not None:
+            BackupRun(_nothing(note.docker_host), say, _keep_key).resume(key)
+        say("nobody asks for a backup")
+        return 1
+    peer, asked = request
+    run = BackupRun(parse_wanted(asked["wanted"]), say, _keep_key)
+    answer: dict[str, Any]
+    try:
+        run.resume(key or asked["unlock_key"])
+        answer = {"result": run.run(asked["unlock_key"]), "done": run.done}
+    except SwarmError as error:
+        answer = {"failure": error.as_failure(), "msg": error.message, "done": run.done}
+        say(error.message)
+    except OSError as caught:
+        error = failure_of("back up the swarm", caught)
+        answer = {"failure": error.as_failure(), "msg": error.message, "done": run.done}
+        say(error.message)
+    _write_last(answer)
+    with contextlib.suppress(OSError), peer:
+        peer.sendall(json.dumps(answer).encode() + b"\n")
+    return 1 if "failure" in answer else 0
+
+
+def _nothing(docker_host: str) -> Wanted:
+    return Wanted(folder="/", recipients=(), docker_host=docker_host)
+
+
+def _request() -> tuple[socket.socket, dict[str, Any]] | None:
+    """The module that asks, and what for; None where there is none."""
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    peer.settimeout(_ANSWER)
+    try:
+        peer.connect(MEETING)
+        text = b""
+        while not text.endswith(b"\n"):
+            piece = peer.recv(65536)
+            if not piece or len(text) > _LARGEST:
+                raise ConnectionError("the module is gone")
+            text += piece
+        return peer, json.loads(text)
+    except (OSError, ValueError):
+        peer.close()
+        return None
+
+
+def _write_last(answer: dict[str, Any]) -> None:
+    os.makedirs(STATE_DIR, mode=0o755, exist_ok=True)
+    write_whole(LAST, json.dumps({**answer, "ended": time.time()}).encode())
+
+
+# The unlock key, for the start after a kill
+
+
+def _keep_key(key: str) -> None:
+    """Give systemd a descriptor of memory with the key. It passes it on if this process is killed, and drops it at its end."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    memory = os.memfd_create("unlock-key", os.MFD_CLOEXEC)
+    try:
+        os.write(memory, key.encode())
+        if address.startswith("@"):
+            address = "\0" + address[1:]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as systemd:
+            systemd.connect(address)
+            socket.send_fds(systemd, [b"FDSTORE=1\nFDNAME=unlock-key"], [memory])
+    finally:
+        os.close(memory)
+
+
+def _kept_key() -> str:
+    """The key that the killed process has left with systemd; empty if there is none."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return ""
+    found = ""
+    # The first descriptor is 3 (sd_listen_fds(3)).
+    for handle in range(3, 3 + int(os.environ.get("LISTEN_FDS") or 0)):
+        with contextlib.suppress(OSError):
+            os.set_inheritable(handle, False)
+            found = os.pread(handle, 4096, 0).decode("ascii", "replace") or found
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
