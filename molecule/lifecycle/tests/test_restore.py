@@ -11,10 +11,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import drills
 import drive
+import pytest
 from drills import SECRET, STACKS, playbook, soak
 
 FOLDER = "/var/backups/swarm"
@@ -73,9 +72,7 @@ def restore(place: Path, *flags: str, **extra: Any) -> drive.Run:
 
 def secrets_seen() -> set[str]:
     """What the tasks of the service web read as their secret, on all hosts."""
-    script = (
-        "for id in $(docker ps -q -f name=shop_web); do docker exec $id cat /run/secrets/token; done"
-    )
+    script = "for id in $(docker ps -q -f name=shop_web); do docker exec $id cat /run/secrets/token; done"
     seen = drive.on_each(drive.HOSTS, lambda host: drive.ssh(host, script))
     return {line for text in seen.values() for line in text.splitlines()}
 
@@ -95,8 +92,12 @@ def assert_site_plans_nothing() -> None:
 def report(run: drive.Run, capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         lines = run.text.splitlines()
-        shown = [line for line in lines if line.startswith(("PLAN", "  + ", "  ~ ", "  ! ", "VERDICT"))]
-        print("\n" + "\n".join([*shown, *(line for line in lines if "s after the run began" in line)]))
+        shown = [
+            line for line in lines if line.startswith(("PLAN", "  + ", "  ~ ", "  ! ", "VERDICT"))
+        ]
+        print(
+            "\n" + "\n".join([*shown, *(line for line in lines if "s after the run began" in line)])
+        )
 
 
 def nothing_lies_around() -> None:
@@ -153,3 +154,73 @@ def test_an_export_comes_back_as_a_new_swarm_on_fresh_hosts(
     nothing_lies_around()
     drive.ssh("m1", "docker service rm loose >/dev/null; docker node update --label-rm rack w1")
     assert_site_plans_nothing()
+
+
+@soak
+def test_a_raft_backup_of_a_locked_swarm_comes_back_on_hosts_with_the_old_addresses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also after a run that was killed with kill -9 at a random moment; SEED repeats it."""
+    drills.begin()
+    recipient = age_key("m1", tmp_path)
+    drive.ssh("m1", "docker swarm update --autolock=true >/dev/null")
+    key = drive.ssh("m1", "docker swarm unlock-key -q").strip()
+    taken = playbook(
+        "back_up",
+        swarm_backup_recipients=[recipient],
+        swarm_backup_fetch_to=str(tmp_path / "backups"),
+        swarm_unlock_key=key,
+    )
+    assert taken.code == 0, taken.text[-6000:]
+    drive.ssh("m1", "docker service create -d --name late registry.lab:5000/hello:1 >/dev/null")
+    (cluster,) = drive.cluster_ids()
+    asked: dict[str, Any] = {"swarm_restore_kind": "raft", "swarm_unlock_key": key}
+
+    alive = restore(tmp_path, swarm_restore_confirm=cluster, **asked)
+    assert alive.code == 2
+    assert f"is in swarm {cluster}, which has a leader" in alive.text
+    drive.reimage(*drive.HOSTS)
+    unconfirmed = restore(tmp_path, **asked)
+    assert unconfirmed.code == 2
+    assert f"set swarm_restore_confirm={cluster}, the ID of the swarm" in unconfirmed.text
+    other = "SWMKEY-1-" + "A" * 43
+    wrong = restore(
+        tmp_path,
+        **{**asked, "swarm_unlock_key": other, "swarm_restore_confirm": cluster},
+    )
+    assert wrong.failures == {"wrong_unlock_key"}, wrong.text[-3000:]
+    assert not drive.cluster_ids()
+
+    asked["swarm_restore_confirm"] = cluster
+    for moment in drive.hits(1, 100.0, lambda after: killed(after, tmp_path, asked), 30.0):
+        with capsys.disabled():
+            print(f"\nSEED={drive.SEED}: killed after {moment}")
+    run = restore(tmp_path, **asked)
+    assert run.code == 0, run.text[-6000:]
+    report(run, capsys)
+    assert "The plan of site.yml is empty." in run.text
+    assert drive.cluster_ids() == {cluster}
+    drive.assert_whole()
+    assert secrets_seen() == {SECRET}
+    # What came after the backup is lost. Autolock is on, with another key.
+    assert "late" not in running()
+    assert drive.ssh("m1", "docker info -f '{{.Swarm.Cluster.Spec.EncryptionConfig.AutoLockManagers}}'").strip() == "true"  # fmt: skip
+    new = drive.ssh("m1", "docker swarm unlock-key -q").strip()
+    assert new not in ("", key)
+    for host in drive.MANAGERS:
+        head = drive.ssh(host, "cat /var/lib/docker/swarm/certificates/swarm-node.key")
+        assert "ENCRYPTED" in head, host
+    nothing_lies_around()
+    assert_site_plans_nothing()
+
+
+def killed(after: float, place: Path, asked: dict[str, Any]) -> str:
+    """Kill a restore after so many seconds; its task."""
+    return drive.killed(
+        after,
+        drive.TOP / "playbooks" / "restore.yml",
+        swarm_restore_from=str(place / "backups"),
+        swarm_restore_identity_file=str(place / "identity"),
+        swarm_stack_stacks=STACKS,
+        **asked,
+    )

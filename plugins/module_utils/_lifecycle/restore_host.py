@@ -196,6 +196,9 @@ def _read(archive: bytes, wanted: Wanted) -> tuple[str, str]:
     """The prefix of the names in the archive, and the key file in it; every member is read."""
     pem = None
     names = []
+    # Two blocks of zeros. Python takes an archive that is cut off for one that ends.
+    if archive[-2 * tarfile.BLOCKSIZE :].strip(b"\0") or not archive:
+        raise _bad(wanted, "its end is missing")
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             for member in tar:

@@ -36,6 +36,8 @@ PLAYBOOKS = Path(argspec.__file__).resolve().parents[3] / "playbooks"
         ),
         ("reboot_nodes", ["swarm_reboot_nodes="], "swarm_reboot_nodes is empty"),
         ("deploy_stacks", [], "swarm_stack_stacks is empty"),
+        ("restore", [], "Could not restore a swarm: swarm_restore_from is empty"),
+        ("restore", ["swarm_restore_from=x"], "swarm_restore_identity_file is empty"),
     ],
 )
 def test_a_variable_that_is_missing_is_asked_for(

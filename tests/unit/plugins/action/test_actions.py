@@ -59,6 +59,17 @@ TASKS: dict[str, dict[str, Any]] = {
     "reboots": {"swarm_reboot_plan": {"observed": "{{ observed }}", "batch": "{{ 1 + 1 }}"}},
     "no_reboots": {"swarm_reboot_plan": {"observed": "{{ observed }}", "nodes": ["w7"]}},
     "import": {"swarm_import": {"file": "/nowhere", "identity": "AGE-SECRET-KEY-1X"}},
+    "restore": {
+        "swarm_restore": {"file": "/nowhere", "identity": "AGE-SECRET-KEY-1X", "meta": {"a": 1}}
+    },
+    "restore_plan": {
+        "swarm_restore_plan": {
+            "path": "/nowhere",
+            "identity_file": "/nowhere",
+            "observed": "{{ observed }}",
+            "managers": ["m1"],
+        }
+    },
     "health": {"swarm_health": {"docker_host": NOWHERE, "observed": "{{ {'m1': seen} }}"}},
     "stack": {
         "swarm_stack": {"docker_host": NOWHERE, "name": "shop", "definition": "services: {}"}
@@ -230,6 +241,14 @@ def test_the_order_of_reboots_is_printed_and_is_data(played: Played) -> None:
     refused = played.said["no_reboots"]
     assert refused["failure"] == {"code": "refused", "details": {}}
     assert "w7" in refused["msg"]
+
+
+def test_a_restore_needs_a_backup_and_pipelining(played: Played) -> None:
+    assert played.said["restore_plan"]["failure"]["code"] == "not_found"
+    assert "Set swarm_restore_from" in played.said["restore_plan"]["msg"]
+    for name in ("restore", "import"):
+        assert played.said[name]["failure"]["code"] == "no_pipelining"
+    assert "AGE-SECRET-KEY-1X" not in played.text
 
 
 def test_a_verdict_is_printed_where_no_engine_answers_and_where_no_host_does(
