@@ -22,7 +22,7 @@ from typing import Any
 
 from .._cluster.settings import apply_settings, plan_settings, read_settings
 from .._common.words import abbreviate, count_of
-from .._model.documents import dig, id_of, parse_node
+from .._model.documents import Node, dig, id_of, parse_node
 from .._model.labels import HOST_LABEL, PREFIX, REVISION_LABEL, name_of, owned_keys
 from .._model.services import attachments, container_of, is_job
 from .._spec.changes import Change, label_changes, network_changes, service_changes
@@ -259,7 +259,7 @@ class _Planner:
                 )
 
     def nodes(self) -> None:
-        live = {}
+        live: dict[str, tuple[Node, dict[str, Any]]] = {}
         for document in self.live.nodes:
             node = parse_node(document)
             live.setdefault(node.hostname, (node, document))
@@ -279,7 +279,7 @@ class _Planner:
                 f" {'this node' if len(absent) == 1 else 'these nodes'} are left out"
             )
 
-    def _node(self, entry: Mapping[str, Any], node: Any, document: Mapping[str, Any]) -> None:
+    def _node(self, entry: Mapping[str, Any], node: Node, document: dict[str, Any]) -> None:
         spec = copy.deepcopy(document.get("Spec") or {})
         labels = dict(spec.get("Labels") or {})
         ours = owned_keys(labels) | (owned_keys(entry["labels"]) if HOST_LABEL in labels else set())
@@ -311,7 +311,7 @@ class _Planner:
                     ", ".join(changes),
                     spec,
                     node.id,
-                    int(dig(dict(document), "Version", "Index") or 0),
+                    int(dig(document, "Version", "Index") or 0),
                 )
             )
         else:

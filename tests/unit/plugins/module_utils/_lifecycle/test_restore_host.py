@@ -58,10 +58,10 @@ def state(**more: Any) -> HostState:
     return HostState(**{**about, **more})
 
 
-def archive(prefix: str = "swarm/", files: dict[str, str] | None = None, **more: Any) -> bytes:
+def archive(prefix: str = "swarm/", files: dict[str, str] | None = None) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
-        for name, text in {**(files or FILES), **more}.items():
+        for name, text in (files or FILES).items():
             info = tarfile.TarInfo(prefix + name)
             info.size, info.mode = len(text), 0o600
             tar.addfile(info, io.BytesIO(text.encode()))
@@ -156,7 +156,7 @@ def test_a_backup_is_read_as_a_whole(
         b"no tar",
         archive()[:3600],
         archive(files={"state.json": "{}"}),
-        archive(**{"../../etc/passwd": "x"}),
+        archive(files={**FILES, "../../etc/passwd": "x"}),
         archive("/etc/"),
         b"",
     ],
