@@ -44,7 +44,7 @@ options:
     required: true
   secrets:
     description:
-      - The data of secrets, by name. A value is a string, or a dictionary such as V({base64: aGVsbG8=}).
+      - "The data of secrets, by name. A value is a string, or a dictionary such as V({base64: aGVsbG8=})."
       - The data must be exact. A final newline counts.
       - Requires pipelining too.
     type: dict
