@@ -71,9 +71,9 @@ def take_export(reader: Reader) -> Taken:
     """
     info = reader.get("/info", "read the state of the engine")
     member = parse_member(info)
-    last = export_of(_listed(reader))
+    last = export_of(list_swarm(reader))
     for _attempt in range(_READS - 1):
-        now = export_of(_listed(reader))
+        now = export_of(list_swarm(reader))
         if now == last:
             return Taken(
                 now,
@@ -88,7 +88,8 @@ def take_export(reader: Reader) -> Taken:
     )
 
 
-def _listed(reader: Reader) -> Listed:
+def list_swarm(reader: Reader) -> Listed:
+    """The documents of all lists."""
     listed = Listed(
         # First, because a host that is no manager says so here.
         swarm=reader.get("/swarm", "read the swarm's settings"),

@@ -206,8 +206,9 @@ def differs(
     names = live.network_names()
     fields = {
         change.name
-        for name, spec in content.services.items()
-        for change in service_changes(now[name], _with_live_counts(spec, now[name]), names)
+        # A revision knows secrets and configs by name. Restored swarms give them other IDs.
+        for name in content.services
+        for change in service_changes(now[name], restored_spec(name, content, live), names)
     }
     return bool(fields - (set() if replicas else {"replicas"}))
 

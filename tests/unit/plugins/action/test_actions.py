@@ -102,6 +102,16 @@ TASKS: dict[str, dict[str, Any]] = {
             "observed": "{{ observed }}",
             "found": {},
             "hooks": {"before": "nowhere.yml", "later": "play.yml"},
+    "import": {"swarm_import": {"file": "/nowhere", "identity": "AGE-SECRET-KEY-1X"}},
+    "restore": {
+        "swarm_restore": {"file": "/nowhere", "identity": "AGE-SECRET-KEY-1X", "meta": {"a": 1}}
+    },
+    "restore_plan": {
+        "swarm_restore_plan": {
+            "path": "/nowhere",
+            "identity_file": "/nowhere",
+            "observed": "{{ observed }}",
+            "managers": ["m1"],
         }
     },
     "health": {"swarm_health": {"docker_host": NOWHERE, "observed": "{{ {'m1': seen} }}"}},
@@ -323,6 +333,12 @@ def test_a_backup_takes_no_key_without_pipelining_and_no_timer_a_wrong_recipient
     assert played.said["backup_key"]["failure"]["code"] == "no_pipelining"
     assert played.said["backup_timer"]["failure"]["code"] == "bad_option"
     assert "nobody in swarm_backup_recipients" in played.said["backup_timer"]["msg"]
+def test_a_restore_needs_a_backup_and_pipelining(played: Played) -> None:
+    assert played.said["restore_plan"]["failure"]["code"] == "not_found"
+    assert "Set swarm_restore_from" in played.said["restore_plan"]["msg"]
+    for name in ("restore", "import"):
+        assert played.said[name]["failure"]["code"] == "no_pipelining"
+    assert "AGE-SECRET-KEY-1X" not in played.text
 
 
 def test_a_verdict_is_printed_where_no_engine_answers_and_where_no_host_does(

@@ -36,6 +36,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_export": {"path": "/nowhere/backups", "recipients": ["age1x"]},
     "swarm_health": {},
     "swarm_host_info": {},
+    "swarm_import": {"file": "/nowhere/export.json.age", "identity": "AGE-SECRET-KEY-1X"},
     "swarm_member": {
         "state": "joined",
         "role": "worker",
@@ -47,6 +48,24 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_recover": {"state": "left", "cluster_id": "vuimnu900ys1hf3yqn8q7avfn"},
     "swarm_recover_info": {},
     "swarm_restart": {"services": ["shop_web"]},
+    "swarm_restore": {
+        "file": "/nowhere/raft.tar.age",
+        "identity": "AGE-SECRET-KEY-1X",
+        "unlock_key": "SWMKEY-1-x",
+        "meta": {
+            "format": 1,
+            "kind": "raft",
+            "cluster_id": "c",
+            "host": "m1",
+            "address": "192.0.2.1",
+            "engine_version": "20.10.24",
+            "taken": "20261129T074500Z",
+            "sha256": "0",
+            "size": 1,
+            "recipients": [],
+            "autolock": True,
+        },
+    },
     "swarm_rollback": {"services": ["shop_web"]},
     "swarm_rotate": {"rotate": ["worker-token"]},
     "swarm_scale": {"services": {"shop_web": 2}},
@@ -56,6 +75,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_verify": {"stacks": [{"name": "shop", "asked": "0"}]},
 }
 ON_THE_CONTROLLER = {"swarm_plan", "swarm_reboot_plan", "swarm_upgrade_plan"}
+ON_THE_CONTROLLER = {"swarm_plan", "swarm_reboot_plan", "swarm_restore_plan"}
 # They change the machine that they run on, which is this one: only what they would do is asked.
 HOST_MODULES = {name for name in ARGUMENTS if name.startswith("docker_engine_")} | {
     "swarm_upgrade_info"
@@ -72,6 +92,9 @@ HOST_MODULES = {
 JOINS = ("swarm_member", "check")
 # Nothing is wrong where no engine answers: they say what is there, or are what makes one answer.
 CONTENT = {*HOST_MODULES, "swarm_host_info", "swarm_recover_info"}
+CONTENT = {*HOST_MODULES, "swarm_host_info"}
+# They need no engine that answers, and refuse this machine for another reason.
+REFUSES = {"swarm_restore"}
 
 # Forks for each call, with what all modules import in memory already: an interpreter a call would take half a minute.
 RUN = """
@@ -160,7 +183,13 @@ def test_no_module_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [(n, k) for n in ARGUMENTS if n not in CONTENT for k in ("run", "check") if (n, k) != JOINS],
+    [
+        (n, k)
+        for n in ARGUMENTS
+        if n not in CONTENT | REFUSES
+        for k in ("run", "check")
+        if (n, k) != JOINS
+    ],
 )
 def test_without_an_engine_a_module_says_so_and_returns_all_its_keys(
     answers: Answers, name: str, kind: str
@@ -189,6 +218,15 @@ def test_the_keys_are_the_same_in_check_mode(answers: Answers, name: str) -> Non
         assert of_run["msg"] == of_check["msg"]
 
 
+@pytest.mark.parametrize("name", sorted(REFUSES))
+def test_a_refusal_has_all_keys_in_check_mode_too(answers: Answers, name: str) -> None:
+    for kind in ("run", "check"):
+        code, result = answers.of(name, kind)
+        assert (code, result["failure"]["code"]) == (1, "refused")
+        assert "192.0.2.1" in result["msg"]
+        assert not documented(name, "always", "failure") - set(result)
+
+
 @pytest.mark.parametrize("name", sorted(CONTENT))
 def test_what_needs_no_engine_answers_all_the_same(answers: Answers, name: str) -> None:
     code, result = answers.of(name, "check")
@@ -210,4 +248,5 @@ def test_an_option_that_is_none_is_named(answers: Answers, name: str) -> None:
 def test_secrets_are_not_repeated(answers: Answers, name: str) -> None:
     for kind in ("check", "unknown option", "run"):
         if (name, kind) in answers.calls:
-            assert "SWMTKN" not in json.dumps(answers.of(name, kind)[1])
+            said = json.dumps(answers.of(name, kind)[1])
+            assert not [key for key in ("SWMTKN", "SWMKEY", "AGE-SECRET-KEY") if key in said]
