@@ -1,0 +1,150 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A clean-up takes what nothing needs, and leaves what a rollback needs. docs/runbooks/clean_up.md has the steps."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from drills import STACKS, begin, playbook, soak
+
+import drive
+
+REPOSITORY = "registry.lab:5000/hello"
+# Which image is for what. Each has a digest of its own.
+PREVIOUS, REVISED, UNUSED, FRESH = "cu2", "cu3", "cu4", "cu5"
+NOW = {"swarm_clean_up_older_than": 0}
+DIGESTS: dict[str, str] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def swarm() -> Iterator[None]:
+    begin()
+    for tag in (PREVIOUS, REVISED, UNUSED, FRESH):
+        drive.lab("push", f"hello:{tag}", f"VERSION={tag}")
+    yield
+    for name in ("cu_web", "cu_page"):
+        drive.ssh("m1", f"docker service rm {name}", check=False)
+    leftovers = "docker rm -f cu_old cu_runs; docker volume rm -f cu_data cu_kept; true"
+    drive.on_each(drive.HOSTS, lambda host: drive.ssh(host, leftovers))
+
+
+def clean_up(*flags: str, **more: Any) -> drive.Run:
+    run = playbook("clean_up", *flags, **more)
+    assert run.code == 0, run.text[-5000:]
+    return run
+
+
+def versions(host: str) -> set[str]:
+    """The images of the lab on a host, by what they say: a tag or a digest need not be there."""
+    ids = drive.ssh(host, f"docker images -q --no-trunc {REPOSITORY}").split()
+    if not ids:
+        return set()
+    found = json.loads(drive.ssh(host, f"docker image inspect {' '.join(ids)}"))
+    text = " ".join(" ".join(image["Config"].get("Env") or []) for image in found)
+    return set(re.findall(r"VERSION=(\S+)", text))
+
+
+def on_all() -> dict[str, set[str]]:
+    return drive.on_each(drive.HOSTS, versions)
+
+
+def running(service: str, tag: str) -> bool:
+    """Whether two tasks of the service run this version."""
+    form = "{{.CurrentState}} {{.Image}}"
+    lines = drive.ssh(
+        "m1", f"docker service ps -f desired-state=running --format '{form}' {service}"
+    ).splitlines()
+    return len(lines) == 2 and all(
+        line.startswith("Running") and line.split()[-1].startswith(f"{REPOSITORY}:{tag}")
+        for line in lines
+    )
+
+
+def forget_old_containers() -> None:
+    """Remove the containers of old tasks, which keep their images as well: only the specs refer to them then."""
+    drive.on_each(drive.HOSTS, lambda host: drive.ssh(host, "docker container prune -f"))
+
+
+@contextmanager
+def registry_off() -> Iterator[None]:
+    where = f"{drive.PREFIX}-registry"
+    subprocess.run(["docker", "exec", where, "systemctl", "stop", "docker-registry"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(
+            ["docker", "exec", where, "systemctl", "start", "docker-registry"], check=True
+        )
+
+
+def page(tag: str) -> str:
+    """A stack with one service, as a Compose file."""
+    deploy = "{replicas: 2, endpoint_mode: dnsrr, update_config: {order: start-first, monitor: 1s}}"
+    return f"services: {{page: {{image: '{REPOSITORY}:{tag}', deploy: {deploy}}}}}\nversion: '3.8'\n"
+
+
+def deploy(tag: str) -> None:
+    done = drive.module("m1", "swarm_stack", name="cu", definition=page(tag), settle=1)
+    assert not done.get("failed"), done
+
+
+def update(service: str, *options: str) -> None:
+    words = " ".join(options)
+    drive.ssh("m1", f"docker service update -q -d --update-monitor 1s {words} {service}")
+
+
+def test_a_rollback_works_after_a_clean_up_and_without_the_registry() -> None:
+    create = "--replicas 2 --endpoint-mode dnsrr --update-order start-first --stop-grace-period 1s"
+    drive.ssh("m1", f"docker service create -q -d --name cu_web {create} {REPOSITORY}:{PREVIOUS}")
+    # A revision has REVISED. Neither the spec nor the previous spec has it after two more changes.
+    deploy(REVISED)
+    deploy("1")
+    update("cu_page", "--env-add TURN=2")
+    drive.wait_until(lambda: running("cu_web", PREVIOUS), 60)
+    update("cu_web", f"--image {REPOSITORY}:1")
+    drive.wait_until(lambda: running("cu_web", "1") and running("cu_page", "1"), 60)
+    forget_old_containers()
+    drive.ssh(
+        "w1",
+        f"docker pull -q {REPOSITORY}:{UNUSED} && docker create --name cu_old {REPOSITORY}:{FRESH}"
+        " && docker volume create cu_data",
+    )
+    before = on_all()
+    assert sum(PREVIOUS in found for found in before.values()) == 2, before
+    assert any(REVISED in found for found in before.values()), before
+    assert {UNUSED, FRESH} <= before["w1"]
+
+    # The default leaves what is younger than a day.
+    assert clean_up("--check").plan == []
+
+    check = clean_up("--check", **NOW)
+    assert on_all() == before
+    assert re.search(r"^  - w1 +containers +1 +0 B +cu_old$", check.text, re.MULTILINE), check.text
+    assert re.search(r"^  - w1 +images +2 +[\d.]+ k?M?B ", check.text, re.MULTILINE), check.text
+    assert re.search(r"also unused, but not selected: 1 volume, 0 B: add volumes to", check.text)
+
+    run = clean_up(**NOW)
+    print("\n".join(re.findall(r"^(?:PLAN|RESULT|  ).*$", run.text, re.MULTILINE)))
+    assert run.plan == check.plan
+    after = on_all()
+    assert after == {host: found - {UNUSED, FRESH} for host, found in before.items()}
+    assert "cu_data" in drive.ssh("w1", "docker volume ls -q")
+    assert "cu_old" not in drive.ssh("w1", "docker ps -a --format '{{.Names}}'")
+    assert run.recap["w1"]["changed"] == 1
+    assert clean_up(**NOW).changed == 0
+
+    with registry_off():
+        drive.ssh("m1", "docker service rollback -d cu_web")
+        drive.wait_until(lambda: running("cu_web", PREVIOUS), 60)
+        done = drive.module("m1", "swarm_stack", name="cu", state="rolled_back", revision=1)
+        assert not done.get("failed"), done
+        drive.wait_until(lambda: running("cu_page", REVISED), 60)
