@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from drills import STACKS, begin, playbook, soak
+from drills import begin, playbook, soak
 
 import drive
 
@@ -22,7 +22,6 @@ REPOSITORY = "registry.lab:5000/hello"
 # Which image is for what. Each has a digest of its own.
 PREVIOUS, REVISED, UNUSED, FRESH = "cu2", "cu3", "cu4", "cu5"
 NOW = {"swarm_clean_up_older_than": 0}
-DIGESTS: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -88,8 +87,18 @@ def registry_off() -> Iterator[None]:
 
 def page(tag: str) -> str:
     """A stack with one service, as a Compose file."""
-    deploy = "{replicas: 2, endpoint_mode: dnsrr, update_config: {order: start-first, monitor: 1s}}"
-    return f"services: {{page: {{image: '{REPOSITORY}:{tag}', deploy: {deploy}}}}}\nversion: '3.8'\n"
+    return f"""
+version: "3.8"
+services:
+  page:
+    image: "{REPOSITORY}:{tag}"
+    stop_grace_period: 1s
+    deploy:
+      replicas: 2
+      endpoint_mode: dnsrr
+      placement: {{constraints: [node.role == worker]}}
+      update_config: {{order: start-first, monitor: 1s}}
+"""
 
 
 def deploy(tag: str) -> None:
@@ -103,7 +112,11 @@ def update(service: str, *options: str) -> None:
 
 
 def test_a_rollback_works_after_a_clean_up_and_without_the_registry() -> None:
-    create = "--replicas 2 --endpoint-mode dnsrr --update-order start-first --stop-grace-period 1s"
+    # On the two workers, so that both have each image: the registry is off when a rollback needs it.
+    create = (
+        "--replicas 2 --endpoint-mode dnsrr --update-order start-first --stop-grace-period 1s"
+        " --constraint node.role==worker"
+    )
     drive.ssh("m1", f"docker service create -q -d --name cu_web {create} {REPOSITORY}:{PREVIOUS}")
     # A revision has REVISED. Neither the spec nor the previous spec has it after two more changes.
     deploy(REVISED)
@@ -115,21 +128,19 @@ def test_a_rollback_works_after_a_clean_up_and_without_the_registry() -> None:
     forget_old_containers()
     drive.ssh(
         "w1",
-        f"docker pull -q {REPOSITORY}:{UNUSED} && docker create --name cu_old {REPOSITORY}:{FRESH}"
-        " && docker volume create cu_data",
+        # An image of 5 MB that no registry has.
+        "head -c 5000000 /dev/urandom > /tmp/cu.bin && tar -C /tmp -c cu.bin"
+        f" | docker import -c 'ENV VERSION={UNUSED}' - {REPOSITORY}:{UNUSED} && rm /tmp/cu.bin"
+        f" && docker create --name cu_old {REPOSITORY}:{FRESH} && docker volume create cu_data",
     )
     before = on_all()
-    assert sum(PREVIOUS in found for found in before.values()) == 2, before
-    assert any(REVISED in found for found in before.values()), before
-    assert {UNUSED, FRESH} <= before["w1"]
-
-    # The default leaves what is younger than a day.
-    assert clean_up("--check").plan == []
+    assert {PREVIOUS, REVISED, UNUSED, FRESH} <= before["w1"], before
+    assert {PREVIOUS, REVISED} <= before["w2"], before
 
     check = clean_up("--check", **NOW)
     assert on_all() == before
     assert re.search(r"^  - w1 +containers +1 +0 B +cu_old$", check.text, re.MULTILINE), check.text
-    assert re.search(r"^  - w1 +images +2 +[\d.]+ k?M?B ", check.text, re.MULTILINE), check.text
+    assert re.search(r"^  - w1 +images +2 +5 MB ", check.text, re.MULTILINE), check.text
     assert re.search(r"also unused, but not selected: 1 volume, 0 B: add volumes to", check.text)
 
     run = clean_up(**NOW)

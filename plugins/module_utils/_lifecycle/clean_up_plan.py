@@ -47,7 +47,9 @@ class HostImage:
     size: int = 0
     shared: int = 0  # bytes of it that other images have as well
     since: float | None = None  # when it was built or pulled, whichever is later; None if unknown
-    hidden: bool = False  # an intermediate image, which the engine removes with the last one built on it
+    hidden: bool = (
+        False  # an intermediate image, which the engine removes with the last one built on it
+    )
 
     @property
     def name(self) -> str:
@@ -134,7 +136,9 @@ class CleanUpPlan:
     """The objects to remove, in order, and why others stay."""
 
     steps: tuple[CleanUpStep, ...] = ()
-    kept: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # numbers by kind and reason
+    kept: Mapping[str, Mapping[str, int]] = field(
+        default_factory=dict
+    )  # numbers by kind and reason
     # Unused, but of a kind that was not asked for: numbers and bytes by kind.
     not_selected: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     orphans: tuple[str, ...] = ()  # running containers of tasks that the swarm does not know

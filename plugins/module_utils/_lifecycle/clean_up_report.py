@@ -83,9 +83,7 @@ def report(
 
 
 def _step(data: Mapping[str, Any]) -> CleanUpStep:
-    return CleanUpStep(
-        str(data["kind"]), str(data["id"]), str(data["name"]), int(data["size"])
-    )
+    return CleanUpStep(str(data["kind"]), str(data["id"]), str(data["name"]), int(data["size"]))
 
 
 def _rows(steps: Mapping[str, Sequence[CleanUpStep]], done: bool) -> list[str]:

@@ -29,6 +29,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "docker_engine_config": {},
     "docker_engine_packages": {"hold": ["docker.io"]},
     "docker_engine_restart": {"state": "restarted"},
+    "swarm_clean_up": {"kinds": ["build_cache"]},
     "swarm_drain": {"nodes": ["w1"]},
     "swarm_health": {},
     "swarm_host_info": {},
@@ -40,6 +41,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "swarm_nodes": {"nodes": [{"name": "w1", "node_id": "n1"}]},
     "swarm_rebalance": {},
+    "swarm_references": {},
+    "swarm_reset": {"state": "observed"},
     "swarm_restart": {"services": ["shop_web"]},
     "swarm_rollback": {"services": ["shop_web"]},
     "swarm_scale": {"services": {"shop_web": 2}},
@@ -47,13 +50,18 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_stack": {"name": "shop", "definition": "services: {web: {image: 'web:1'}}"},
     "swarm_verify": {"stacks": [{"name": "shop", "asked": "0"}]},
 }
-ON_THE_CONTROLLER = {"swarm_plan", "swarm_reboot_plan"}
+ON_THE_CONTROLLER = {
+    "swarm_clean_up_report",
+    "swarm_plan",
+    "swarm_reboot_plan",
+    "swarm_reset_plan",
+}
 # They change the machine that they run on, which is this one: only what they would do is asked.
 HOST_MODULES = {name for name in ARGUMENTS if name.startswith("docker_engine_")}
 # In check mode a host that has no engine yet may join: the run would give it one.
 JOINS = ("swarm_member", "check")
 # Nothing is wrong where no engine answers: they say what is there, or are what makes one answer.
-CONTENT = {*HOST_MODULES, "swarm_host_info"}
+CONTENT = {*HOST_MODULES, "swarm_host_info", "swarm_reset"}
 
 # Forks for each call, with what all modules import in memory already: an interpreter a call would take half a minute.
 RUN = """

@@ -247,7 +247,9 @@ def test_a_container_of_a_task_goes_only_if_the_swarm_does_not_know_the_task() -
     plan = plan_clean_up(HostUse(containers=containers), wish(tasks=("t1", "t2")), NOW)
     assert removed(plan, "containers") == {"left"}
     assert plan.orphans == ("orphan",)
-    assert "1 container of tasks that the swarm does not know runs here: orphan" in str(plan.lines("w1"))
+    assert "1 container of tasks that the swarm does not know runs here: orphan" in str(
+        plan.lines("w1")
+    )
     # Without a limit of age too: its task may be too new to be in the list.
     now = plan_clean_up(
         HostUse(containers=containers), CleanUpWish(KINDS, 0, tasks=("t1", "t2")), NOW
@@ -264,7 +266,10 @@ def test_an_image_stays_as_long_as_one_that_is_built_on_it_does() -> None:
     use = HostUse((base, middle, top))
     plan = plan_clean_up(use, wish(images=("registry.lab:5000/app:3",)), NOW)
     assert not plan.steps
-    assert plan.kept["images"] == {"a spec refers to it": 1, "an image that stays is built on it": 1}
+    assert plan.kept["images"] == {
+        "a spec refers to it": 1,
+        "an image that stays is built on it": 1,
+    }
     # The engine removes the intermediate one with the last that is built on it.
     assert [step.id for step in plan_clean_up(use, wish(), NOW).steps] == [top.id, base.id]
 
