@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import drive
 import pytest
 from drills import begin, playbook, soak
-
-import drive
 
 RESET = drive.TOP / "playbooks" / "reset.yml"
 KILLS = int(os.environ.get("RESET_KILLS", "3"))
@@ -57,6 +56,10 @@ def assert_out_of_swarm() -> None:
         f" docker ps -aq --filter label=com.docker.swarm.task.id; ls -d {FOLDER} 2>/dev/null; true"
     )
     assert set(drive.on_each(drive.HOSTS, lambda host: drive.ssh(host, ask)).values()) == {""}
+
+
+def engine_and_data(host: str) -> str:
+    return drive.ssh(host, "command -v dockerd; ls /var/lib/docker 2>/dev/null; true")
 
 
 def test_a_reset_dismantles_the_swarm(tmp_path: Path) -> None:
@@ -188,6 +191,5 @@ def test_a_run_that_is_killed_is_completed_by_the_next(
         if depth == "swarm":
             assert_out_of_swarm()
         else:
-            gone = "command -v dockerd; ls /var/lib/docker; true"
-            seen = drive.on_each(drive.HOSTS, lambda host: drive.ssh(host, gone))
+            seen = drive.on_each(drive.HOSTS, engine_and_data)
             assert set(seen.values()) == {""}, seen

@@ -265,9 +265,9 @@ def _containers(
         elif container.task in tasks:
             # The swarm removes it by its own limit, and `docker service logs` reads it until then.
             kept["belongs to a task that the swarm lists"] += 1
-        elif container.task and not _is_orphan(container, tasks, now):
-            kept["too young"] += 1
-        elif not _is_old(container.since, wish.older_than, now):
+        elif not _is_old(container.since, wish.older_than, now) or (
+            container.task and not _is_orphan(container, tasks, now)
+        ):
             kept["too young"] += 1
         else:
             steps.append(CleanUpStep(CONTAINERS, container.id, container.name, container.size))

@@ -33,16 +33,9 @@ from .._host import files
 from .._host.engine import daemon_config, engine_is_active, engine_pid
 from .._host.network import GOSSIP_PORT, addresses, observe_ports
 from .._host.packages import installed_packages
-from .._model.documents import SWARM_PORT, dig, parse_member, parse_node
+from .._model.documents import SWARM_PORT, parse_member, parse_node
 from .._model.labels import name_of, stack_of
-from .reset_plan import (
-    DATA,
-    DATA_NAMES,
-    SWARM,
-    NodeIdentity,
-    bad_data_root,
-    identity_of,
-)
+from .reset_plan import DATA, DATA_NAMES, SWARM, NodeIdentity, bad_data_root, identity_of
 
 FOLDER = "/var/lib/flotilla.swarm"
 NOTE = f"{FOLDER}/reset.json"

@@ -317,8 +317,10 @@ def test_a_plan_has_sizes_and_shared_layers_do_not_count() -> None:
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (1_980_000, "1.98 MB"), (123_456_789, "123 MB")]
-    + [(1_200_000_000, "1.2 GB"), (999_600, "1 MB"), (5e15, "5000 TB")],
+    [
+        *((0, "0 B"), (999, "999 B"), (1000, "1 kB"), (1_980_000, "1.98 MB")),
+        *((123_456_789, "123 MB"), (1_200_000_000, "1.2 GB"), (999_600, "1 MB"), (5e15, "5000 TB")),
+    ],
 )
 def test_sizes(size: float, text: str) -> None:
     assert size_text(size) == text

@@ -104,8 +104,10 @@ def test_workers_leave_first_and_the_acting_manager_last() -> None:
         "  - leave   w1, w2  workers, in parallel",
         "  - leave   m2, m3  managers, in parallel, after the workers",
         "  - leave   m1      the acting manager, the last one",
-        "  ! lost with the swarm: 1 stack (shop), 2 services (shop_web, shop_agent), 1 secret (token), 0 configs, 1 network;"
-        " its CA and join tokens",
+        (
+            "  ! lost with the swarm: 1 stack (shop), 2 services (shop_web, shop_agent), 1 secret (token), 0 configs, 1 network;"
+            " its CA and join tokens"
+        ),
         "  ! nothing brings secrets back but a backup: run back_up.yml first if you may need this swarm again",
         "  ! volumes stay on the hosts: w1 2",
     ]
@@ -116,8 +118,10 @@ def test_a_reset_is_confirmed_by_the_id_of_the_swarm() -> None:
     assert plan_reset(swarm()).cluster_id == ID
     wrong = plan_reset(swarm(), confirm=OTHER)
     assert wrong.refusals == (
-        f"swarm_reset_confirm is {OTHER}, but the hosts are in another swarm: m1, m2, m3, w1, w2 in {ID}. Set it to the ID of"
-        " the swarm to reset",
+        (
+            f"swarm_reset_confirm is {OTHER}, but the hosts are in another swarm: m1, m2, m3, w1, w2 in {ID}. Set it to the ID of"
+            " the swarm to reset"
+        ),
     )
     assert plan_reset(swarm(), confirm=ID[:6]).refusals
 
@@ -137,8 +141,10 @@ def test_a_node_that_is_not_in_the_inventory_is_refused() -> None:
     world = {name: each for name, each in swarm().items() if name != "w2"}
     plan = plan_reset(world, confirm=ID)
     assert plan.refusals == (
-        "the inventory does not list w2: this node belongs to the swarm and would be orphaned: list them, or add"
-        " unlisted_nodes to swarm_reset_accepted_risks",
+        (
+            "the inventory does not list w2: this node belongs to the swarm and would be orphaned: list them, or add"
+            " unlisted_nodes to swarm_reset_accepted_risks"
+        ),
     )
     accepted = plan_reset(world, confirm=ID, accepted=["unlisted_nodes"])
     assert not accepted.refusals
@@ -160,8 +166,10 @@ def test_a_host_that_does_not_answer_is_refused_unless_that_is_accepted() -> Non
     world: dict[str, Any] = {**swarm(), "w1": {}}
     plan = plan_reset(world, confirm=ID)
     assert plan.refusals == (
-        "w1 does not answer or is not part of this run: it stays a node of a swarm that is gone: bring all hosts back and run"
-        " without --limit, or add unreachable_hosts to swarm_reset_accepted_risks",
+        (
+            "w1 does not answer or is not part of this run: it stays a node of a swarm that is gone: bring all hosts back and run"
+            " without --limit, or add unreachable_hosts to swarm_reset_accepted_risks"
+        ),
     )
     plan = plan_reset(world, confirm=ID, accepted=["unreachable_hosts"])
     assert plan.leaving == ("w2", "m2", "m3", "m1")
@@ -213,7 +221,7 @@ def test_an_old_note_does_not_count_if_the_host_is_in_a_swarm_now() -> None:
     world["w1"]["note"] = {"cluster_id": OTHER}
     assert plan_reset(world, confirm=ID).refusals == ()
     world["w2"] = out("w2", note={"cluster_id": OTHER})
-    plan = plan_reset({n: e for n, e in world.items()}, confirm=ID, accepted=["unlisted_nodes"])
+    plan = plan_reset(world, confirm=ID, accepted=["unlisted_nodes"])
     assert plan.cluster_id == ID
 
 
