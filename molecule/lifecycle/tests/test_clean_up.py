@@ -10,13 +10,18 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-import drive
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import drive
 from drills import begin, playbook, soak
 
 CLEAN_UP = drive.TOP / "playbooks" / "clean_up.yml"

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import drive
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import drive
 from drills import begin, playbook, soak
 
 RESET = drive.TOP / "playbooks" / "reset.yml"

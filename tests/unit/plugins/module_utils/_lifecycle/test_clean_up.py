@@ -474,7 +474,7 @@ def test_only_hosts_of_the_swarm_are_cleaned_up() -> None:
 def test_the_table_has_sizes_for_each_host_and_the_sum() -> None:
     step = {"kind": "images", "id": "i", "name": "app:1", "size": 2 * MB}
     stopped = {"kind": "containers", "id": "c", "name": "old", "size": 30}
-    found = {
+    found: dict[str, dict[str, Any]] = {
         "m1": {"steps": [step, stopped], "not_selected": {"volumes": {"count": 2, "bytes": MB}}},
         "w1": {"steps": [step], "orphans": ["shop_web.1"]},
         "w2": {"steps": []},
@@ -501,7 +501,7 @@ def test_the_table_has_sizes_for_each_host_and_the_sum() -> None:
 def test_the_result_has_what_the_engine_has_kept_and_the_free_space() -> None:
     step = {"kind": "images", "id": "i", "name": "app:1", "size": 2 * MB}
     kept = {"kind": "images", "name": "app:2", "reason": "conflict: it is in use."}
-    found = {
+    found: dict[str, dict[str, Any]] = {
         "m1": {
             "applied": [step],
             "refused": [kept],
