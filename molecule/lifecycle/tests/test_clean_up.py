@@ -37,8 +37,7 @@ def swarm() -> Iterator[None]:
     for tag in (PREVIOUS, REVISED, UNUSED, FRESH):
         drive.lab("push", f"hello:{tag}", f"VERSION={tag}")
     yield
-    for name in ("cu_web", "cu_page"):
-        drive.ssh("m1", f"docker service rm {name}", check=False)
+    drive.ssh("m1", "docker stack rm cu; docker service rm cu_web cu_page", check=False)
     leftovers = "docker rm -f cu_old cu_runs; docker volume rm -f cu_data cu_kept; true"
     drive.on_each(drive.HOSTS, lambda host: drive.ssh(host, leftovers))
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from .._api.client import EngineClient
 from .._api.reader import EngineReader
 from .._common.errors import SwarmError
+from .._common.waiting import poll
 from .._model.documents import dig, id_of, moment
 from .clean_up_plan import (
     BUILD_CACHE,
@@ -37,6 +38,8 @@ from .references import SwarmReferences, swarm_references
 TASK_LABEL = "com.docker.swarm.task.id"
 # Failures of one removal that say nothing about the next one.
 _OF_ONE_OBJECT = ("conflict", "engine_error")
+# Seconds to wait for another client that reads the disk usage.
+_DISK_USAGE = 120
 # Times before this are placeholders: the engine has the year 1 for an image without a date.
 _EARLIEST = 1.0
 
@@ -81,7 +84,7 @@ def read_use(client: EngineClient, on_this_host: bool) -> tuple[HostUse, str]:
     info = client.info()
     root = str(info.get("DockerRootDir") or "")
     folder = os.path.join(root, "image", str(info.get("Driver")), "imagedb", "content", "sha256")
-    usage = client.get("/system/df", "read the disk usage") or {}
+    usage = _disk_usage(client)
     every = client.get("/images/json", "list the images", all=True) or []
     shared = {id_of(image): image for image in usage.get("Images") or []}
     images = [
@@ -93,6 +96,25 @@ def read_use(client: EngineClient, on_this_host: bool) -> tuple[HostUse, str]:
     cache = [_record(each) for each in usage.get("BuildCache") or []]
     found = HostUse(tuple(images), tuple(filter(None, containers)), tuple(volumes), tuple(cache))
     return found, root
+
+
+def _disk_usage(client: EngineClient) -> dict[str, Any]:
+    """The engine computes it for one client at a time, and engines before 23 refuse the second one."""
+    found: dict[str, Any] = {}
+
+    def read() -> SwarmError | None:
+        try:
+            found.update(client.get("/system/df", "read the disk usage") or {})
+        except SwarmError as error:
+            if "already running" not in error.message:
+                raise
+            return error
+        return None
+
+    busy, _done = poll(read, lambda error: error is None, _DISK_USAGE)
+    if busy is not None:
+        raise busy
+    return found
 
 
 def _image(
