@@ -34,6 +34,8 @@ _STOPPED = ("created", "exited", "dead")
 # Seconds. The swarm may not list a task yet whose container exists already.
 YOUNGEST_ORPHAN = 60.0
 _LONGEST_LIST = 40
+# The reason of what no container uses at the moment.
+REFERRED = "a spec refers to it"
 
 
 @dataclass(frozen=True)
@@ -290,7 +292,7 @@ def _images(
         if image.id in used:
             reason = "used by a container"
         elif references.match(image.id, image.tags, image.digests):
-            reason = "a spec refers to it"
+            reason = REFERRED
         elif not _is_old(image.since, wish.older_than, now):
             reason = "too young"
         if reason and not image.hidden:
@@ -336,7 +338,7 @@ def _volumes(
         if volume.name in used:
             kept["used by a container"] += 1
         elif references.match(volume.name):
-            kept["a spec refers to it"] += 1
+            kept[REFERRED] += 1
         elif volume.driver != "local":
             # Its data may be on a storage that other hosts share.
             kept["of another driver than local"] += 1

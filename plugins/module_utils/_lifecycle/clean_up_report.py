@@ -14,7 +14,7 @@ from typing import Any
 
 from .._common.words import abbreviate, count_of
 from .._model.documents import dig
-from .clean_up_plan import IMAGES, KINDS, CleanUpStep, amount, size_text, totals
+from .clean_up_plan import IMAGES, KINDS, REFERRED, VOLUMES, CleanUpStep, amount, size_text, totals
 
 _LABELS = {"build_cache": "build cache"}
 
@@ -77,6 +77,8 @@ def report(
     if busy:
         verb = "removed" if done else "total"
         lines.append(f"  = {verb}: {amount(together)}{_shared(together)}")
+    if not done:
+        lines += _kept(found)
     warnings = [*notes, *_warnings(found, references, done)]
     lines += [f"  ! {text}" for text in warnings]
     return CleanUpReport(tuple(lines), busy, together, tuple(warnings))
@@ -103,6 +105,17 @@ def _rows(steps: Mapping[str, Sequence[CleanUpStep]], done: bool) -> list[str]:
         f"  {row[3]:>{widths[3]}}  {row[4]}"
         for row in rows
     ]
+
+
+def _kept(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What no container uses, and a task or a rollback may need."""
+    parts = []
+    for kind in (IMAGES, VOLUMES):
+        counts = [(seen.get("kept") or {}).get(kind) or {} for seen in found.values()]
+        number = sum(int(each.get(REFERRED) or 0) for each in counts)
+        if number:
+            parts.append(count_of(number, kind[:-1]))
+    return [f"  = kept: {' and '.join(parts)} that only a spec refers to"] if parts else []
 
 
 def _room(found: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> list[str]:

@@ -477,7 +477,7 @@ def test_the_table_has_sizes_for_each_host_and_the_sum() -> None:
     found: dict[str, dict[str, Any]] = {
         "m1": {"steps": [step, stopped], "not_selected": {"volumes": {"count": 2, "bytes": MB}}},
         "w1": {"steps": [step], "orphans": ["shop_web.1"]},
-        "w2": {"steps": []},
+        "w2": {"steps": [], "kept": {"images": {"a spec refers to it": 3, "too young": 1}}},
         "w3": {"failed": True, "msg": "Could not read the disk usage: no engine answers."},
     }
     references = {"orphans": [{"node": "w9", "task": "web.1"}]}
@@ -489,6 +489,7 @@ def test_the_table_has_sizes_for_each_host_and_the_sum() -> None:
         "  - w1  images      1  2 MB  app:1",
         "  = w2: nothing to remove",
         "  = total: 1 container, 2 images, 4 MB (without what images share)",
+        "  = kept: 3 images that only a spec refers to",
         "  ! w8 does not answer: it is not cleaned up",
         "  ! w1: 1 container of tasks that the swarm does not know still runs: shop_web.1: stop them with docker rm --force",
         "  ! w3: Could not read the disk usage: no engine answers",
