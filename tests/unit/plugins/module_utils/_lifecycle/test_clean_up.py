@@ -14,10 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.clean_up import (
+    Refusal,
+    _attempt,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.clean_up_plan import (
     KINDS,
     CacheRecord,
     CleanUpPlan,
+    CleanUpStep,
     CleanUpWish,
     HostContainer,
     HostImage,
@@ -519,3 +524,25 @@ def test_the_result_has_what_the_engine_has_kept_and_the_free_space() -> None:
         "  = removed: 1 image, 2 MB (without what images share)",
         "  ! m1: app:2 stays: conflict: it is in use",
     ]
+
+
+# What the engine answers
+
+
+def test_what_the_engine_keeps_is_reported_and_what_is_gone_is_not() -> None:
+    step = CleanUpStep("images", "i", "app:1", 5)
+    removed_now: list[CleanUpStep] = []
+    refused: list[Refusal] = []
+
+    def fail(code: str) -> bool:
+        raise SwarmError(code, "Could not remove image app:1.", engine="conflict: it is in use")
+
+    _attempt(step, lambda: True, removed_now, refused)
+    assert removed_now == [step]
+    _attempt(step, lambda: fail("not_found"), removed_now, refused)
+    _attempt(step, lambda: fail("conflict"), removed_now, refused)
+    assert removed_now == [step]
+    assert refused == [Refusal("images", "app:1", "conflict: it is in use")]
+    # The next removal would fail too.
+    with pytest.raises(SwarmError):
+        _attempt(step, lambda: fail("engine_unreachable"), removed_now, refused)

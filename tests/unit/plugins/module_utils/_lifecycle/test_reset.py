@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -337,3 +338,40 @@ def test_the_depth_decides_what_is_removed() -> None:
     with pytest.raises(SwarmError) as caught:
         reset.plan(out("w1", data_root="/var"), deep)
     assert caught.value.code == "bad_data_root"
+
+
+# The host's own files
+
+
+def test_only_what_the_engine_creates_counts_as_its_data(tmp_path: Path) -> None:
+    for name in ("volumes", "overlay2", "100000.100000", "mine", "lost+found"):
+        (tmp_path / name).mkdir()
+    found = {path.rpartition("/")[2] for path in reset._data(str(tmp_path))}
+    assert found - {"containerd"} == {"volumes", "overlay2", "100000.100000"}
+    assert reset._data("/var/lib") == []
+
+
+def test_notes_go_and_backups_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reset, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(reset, "NOTE", str(tmp_path / "reset.json"))
+    for name in ("reset.json", "upgrade.json", "daemon.json.previous"):
+        (tmp_path / name).write_text("{}")
+    for name in ("stacks", "backup"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file.json").write_text("{}")
+    # The note of the reset is the last one: an interrupted run is resumed by it.
+    names = [path.rpartition("/")[2] for path in reset._notes("swarm")]
+    assert names == ["stacks", "upgrade.json", "reset.json"]
+
+
+def test_mounts_are_unmounted_from_the_deepest_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = (
+        "/dev/vda / ext4 rw 0 0\n/dev/vdb /var/lib/docker ext4 rw 0 0\n"
+        "nfs:/x /var/lib/docker/volumes/a\\040b/_data nfs rw 0 0\noverlay /var/lib/docker/overlay2 overlay rw 0 0\n"
+        "/dev/vdc /var/lib/docker-registry ext4 rw 0 0\n"
+    )
+    monkeypatch.setattr(reset.files, "text_of", lambda path: mounts)
+    assert reset._mounts_below("/var/lib/docker") == [
+        "/var/lib/docker/volumes/a b/_data",
+        "/var/lib/docker/overlay2",
+    ]
