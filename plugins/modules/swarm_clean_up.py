@@ -15,7 +15,7 @@ description:
     not have it any more. This module keeps what O(references) lists.
   - Removes objects by their ID and without force. If the engine keeps one, because a container uses it meanwhile, the module
     returns it in RV(refused) and does not fail.
-  - The playbook P(flotilla.swarm.clean_up#playbook) calls this module on all hosts.
+  - The playbook C(flotilla.swarm.clean_up) calls this module on all hosts.
 author:
   - The Flotilla authors (@flotilla-swarm)
 extends_documentation_fragment:

@@ -15,7 +15,7 @@ description:
   - If the engine does not answer, or does not leave within O(leave_timeout) seconds, the module stops it and removes the files of
     the swarm.
   - Waits until the engine is in no swarm and its ports are closed.
-  - The playbook P(flotilla.swarm.reset#playbook) calls this module on all hosts in a safe order. It also makes the checks that no
+  - The playbook C(flotilla.swarm.reset) calls this module on all hosts in a safe order. It also makes the checks that no
     host can make alone.
   - Works without the Docker SDK for Python.
 author:

@@ -35,7 +35,7 @@ options:
     type: dict
     required: true
   depth:
-    description: How much is removed, as in M(flotilla.swarm.swarm_reset#module).
+    description: How much is removed, as in M(flotilla.swarm.swarm_reset).
     type: str
     choices: [swarm, engine, data]
     default: swarm
