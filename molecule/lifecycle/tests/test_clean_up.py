@@ -34,7 +34,7 @@ NOW = {"swarm_clean_up_older_than": 0}
 @pytest.fixture(scope="module", autouse=True)
 def swarm() -> Iterator[None]:
     begin()
-    for tag in (PREVIOUS, REVISED, UNUSED, FRESH):
+    for tag in (PREVIOUS, REVISED, FRESH):
         drive.lab("push", f"hello:{tag}", f"VERSION={tag}")
     yield
     drive.ssh("m1", "docker stack rm cu; docker service rm cu_web cu_page", check=False)
