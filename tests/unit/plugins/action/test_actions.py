@@ -114,6 +114,9 @@ TASKS: dict[str, dict[str, Any]] = {
             "managers": ["m1"],
         }
     },
+    "cleaned": {"swarm_clean_up_report": {"observed": {"m1": {}}, "found": {}}},
+    "no_references": {"swarm_references": {"docker_host": NOWHERE}},
+    "reset": {"swarm_reset_plan": {"observed": {"m1": {}}, "confirm": "x"}},
     "health": {"swarm_health": {"docker_host": NOWHERE, "observed": "{{ {'m1': seen} }}"}},
     "stack": {
         "swarm_stack": {"docker_host": NOWHERE, "name": "shop", "definition": "services: {}"}
@@ -155,9 +158,10 @@ LOST: dict[str, dict[str, Any]] = {
     "lost_settings": {"swarm_settings": {"election_tick": 5}},
     "lost_rotation": {"swarm_rotate": {"rotate": ["ca"]}},
     "lost_tokens": {"swarm_host_info": {"join_tokens": True}},
+    "lost_references": {"swarm_references": {}},
 }
 # What stops before a module does, and the observation of a host that is not there.
-WITHOUT_ALL_KEYS = {"refused_rules", "rotate", "no_file", "lost_nodes", "lost_settings", "lost_tokens"}  # fmt: skip
+WITHOUT_ALL_KEYS = {"refused_rules", "rotate", "no_file", "lost_nodes", "lost_settings", "lost_tokens", "lost_references"}  # fmt: skip
 
 
 class Played:

@@ -32,6 +32,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_backup": {"recipients": ["age1x"]},
     "swarm_backup_copies": {"path": "/nowhere/backups", "cluster_id": "x"},
     "swarm_backup_timer": {"recipients": ["age1x"]},
+    "swarm_clean_up": {"kinds": ["build_cache"]},
     "swarm_drain": {"nodes": ["w1"]},
     "swarm_export": {"path": "/nowhere/backups", "recipients": ["age1x"]},
     "swarm_health": {},
@@ -47,6 +48,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_rebalance": {},
     "swarm_recover": {"state": "left", "cluster_id": "vuimnu900ys1hf3yqn8q7avfn"},
     "swarm_recover_info": {},
+    "swarm_references": {},
+    "swarm_reset": {"state": "observed"},
     "swarm_restart": {"services": ["shop_web"]},
     "swarm_restore": {
         "file": "/nowhere/raft.tar.age",
@@ -76,6 +79,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 ON_THE_CONTROLLER = {"swarm_plan", "swarm_reboot_plan", "swarm_upgrade_plan"}
 ON_THE_CONTROLLER = {"swarm_plan", "swarm_reboot_plan", "swarm_restore_plan"}
+ON_THE_CONTROLLER = {
+    "swarm_clean_up_report",
+    "swarm_plan",
+    "swarm_reboot_plan",
+    "swarm_reset_plan",
+}
 # They change the machine that they run on, which is this one: only what they would do is asked.
 HOST_MODULES = {name for name in ARGUMENTS if name.startswith("docker_engine_")} | {
     "swarm_upgrade_info"
@@ -95,6 +104,7 @@ CONTENT = {*HOST_MODULES, "swarm_host_info", "swarm_recover_info"}
 CONTENT = {*HOST_MODULES, "swarm_host_info"}
 # They need no engine that answers, and refuse this machine for another reason.
 REFUSES = {"swarm_restore"}
+CONTENT = {*HOST_MODULES, "swarm_host_info", "swarm_reset"}
 
 # Forks for each call, with what all modules import in memory already: an interpreter a call would take half a minute.
 RUN = """
