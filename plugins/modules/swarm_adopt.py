@@ -127,7 +127,7 @@ plan:
 failure:
   description:
     - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
-    - The most frequent codes are V(not_empty), V(in_use), V(not_manager), V(locked), V(no_quorum) and V(no_cli).
+    - The most frequent codes are V(not_empty), V(adopting), V(not_manager), V(locked), V(no_quorum) and V(no_cli).
   type: dict
   returned: failure
   sample:
@@ -137,7 +137,11 @@ failure:
 
 from ..module_utils._common.argspec import Module
 from ..module_utils._common.errors import SwarmError
-from ..module_utils._lifecycle.adopt_options import ADOPT_LIMITS, ADOPT_OPTIONS
+from ..module_utils._lifecycle.adopt_options import (
+    ADOPT_LIMITS,
+    ADOPT_OPTIONS,
+    nothing_done,
+)
 from ..module_utils._lifecycle.adopt_read import read_swarm
 
 
@@ -147,7 +151,7 @@ def main() -> None:
         # The action plugin turns `swarm` into files and takes it out of the result.
         module.exit_json(changed=False, swarm=read_swarm(module.params))
     except SwarmError as error:
-        module.fail_json(msg=error.message, failure=error.as_failure())
+        module.fail_json(msg=error.message, **nothing_done(), failure=error.as_failure())
 
 
 if __name__ == "__main__":

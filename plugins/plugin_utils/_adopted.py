@@ -214,14 +214,14 @@ class Target:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Only one adoption at a time writes beside this folder; raises in_use."""
+        """Only one adoption at a time writes beside this folder; raises adopting."""
         handle = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise SwarmError(
-                    "in_use",
+                    "adopting",
                     f"Could not adopt the swarm into {self.path}: another run writes there now. Wait until it has ended, and run"
                     " again.",
                 ) from error

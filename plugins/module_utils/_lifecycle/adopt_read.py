@@ -239,6 +239,9 @@ def _without_stack(spec: dict[str, Any], key: str) -> dict[str, Any]:
     template = dict(spec.get("TaskTemplate") or {})
     container = dict(template.get("ContainerSpec") or {})
     container["Labels"] = _user_labels(container.get("Labels"))
+    # The command docker service create sends it without settings.
+    if not any((container.get("DNSConfig") or {}).values()):
+        container.pop("DNSConfig", None)
     container["Mounts"] = [
         {**mount, "VolumeOptions": _volume_options(mount.get("VolumeOptions"))}
         if mount.get("Type") == "volume"

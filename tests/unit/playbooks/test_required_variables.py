@@ -36,6 +36,9 @@ PLAYBOOKS = Path(argspec.__file__).resolve().parents[3] / "playbooks"
         ),
         ("reboot_nodes", ["swarm_reboot_nodes="], "swarm_reboot_nodes is empty"),
         ("deploy_stacks", [], "swarm_stack_stacks is empty"),
+        ("adopt", [], "swarm_adopt_to is empty"),
+        ("adopt", ["swarm_adopt_to= "], "swarm_adopt_to is empty"),
+        ("adopt", ["swarm_adopt_to=x", "ansible_limit=m1"], "-e swarm_adopt_from=m1"),
     ],
 )
 def test_a_variable_that_is_missing_is_asked_for(

@@ -29,6 +29,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "docker_engine_config": {},
     "docker_engine_packages": {"hold": ["docker.io"]},
     "docker_engine_restart": {"state": "restarted"},
+    "swarm_adopt": {"to": "/nowhere/production"},
     "swarm_drain": {"nodes": ["w1"]},
     "swarm_health": {},
     "swarm_host_info": {},
