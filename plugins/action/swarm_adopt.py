@@ -89,12 +89,16 @@ class ActionModule(ActionBase):
 
     def _read(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """The answer of the module. It has the environment of services, which no output at any verbosity shows."""
-        hidden = self._play_context.no_log
-        self._play_context.no_log = True
+        # The connection has a context of its own where the task is delegated.
+        contexts = [self._play_context, getattr(self._connection, "_play_context", None)]
+        before = [(one, one.no_log) for one in contexts if one is not None]
+        for one, _hidden in before:
+            one.no_log = True
         try:
             answer: dict[str, Any] = self._execute_module(module_args=args, task_vars=task_vars)
         finally:
-            self._play_context.no_log = hidden
+            for one, hidden in before:
+                one.no_log = hidden
         # Without the tags that newer versions of Ansible give to values.
         return dict(json.loads(json.dumps(answer, default=str)))
 

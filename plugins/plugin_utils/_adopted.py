@@ -114,7 +114,7 @@ def _with_modes(service: dict[str, Any]) -> dict[str, Any]:
             return {**entry, "mode": _Octal(entry["mode"])}
         return entry
 
-    sections = {
+    sections: dict[str, Any] = {
         name: [shown(entry) for entry in service[name]]
         for name in ("secrets", "configs")
         if name in service

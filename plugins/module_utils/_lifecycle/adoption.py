@@ -153,7 +153,8 @@ def listed_nodes(nodes: Iterable[Node]) -> tuple[list[Node], list[Node]]:
     """The nodes for the inventory, and those that hosts have left behind when they joined again. Pure."""
     found = list(nodes)
     ready = [node for node in found if node.ready]
-    kept, left_behind = [], []
+    kept: list[Node] = []
+    left_behind: list[Node] = []
     for node in found:
         replaced = not node.ready and any(
             other.hostname == node.hostname

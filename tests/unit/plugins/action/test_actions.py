@@ -73,11 +73,15 @@ TASKS: dict[str, dict[str, Any]] = {
     "restart": {"swarm_restart": {"docker_host": NOWHERE, "services": ["shop_web"]}},
     "rollback": {"swarm_rollback": {"docker_host": NOWHERE, "services": ["shop_web"]}},
     "rebalance": {"swarm_rebalance": {"docker_host": NOWHERE}},
+    "adopt": {"swarm_adopt": {"docker_host": NOWHERE, "to": "new", "observed": "{{ observed }}"}},
+    "adopt_to_nowhere": {"swarm_adopt": {"to": "{{ '' }}"}},
+    "adopt_what": {"swarm_adopt": {"to": "new", "observed": 5}},
 }
 # The same on a host that cannot be reached.
 LOST: dict[str, dict[str, Any]] = {
     "unreachable": {"swarm_health": {"format": "brief"}},
     "lost_stack": {"swarm_stack": {"name": "shop", "definition": "services: {}"}},
+    "lost_adopt": {"swarm_adopt": {"to": "new"}},
     "lost_verify": {"swarm_verify": {"stacks": []}},
     "lost_nodes": {"swarm_nodes": {"nodes": []}},
     "lost_settings": {"swarm_settings": {"election_tick": 5}},
@@ -280,3 +284,16 @@ def test_a_rollout_that_does_not_begin_has_changed_nothing(played: Played, name:
     assert not said["changed"]
     # What goes from one part to the next is nobody else's business.
     assert "_rollout" not in said
+
+
+def test_an_adoption_that_does_not_begin_writes_nothing(played: Played) -> None:
+    for name, code, words in (
+        ("adopt", "engine_unreachable", "no engine answers at"),
+        ("adopt_to_nowhere", "bad_option", "swarm_adopt_to is empty"),
+        ("adopt_what", "bad_option", "observed is 5, it must be a dictionary"),
+        ("lost_adopt", "host_unreachable", "Could not adopt the swarm: down"),
+    ):
+        said = played.said[name]
+        assert said["failure"]["code"] == code, said
+        assert words in said["msg"]
+        assert not said["changed"]
