@@ -267,6 +267,7 @@ DECIDES = {
         "_stack/removal",
     ),
     *("_stack/revisions", "_stack/rotation", "_stack/waves", "_stack/writes"),
+    *("_lifecycle/adoption", "_lifecycle/compose_of"),
 }
 
 
