@@ -142,34 +142,37 @@ def deploy(stacks: list[str]) -> None:
         drive.ssh("m1", begin + "".join(commands[number : number + 4]))
 
 
-def versions() -> dict[str, Any]:
-    """The version of every object of the swarm, in the engine's own words."""
+def objects() -> dict[str, list[dict[str, Any]]]:
+    """All objects of the swarm by kind, in the engine's own words."""
     kinds = ("nodes", "services", "secrets", "configs", "networks", "swarm")
-    asks = "; echo; ".join(
-        f"curl -sf --unix-socket /run/docker.sock http://docker/{kind}" for kind in kinds
-    )
-    found: dict[str, Any] = {}
-    lines = [line for line in drive.ssh("m1", asks).splitlines() if line]
-    for kind, line in zip(kinds, lines, strict=True):
-        parsed = json.loads(line)
-        for one in parsed if isinstance(parsed, list) else [parsed]:
-            if kind != "networks" or one["Scope"] == "swarm":
-                found[f"{kind} {one.get('ID') or one['Id']}"] = one.get("Version", {}).get("Index")
-    return found
+    ask = "curl -sf --unix-socket /run/docker.sock http://docker"
+    lines = drive.ssh("m1", "; echo; ".join(f"{ask}/{kind}" for kind in kinds)).splitlines()
+    found = [json.loads(line) for line in lines if line]
+    assert len(found) == len(kinds)
+    return {kind: one if isinstance(one, list) else [one] for kind, one in zip(kinds, found)}
+
+
+def versions() -> dict[str, Any]:
+    """The version of every object. That of a node also changes with its state, so a node has its spec here."""
+    return {
+        f"{kind} {one.get('ID') or one['Id']}": one["Spec"]
+        if kind == "nodes"
+        else one.get("Version", {}).get("Index")
+        for kind, listed in objects().items()
+        for one in listed
+        if kind != "networks" or one["Scope"] == "swarm"
+    }
 
 
 def settled() -> dict[str, Any]:
-    """The versions once no update is in progress any more."""
-    seen: dict[str, Any] = {}
+    """The versions once the engine itself writes none any more: it notes how each update of a service ends."""
 
     def at_rest() -> bool:
-        before = dict(seen)
-        seen.clear()
-        seen.update(versions())
-        return before == seen
+        states = [one.get("UpdateStatus", {}).get("State") for one in objects()["services"]]
+        return "updating" not in states
 
-    drive.wait_until(at_rest, 90, 3.0)
-    return seen
+    drive.wait_until(at_rest, 180, 3.0)
+    return versions()
 
 
 class Adopted:
