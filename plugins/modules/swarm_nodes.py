@@ -98,6 +98,12 @@ options:
         description: The text that the plan shows if the host joins.
         type: str
         default: ""
+  adopted:
+    description:
+      - Add no label of this collection to a node that has none, as long as nothing else of its labels changes. This is for an
+        inventory that M(flotilla.swarm.swarm_adopt) has written.
+    type: bool
+    default: false
   remove_unlisted:
     description:
       - Remove nodes that belong to no listed host. They are drained and demoted. After their host has left, they are removed.

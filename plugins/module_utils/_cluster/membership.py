@@ -40,7 +40,7 @@ from .._scheduler.placement import (
     unplaceable,
 )
 from .identity import DesiredMember, address_of, address_part, identify, is_at
-from .node_labels import plan_labels
+from .node_labels import only_records, plan_labels
 from .steps import HeldBack, MemberStep, parse_held, parse_step
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ MEMBERSHIP_RISKS = ("lost_margin", "uneven_zones", "homeless_services", "lack_of
 class Rules:
     """What the inventory allows."""
 
+    adopted: bool = False  # nodes without a label of ours get none where nothing else changes
     remove_unlisted: bool = False
     removal_limit: float = 0.2  # share of the nodes that one run may remove; one always
     removal_down_after: int = 300  # seconds
@@ -440,7 +441,7 @@ class _MembershipPlanner:
         for host, node in self.members:
             keep_mark = host.rejoin or node.id in restarting
             step = plan_labels(node, host.name, host.labels, keep_mark)
-            if step is not None:
+            if step is not None and not (self.rules.adopted and only_records(node, step)):
                 self.plan.steps.append(step)
 
     def _set_availability(self, restarting: set[str]) -> None:

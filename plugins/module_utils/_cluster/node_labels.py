@@ -50,6 +50,11 @@ def plan_labels(
     )
 
 
+def only_records(node: Node, step: MemberStep) -> bool:
+    """Whether the step only adds our own labels to a node that has none of them, such as one of an adopted swarm."""
+    return step.before == step.after and not any(key.startswith(PREFIX) for key in node.labels)
+
+
 def _without_ours(labels: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in labels.items() if not key.startswith(PREFIX)}
 

@@ -37,6 +37,7 @@ NODES_OPTIONS: dict[str, Any] = dict(
             traits=dict(type="str", default=""),
         ),
     ),
+    adopted=dict(type="bool", default=False),
     remove_unlisted=dict(type="bool", default=False),
     removal_limit=dict(type="float", default=0.2),
     removal_down_after=dict(type="int", default=300),

@@ -65,6 +65,9 @@ PLAYBOOKS = Path(argspec.__file__).resolve().parents[3] / "playbooks"
         ("back_up", ["swarm_backup_recipients="], "swarm_backup_recipients is empty"),
         ("restore", [], "Could not restore a swarm: swarm_restore_from is empty"),
         ("restore", ["swarm_restore_from=x"], "swarm_restore_identity_file is empty"),
+        ("adopt", [], "swarm_adopt_to is empty"),
+        ("adopt", ["swarm_adopt_to= "], "swarm_adopt_to is empty"),
+        ("adopt", ["swarm_adopt_to=x", "ansible_limit=m1"], "-e swarm_adopt_from=m1"),
     ],
 )
 def test_a_variable_that_is_missing_is_asked_for(

@@ -148,11 +148,15 @@ TASKS: dict[str, dict[str, Any]] = {
     },
     "no_survivor": {"swarm_recover_plan": {"observed": {"m1": {}}}},
     "recover": {"swarm_recover": {"state": "left", "cluster_id": "x", "unlock_key": KEY}},
+    "adopt": {"swarm_adopt": {"docker_host": NOWHERE, "to": "new", "observed": "{{ observed }}"}},
+    "adopt_to_nowhere": {"swarm_adopt": {"to": "{{ '' }}"}},
+    "adopt_what": {"swarm_adopt": {"to": "new", "observed": 5}},
 }
 # The same on a host that cannot be reached.
 LOST: dict[str, dict[str, Any]] = {
     "unreachable": {"swarm_health": {"format": "brief"}},
     "lost_stack": {"swarm_stack": {"name": "shop", "definition": "services: {}"}},
+    "lost_adopt": {"swarm_adopt": {"to": "new"}},
     "lost_verify": {"swarm_verify": {"stacks": []}},
     "lost_nodes": {"swarm_nodes": {"nodes": []}},
     "lost_settings": {"swarm_settings": {"election_tick": 5}},
@@ -410,3 +414,14 @@ def test_a_secret_option_needs_pipelining(played: Played) -> None:
     # A join token does not, because site.yml must work with Ansible's defaults.
     assert played.said["join"]["failure"]["code"] == "engine_unreachable"
     assert KEY not in played.text
+def test_an_adoption_that_does_not_begin_writes_nothing(played: Played) -> None:
+    for name, code, words in (
+        ("adopt", "engine_unreachable", "no engine answers at"),
+        ("adopt_to_nowhere", "bad_option", "swarm_adopt_to is empty"),
+        ("adopt_what", "bad_option", "observed is 5, it must be a dictionary"),
+        ("lost_adopt", "host_unreachable", "Could not adopt the swarm: down"),
+    ):
+        said = played.said[name]
+        assert said["failure"]["code"] == code, said
+        assert words in said["msg"]
+        assert not said["changed"]

@@ -33,6 +33,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_backup_copies": {"path": "/nowhere/backups", "cluster_id": "x"},
     "swarm_backup_timer": {"recipients": ["age1x"]},
     "swarm_clean_up": {"kinds": ["build_cache"]},
+    "swarm_adopt": {"to": "/nowhere/production"},
     "swarm_drain": {"nodes": ["w1"]},
     "swarm_export": {"path": "/nowhere/backups", "recipients": ["age1x"]},
     "swarm_health": {},
