@@ -88,7 +88,8 @@ def _stream(
         stdout=output,
         stderr=subprocess.PIPE,
     )
-    assert process.stdin is not None and process.stderr is not None
+    assert process.stdin is not None
+    assert process.stderr is not None
     broken = False
     try:
         write(process.stdin)

@@ -102,6 +102,8 @@ TASKS: dict[str, dict[str, Any]] = {
             "observed": "{{ observed }}",
             "found": {},
             "hooks": {"before": "nowhere.yml", "later": "play.yml"},
+        }
+    },
     "import": {"swarm_import": {"file": "/nowhere", "identity": "AGE-SECRET-KEY-1X"}},
     "restore": {
         "swarm_restore": {"file": "/nowhere", "identity": "AGE-SECRET-KEY-1X", "meta": {"a": 1}}
@@ -321,6 +323,8 @@ def test_the_order_of_upgrades_is_printed_and_hooks_are_files(played: Played) ->
     assert wrong["failure"]["code"] == "bad_option"
     assert "hooks has 'later', it can have before and after" in wrong["msg"]
     assert "hooks.before has 'nowhere.yml', and there is no such file" in wrong["msg"]
+
+
 def test_a_recovery_is_printed_and_needs_the_id_of_the_swarm(played: Played) -> None:
     assert played.said["recoverable"]["engine"]["answers"] is False
     plan = played.said["recover_plan"]
@@ -334,6 +338,8 @@ def test_a_recovery_is_printed_and_needs_the_id_of_the_swarm(played: Played) -> 
     assert (confirmed["survivor"], confirmed["steps"]) == ("m1", ["copy", "force", "remove"])
     assert played.said["no_survivor"]["failure"] == {"code": "refused", "details": {}}
     assert played.said["recover"]["failure"]["code"] == "no_pipelining"
+
+
 def test_a_backup_takes_no_key_without_pipelining_and_no_timer_a_wrong_recipient(
     played: Played,
 ) -> None:
@@ -341,6 +347,8 @@ def test_a_backup_takes_no_key_without_pipelining_and_no_timer_a_wrong_recipient
     assert played.said["backup_key"]["failure"]["code"] == "no_pipelining"
     assert played.said["backup_timer"]["failure"]["code"] == "bad_option"
     assert "nobody in swarm_backup_recipients" in played.said["backup_timer"]["msg"]
+
+
 def test_a_restore_needs_a_backup_and_pipelining(played: Played) -> None:
     assert played.said["restore_plan"]["failure"]["code"] == "not_found"
     assert "Set swarm_restore_from" in played.said["restore_plan"]["msg"]
@@ -414,6 +422,8 @@ def test_a_secret_option_needs_pipelining(played: Played) -> None:
     # A join token does not, because site.yml must work with Ansible's defaults.
     assert played.said["join"]["failure"]["code"] == "engine_unreachable"
     assert KEY not in played.text
+
+
 def test_an_adoption_that_does_not_begin_writes_nothing(played: Played) -> None:
     for name, code, words in (
         ("adopt", "engine_unreachable", "no engine answers at"),

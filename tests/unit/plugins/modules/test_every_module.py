@@ -78,34 +78,21 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_upgrade_info": {"to": "26.1"},
     "swarm_verify": {"stacks": [{"name": "shop", "asked": "0"}]},
 }
-ON_THE_CONTROLLER = {"swarm_plan", "swarm_reboot_plan", "swarm_upgrade_plan"}
-ON_THE_CONTROLLER = {"swarm_plan", "swarm_reboot_plan", "swarm_restore_plan"}
 ON_THE_CONTROLLER = {
-    "swarm_clean_up_report",
-    "swarm_plan",
-    "swarm_reboot_plan",
-    "swarm_reset_plan",
+    *("swarm_clean_up_report", "swarm_plan", "swarm_reboot_plan", "swarm_recover_plan"),
+    *("swarm_reset_plan", "swarm_restore_plan", "swarm_upgrade_plan"),
 }
 # They change the machine that they run on, which is this one: only what they would do is asked.
-HOST_MODULES = {name for name in ARGUMENTS if name.startswith("docker_engine_")} | {
-    "swarm_upgrade_info"
-ON_THE_CONTROLLER = {"swarm_plan", "swarm_reboot_plan", "swarm_recover_plan"}
-# They change the machine that they run on, which is this one: only what they would do is asked.
-HOST_MODULES = {
-    "swarm_recover",
-    *(name for name in ARGUMENTS if name.startswith("docker_engine_")),
 HOST_MODULES = {
     *(name for name in ARGUMENTS if name.startswith("docker_engine_")),
-    *("swarm_backup_copies", "swarm_backup_timer"),
+    *("swarm_backup_copies", "swarm_backup_timer", "swarm_recover", "swarm_upgrade_info"),
 }
 # In check mode a host that has no engine yet may join: the run would give it one.
 JOINS = ("swarm_member", "check")
 # Nothing is wrong where no engine answers: they say what is there, or are what makes one answer.
-CONTENT = {*HOST_MODULES, "swarm_host_info", "swarm_recover_info"}
-CONTENT = {*HOST_MODULES, "swarm_host_info"}
+CONTENT = {*HOST_MODULES, "swarm_host_info", "swarm_recover_info", "swarm_reset"}
 # They need no engine that answers, and refuse this machine for another reason.
 REFUSES = {"swarm_restore"}
-CONTENT = {*HOST_MODULES, "swarm_host_info", "swarm_reset"}
 
 # Forks for each call, with what all modules import in memory already: an interpreter a call would take half a minute.
 RUN = """
