@@ -207,7 +207,9 @@ def _data(root: str) -> list[str]:
         return []
     found = [name for name in files.names_in(root) if name in DATA_NAMES or _is_remap(name)]
     paths = [os.path.join(root, name) for name in sorted(found)]
-    return paths + ([CONTAINERD_ROOT] if os.path.isdir(CONTAINERD_ROOT) else [])
+    # What is in it, and not the folder: that can be a mount of its own, as the data-root can.
+    names = sorted(files.names_in(CONTAINERD_ROOT))
+    return [*paths, *(os.path.join(CONTAINERD_ROOT, name) for name in names)]
 
 
 def _is_remap(name: str) -> bool:
@@ -493,9 +495,9 @@ class Reset:
         paths = _data(self._root)
         for path in paths:
             _remove_path(path)
-        # It can be a mount of its own.
-        with contextlib.suppress(OSError):
-            os.rmdir(self._root)
+        for folder in (self._root, CONTAINERD_ROOT):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
         left = _data(self._root)
         if left:
             raise SwarmError(
