@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Callable
 
 from .._common.errors import SwarmError
@@ -132,8 +132,19 @@ class Apt:
             stderr=errors[-2000:],
         )
 
-    def repair(self) -> None:
-        """Finish an interrupted run of dpkg or apt."""
+    def repair(self, replaced: Collection[str] = ()) -> None:
+        """Finish an interrupted run of dpkg or apt.
+
+        A package that dpkg had half replaced when it was killed cannot be configured, only installed again. That is no failure
+        if the package is one of `replaced`, which the caller installs next.
+        """
+        try:
+            self._configure()
+        except SwarmError as error:
+            if error.code == "locked" or not self._half_replaced() & set(replaced):
+                raise
+
+    def _configure(self) -> None:
         with self.no_service_starts():
             self.command(
                 "finish an interrupted package run",
@@ -144,6 +155,15 @@ class Apt:
                 "-a",
             )
             self.command("repair the packages", *_APT_GET, "--fix-broken", "install")
+
+    def _half_replaced(self) -> set[str]:
+        """The packages that dpkg wants to be installed again."""
+        shown = self.command(
+            "look up packages",
+            *("dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Eflag}\\n"),
+        )
+        rows = (line.split() for line in shown.splitlines())
+        return {row[0] for row in rows if row[1:] == ["reinstreq"]}
 
     def update(self) -> None:
         """Refresh the package lists."""

@@ -89,7 +89,7 @@ def install_packages(module: Any) -> dict[str, Any]:
 
     apt = Apt(runner, params["lock_timeout"])
     if params["repair"]:
-        apt.repair()
+        apt.repair([entry["name"] for entry in params["install"]])
     repository = params["repository"]
     if repository:
         key = pinned_key(module, repository)

@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._common.words import abbreviate
+from .._common.words import abbreviate, count_of
 from .._engine.versions import compare, matches, upstream
 from .._host.files import DAEMON_JSON, UPGRADE_DAEMON_JSON, UPGRADE_NOTE
 from .._model.documents import dig
@@ -428,8 +428,8 @@ def _skew(
         if which and release not in targets:
             managers = sum(members.nodes[i]["role"] == "manager" for i in which)
             plan.warnings.append(
-                f"{len(which)} of {len(members.nodes)} nodes ({managers} managers) stay at {release}: upgrade them soon, because"
-                " a swarm with two releases is meant for the time of an upgrade"
+                f"nodes that stay at {release}: {len(which)} of {len(members.nodes)}, with {count_of(managers, 'manager')}; upgrade"
+                " them soon, because a swarm has two releases only for the time of an upgrade"
             )
 
 

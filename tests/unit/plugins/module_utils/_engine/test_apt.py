@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,3 +141,20 @@ def test_a_name_is_never_an_option() -> None:
     apt.hold(["--help"])
     apt.hold(["--help"], release=True)
     assert [args[-2:] for args in ran] == [["--", "--help"]] * 3
+
+
+def test_a_package_that_was_half_replaced_is_left_to_the_install_that_replaces_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(debian.files, "POLICY_RC_D", str(tmp_path / "policy-rc.d"))
+
+    def run(args: list[str], _environment: dict[str, str]) -> tuple[int, str, str]:
+        if args[0] == "dpkg":
+            return 1, "", "dpkg: error processing package docker.io (--configure):"
+        return 0, "containerd ok\ndocker.io reinstreq\n", ""
+
+    apt = debian.Apt(run, 60, FakeClock())
+    apt.repair(["docker.io", "docker-cli"])
+    for others in ([], ["docker-cli"]):
+        with pytest.raises(SwarmError, match="processing package docker.io"):
+            apt.repair(others)
