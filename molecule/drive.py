@@ -343,7 +343,12 @@ def cluster_ids() -> set[str]:
 
 def leave_all() -> None:
     """Make every host leave its swarm, and start the engines that a failed test has stopped."""
-    leave = "systemctl start docker; docker swarm leave --force 2>/dev/null || true"
+    leave = "docker swarm leave --force 2>/dev/null"
+    left = "docker info --format '{{.Swarm.LocalNodeState}}' | grep -qx inactive"
+    # An engine whose managers leave at the same moment can fail to leave until it is restarted (seen with 20.10).
+    leave = (
+        f"systemctl start docker; {leave}; {left} || {{ systemctl restart docker; {leave}; }}; true"
+    )
     on_each(HOSTS, lambda host: ssh(host, leave))
 
 
