@@ -176,7 +176,7 @@ def no_secret_on(host: str, *secrets: str) -> None:
 def arguments_watched(host: str) -> Iterator[list[str]]:
     """The arguments and variables of processes with a key in them. The list is complete when the block ends."""
     script = (
-        "trap 'exit 0' TERM; while :; do grep -lazE 'SWMKEY-1-[A-Za-z0-9]{9}|AGE-SECRET-KEY-1' "
+        "trap 'exit 0' TERM; while :; do grep -lazE 'SWMKEY-1-[A-Za-z0-9]{9}|AGE-SECRET-KEY-1[A-Z0-9]{9}' "
         "/proc/[0-9]*/cmdline /proc/[0-9]*/environ 2> /dev/null; sleep 0.3; done"
     )
     mark = f"/run/watch-{os.getpid()}"
@@ -409,7 +409,7 @@ def test_the_timer_elapses_on_all_managers_and_one_acts(identity: str) -> None:
             drive.MANAGERS,
             lambda host: drive.ssh(host, f"systemctl is-active {TIMED}; true").strip(),
         )
-        return set(states.values()) == {"inactive"}
+        return set(states.values()) <= {"inactive", "failed"}
 
     def said(host: str, since: str) -> str:
         return drive.ssh(host, f"journalctl -u {TIMED} -o cat --no-pager --since '{since}'")
@@ -477,9 +477,9 @@ def test_whatever_is_killed_the_engine_runs_and_the_next_run_makes_a_backup(
             start_new_session=True,
         )
         host = drive.wait_until(working, 120, longest=0.5)
-        if number % 2:
+        if number % 2 == 0:
             # While the engine is stopped, which is the worst moment, or at any other.
-            if number % 4 == 1:
+            if number % 4 == 0:
                 drive.wait_until(partial(engine_is_stopped, host), 90, longest=0.2)
             else:
                 time.sleep(chance.uniform(0, 8))
@@ -491,11 +491,8 @@ def test_whatever_is_killed_the_engine_runs_and_the_next_run_makes_a_backup(
             time.sleep(chance.uniform(0, 8))
             os.killpg(process.pid, 9)
             process.wait()
-            drive.ssh(
-                host,
-                "for pid in $(pgrep -f AnsiballZ_swarm_backup); do kill -9 $pid; done; true",
-                check=False,
-            )
+            # With pipelining, a module is an interpreter without arguments.
+            drive.ssh(host, "pkill -9 -f '^/usr/bin/python3$'; true")
             what = "Ansible and the module"
         with capsys.disabled():
             print(f"killed {what}; engines restarted: {restarted(before)}")
