@@ -298,15 +298,17 @@ def test_an_unlock_key_that_does_not_open_the_backup_is_refused(identity: str) -
     before, had, key = starts(), raft_files(), unlock_key()
     wrong = "SWMKEY-1-" + base64.b64encode(bytes(range(32))).decode().rstrip("=")
     for given, flags in ((wrong, ["--check"]), (wrong, []), ("nonsense", [])):
-        run = drills.playbook(
-            "back_up",
+        # Not by drills.playbook: the message says what form a key has.
+        run = drive.play(
             *flags,
+            playbook=drive.TOP / "playbooks" / "back_up.yml",
             swarm_backup_recipients=recipient(identity),
             swarm_unlock_key=given,
         )
         assert run.code != 0
         assert run.failures == {"wrong_unlock_key"}
-        assert given.removeprefix("SWMKEY") not in run.text
+        assert given not in run.text
+        assert key not in run.text
     assert restarted(before) == []
     assert raft_files() == had
     run = drills.playbook(
