@@ -176,7 +176,7 @@ def no_secret_on(host: str, *secrets: str) -> None:
 def arguments_watched(host: str) -> Iterator[list[str]]:
     """The arguments and variables of processes with a key in them. The list is complete when the block ends."""
     script = (
-        "trap 'exit 0' TERM; while :; do grep -lazE 'SWMKEY-1-[A-Za-z0-9]{9}|AGE-SECRET-KEY-1' "
+        "trap 'exit 0' TERM; while :; do grep -lazE 'SWMKEY-1-[A-Za-z0-9]{9}|AGE-SECRET-KEY-1[A-Z0-9]{9}' "
         "/proc/[0-9]*/cmdline /proc/[0-9]*/environ 2> /dev/null; sleep 0.3; done"
     )
     mark = f"/run/watch-{os.getpid()}"
@@ -298,15 +298,17 @@ def test_an_unlock_key_that_does_not_open_the_backup_is_refused(identity: str) -
     before, had, key = starts(), raft_files(), unlock_key()
     wrong = "SWMKEY-1-" + base64.b64encode(bytes(range(32))).decode().rstrip("=")
     for given, flags in ((wrong, ["--check"]), (wrong, []), ("nonsense", [])):
-        run = drills.playbook(
-            "back_up",
+        # Not by drills.playbook: the message says what form a key has.
+        run = drive.play(
             *flags,
+            playbook=drive.TOP / "playbooks" / "back_up.yml",
             swarm_backup_recipients=recipient(identity),
             swarm_unlock_key=given,
         )
         assert run.code != 0
         assert run.failures == {"wrong_unlock_key"}
-        assert given.removeprefix("SWMKEY") not in run.text
+        assert given not in run.text
+        assert key not in run.text
     assert restarted(before) == []
     assert raft_files() == had
     run = drills.playbook(
@@ -409,7 +411,7 @@ def test_the_timer_elapses_on_all_managers_and_one_acts(identity: str) -> None:
             drive.MANAGERS,
             lambda host: drive.ssh(host, f"systemctl is-active {TIMED}; true").strip(),
         )
-        return set(states.values()) == {"inactive"}
+        return set(states.values()) <= {"inactive", "failed"}
 
     def said(host: str, since: str) -> str:
         return drive.ssh(host, f"journalctl -u {TIMED} -o cat --no-pager --since '{since}'")
@@ -477,9 +479,9 @@ def test_whatever_is_killed_the_engine_runs_and_the_next_run_makes_a_backup(
             start_new_session=True,
         )
         host = drive.wait_until(working, 120, longest=0.5)
-        if number % 2:
+        if number % 2 == 0:
             # While the engine is stopped, which is the worst moment, or at any other.
-            if number % 4 == 1:
+            if number % 4 == 0:
                 drive.wait_until(partial(engine_is_stopped, host), 90, longest=0.2)
             else:
                 time.sleep(chance.uniform(0, 8))
@@ -491,11 +493,8 @@ def test_whatever_is_killed_the_engine_runs_and_the_next_run_makes_a_backup(
             time.sleep(chance.uniform(0, 8))
             os.killpg(process.pid, 9)
             process.wait()
-            drive.ssh(
-                host,
-                "for pid in $(pgrep -f AnsiballZ_swarm_backup); do kill -9 $pid; done; true",
-                check=False,
-            )
+            # With pipelining, a module is an interpreter without arguments.
+            drive.ssh(host, "pkill -9 -f '^/usr/bin/python3$'; true")
             what = "Ansible and the module"
         with capsys.disabled():
             print(f"killed {what}; engines restarted: {restarted(before)}")
