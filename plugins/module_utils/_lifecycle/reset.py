@@ -35,6 +35,7 @@ from .._host.network import GOSSIP_PORT, addresses, observe_ports
 from .._host.packages import installed_packages
 from .._model.documents import SWARM_PORT, parse_member, parse_node
 from .._model.labels import name_of, stack_of
+from . import backup_units
 from .reset_plan import DATA, DATA_NAMES, SWARM, NodeIdentity, bad_data_root, identity_of
 
 FOLDER = "/var/lib/flotilla.swarm"
@@ -57,6 +58,7 @@ _INTERFACES = ("docker_gwbridge", "docker0")
 _DATA_PORT = 4789
 # An interrupted run had stopped it.
 START = "start the engine"
+BACKUPS = "remove the timer and the services of the backups"
 
 # (arguments) -> (exit code, output, errors)
 Run = Callable[..., Any]
@@ -91,6 +93,7 @@ def observe(params: dict[str, Any]) -> dict[str, Any]:
         "files": _own_files(),
         "note": note,
         "notes": _notes(DATA),
+        "backups": [path for path in backup_units.FILES if os.path.exists(path)],
     }
     reader = EngineReader(params["docker_host"], params["timeout"])
     try:
@@ -251,7 +254,8 @@ def plan(seen: dict[str, Any], params: dict[str, Any]) -> list[str]:
             " cluster_id to the ID of its swarm.",
             cluster_id=seen["cluster_id"],
         )
-    steps = []
+    # First, because a backup that begins in between would restart the engine.
+    steps = [BACKUPS] if seen["backups"] else []
     if inside:
         how = "stop the engine, remove the files of the swarm"
         steps.append("leave the swarm" if seen["answers"] else how)
@@ -295,6 +299,8 @@ class Reset:
         if not steps:
             return
         self._write_note(seen)
+        if BACKUPS in steps:
+            self._remove_backups(seen["backups"])
         if seen["state"] != "inactive":
             self._leave(seen)
         elif START in steps:
@@ -325,6 +331,16 @@ class Reset:
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(temporary, NOTE)
+
+    def _remove_backups(self, paths: list[str]) -> None:
+        """The timer and the services of role swarm_backup, and not its backups."""
+        self._run(["systemctl", "disable", "--now", backup_units.TIMER])
+        for service in (backup_units.TIMER_SERVICE, backup_units.NOW_SERVICE):
+            self._run(["systemctl", "stop", service])
+        for path in paths:
+            _remove_path(path)
+        self._run(["systemctl", "daemon-reload"])
+        self._applied.append("removed the timer and the services of the backups")
 
     # Out of the swarm
 

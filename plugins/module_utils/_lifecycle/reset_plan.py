@@ -251,7 +251,7 @@ def _host(name: str, seen: Mapping[str, Any]) -> ResetHost:
         answers=bool(seen.get("answers")),
         has_engine=bool(seen.get("packages") or seen.get("files")),
         has_data=bool(seen.get("data")),
-        has_notes=bool(seen.get("notes")),
+        has_notes=bool(seen.get("notes") or seen.get("backups")),
     )
 
 

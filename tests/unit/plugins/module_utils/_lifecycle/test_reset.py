@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle import reset
+from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle import backup_units, reset
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.reset_plan import (
     DEPTHS,
     NO_SWARM,
@@ -79,6 +79,7 @@ def host(name: str, **more: Any) -> dict[str, Any]:
         "data_root": "/var/lib/docker",
         "note": None,
         "notes": [],
+        "backups": [],
         **more,
     }
 
@@ -319,6 +320,10 @@ def test_a_host_says_what_it_does_itself() -> None:
         "remove the notes of this collection",
     ]
     assert reset.plan(out("w1", noted=False), PARAMS) == []
+    timer = [backup_units.CONFIG, f"{backup_units.UNIT_DIR}/{backup_units.TIMER}"]
+    first = "remove the timer and the services of the backups"
+    assert reset.plan(host("m1", backups=timer), PARAMS) == [first, "leave the swarm"]
+    assert reset.plan(out("m1", noted=False, backups=timer), PARAMS) == [first]
     assert reset.plan(seen, {**PARAMS, "state": "observed"}) == []
 
 
