@@ -137,11 +137,7 @@ failure:
 
 from ..module_utils._common.argspec import Module
 from ..module_utils._common.errors import SwarmError
-from ..module_utils._lifecycle.adopt_options import (
-    ADOPT_LIMITS,
-    ADOPT_OPTIONS,
-    nothing_done,
-)
+from ..module_utils._lifecycle.adopt_options import ADOPT_LIMITS, ADOPT_OPTIONS, nothing_done
 from ..module_utils._lifecycle.adopt_read import read_swarm
 
 

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.adoption import (
     Adoption,
@@ -27,8 +30,6 @@ from ansible_collections.flotilla.swarm.plugins.plugin_utils._adopted import (
     contents,
     inventory_text,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 VALUES = st.text(max_size=12) | st.sampled_from(
     [

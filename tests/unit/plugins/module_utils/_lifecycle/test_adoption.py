@@ -10,6 +10,9 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.flotilla.swarm.plugins.module_utils._cluster.identity import DesiredMember
 from ansible_collections.flotilla.swarm.plugins.module_utils._cluster.membership import (
     Cluster,
@@ -30,8 +33,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.adoption
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._model.documents import Node
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack.plan import StackSnapshot
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def node(number: int = 1, role: str = "worker", **more: Any) -> dict[str, Any]:

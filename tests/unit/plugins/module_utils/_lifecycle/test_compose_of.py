@@ -14,6 +14,9 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.compose_of import (
     Pools,
     compose_of,
@@ -27,8 +30,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.compose_
     service_key,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack.plan import StackSnapshot
-from hypothesis import given
-from hypothesis import strategies as st
 
 STACK = {"com.docker.stack.namespace": "shop"}
 
