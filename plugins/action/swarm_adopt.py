@@ -123,7 +123,8 @@ class ActionModule(ActionBase):
         """The connection variables of the manager, also those that only the command line has."""
         every = task_vars.get("hostvars") or {}
         acting = self._acting(task_vars)
-        source = every[acting] if acting in every else task_vars
+        # Not get: before ansible-core 2.19, it gives something undefined for a name that is missing.
+        source = every[acting] if acting in every else task_vars  # noqa: SIM401
         found = {}
         for name in list(source):
             if str(name).startswith("ansible_"):

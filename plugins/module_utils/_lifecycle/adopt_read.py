@@ -194,7 +194,8 @@ class _Check:
                 raise
             return [error.message.rstrip(".")]
         found = []
-        for step in plan.all_steps:
+        # A revision follows from the other steps; alone, it is a step of its own.
+        for step in plan.steps if any(s.action != "none" for s in plan.steps) else plan.history:
             if step.action != "none" and not step.changes:
                 found.append(f"{step.kind} {step.name}: a deploy would {step.action} it")
             found += [
