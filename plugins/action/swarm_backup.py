@@ -6,23 +6,25 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from ansible.utils.display import Display
 
 from ..module_utils._lifecycle.backup_plan import done_lines
 from ..plugin_utils._pipelining import SecretAction
 
+_NOTHING: dict[str, Any] = {
+    **dict.fromkeys(("acting", "cluster_id"), ""),
+    **{key: [] for key in ("plan", "steps", "applied", "notes", "files", "deleted")},
+    **{key: {} for key in ("digests", "raft", "export")},
+    **dict.fromkeys(("seconds", "stopped_seconds"), None),
+}
+
 
 class ActionModule(SecretAction):
     attempt = "back up the swarm"
     secrets = ("unlock_key",)
-    nothing: ClassVar[dict[str, Any]] = {
-        **dict.fromkeys(("acting", "cluster_id"), ""),
-        **{key: [] for key in ("plan", "steps", "applied", "notes", "files", "deleted")},
-        **{key: {} for key in ("digests", "raft", "export")},
-        **dict.fromkeys(("seconds", "stopped_seconds"), None),
-    }
+    nothing = _NOTHING
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

@@ -199,7 +199,7 @@ failure:
 
 from ..module_utils._common.argspec import Module, docker_argument_spec
 from ..module_utils._common.errors import SwarmError, failure_of
-from ..module_utils._lifecycle.backup_plan import BACKUP_RISKS, parse_wanted
+from ..module_utils._lifecycle.backup_plan import BACKUP_RISKS, check_form, parse_wanted
 from ..module_utils._lifecycle.backup_request import Outcome, back_up
 
 
@@ -226,6 +226,7 @@ def main() -> None:
     outcome = Outcome()
     error = None
     try:
+        check_form(given)
         back_up(given, parse_wanted(given), among, key, module.check_mode, outcome)
     except SwarmError as caught:
         error = caught

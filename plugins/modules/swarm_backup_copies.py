@@ -116,8 +116,8 @@ def main() -> None:
     except SwarmError as error:
         module.fail_json(msg=error.message, failure=error.as_failure(), **result)
     except OSError as caught:
-        error = failure_of("check the copies of the backups", caught)
-        module.fail_json(msg=error.message, failure=error.as_failure(), **result)
+        failure = failure_of("check the copies of the backups", caught)
+        module.fail_json(msg=failure.message, failure=failure.as_failure(), **result)
     module.exit_json(**result)
 
 

@@ -268,6 +268,7 @@ DECIDES = {
     ),
     *("_stack/revisions", "_stack/rotation", "_stack/waves", "_stack/writes"),
     *("_lifecycle/export_content", "_lifecycle/import_plan", "_lifecycle/restore_plan"),
+    *("_lifecycle/backup_plan", "_lifecycle/backup_units"),
 }
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from .._common.errors import SwarmError, shown
 from .._common.words import abbreviate, count_of
 from .._model.documents import Node, quorum_of
-from .._model.labels import name_of
+from .._model.labels import DRAINED_LABEL, LEAVING_LABEL, MOVING_LABEL, RESTARTING_LABEL, name_of
 from .._nodes.maintenance import MAINTENANCE_RISKS, MaintenancePlan
 from .age import bad_recipients
 from .backup_files import ENDINGS, EXPORT, RAFT, BackupName, complete_backups, parse_name
@@ -35,6 +35,7 @@ LOST_AFTER = 3600.0
 # How long a timer waits for managers that are ready: after an election, no node is for up to 30 s.
 PATIENCE = 120.0
 
+_IN_MAINTENANCE = frozenset((DRAINED_LABEL, LEAVING_LABEL, RESTARTING_LABEL, MOVING_LABEL))
 _STAMP = "%Y%m%dT%H%M%SZ"
 _DAY = 86400.0
 
@@ -116,8 +117,11 @@ class Choice:
 
 
 def candidates(nodes: Sequence[Node], among: Collection[str] | None = None) -> list[Node]:
-    """The managers that can make a backup, the best first: reachable, and not the leader; those that are drained have no task to
-    move, and come first. The leader is one only where it is the only manager. `among` has the IDs of the nodes that can be used."""
+    """The managers that can make a backup, the best first: reachable, and not the leader.
+
+    Those that are drained have no task to move, and come first, and those that another run has drained for maintenance come last. The
+    leader is one only where it is the only manager. `among` has the IDs of the nodes that can be used.
+    """
     votes = [node for node in nodes if node.votes]
     usable = [
         node
@@ -126,7 +130,16 @@ def candidates(nodes: Sequence[Node], among: Collection[str] | None = None) -> l
         and (among is None or node.id in among)
         and (len(votes) == 1 or not node.leader)
     ]
-    return sorted(usable, key=lambda node: (node.availability != "drain", name_of(node), node.id))
+
+    def rank(node: Node) -> tuple[bool, bool, str, str]:
+        return (
+            not _IN_MAINTENANCE.isdisjoint(node.labels),
+            node.availability != "drain",
+            name_of(node),
+            node.id,
+        )
+
+    return sorted(usable, key=rank)
 
 
 def choose(nodes: Sequence[Node], among: Collection[str] | None = None) -> Choice:

@@ -182,9 +182,9 @@ def _for_module(key: str) -> int:
         answer = {"failure": error.as_failure(), "msg": error.message, "done": run.done}
         say(error.message)
     except OSError as caught:
-        error = failure_of("back up the swarm", caught)
-        answer = {"failure": error.as_failure(), "msg": error.message, "done": run.done}
-        say(error.message)
+        failure = failure_of("back up the swarm", caught)
+        answer = {"failure": failure.as_failure(), "msg": failure.message, "done": run.done}
+        say(failure.message)
     _write_last(answer)
     with contextlib.suppress(OSError), peer:
         peer.sendall(json.dumps(answer).encode() + b"\n")

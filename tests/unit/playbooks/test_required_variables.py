@@ -38,6 +38,8 @@ PLAYBOOKS = Path(argspec.__file__).resolve().parents[3] / "playbooks"
         ("deploy_stacks", [], "swarm_stack_stacks is empty"),
         ("restore", [], "Could not restore a swarm: swarm_restore_from is empty"),
         ("restore", ["swarm_restore_from=x"], "swarm_restore_identity_file is empty"),
+        ("back_up", [], "Could not back up the swarm: swarm_backup_recipients is empty"),
+        ("back_up", ["swarm_backup_recipients="], "swarm_backup_recipients is empty"),
     ],
 )
 def test_a_variable_that_is_missing_is_asked_for(

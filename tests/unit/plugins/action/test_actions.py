@@ -86,6 +86,10 @@ TASKS: dict[str, dict[str, Any]] = {
     "restart": {"swarm_restart": {"docker_host": NOWHERE, "services": ["shop_web"]}},
     "rollback": {"swarm_rollback": {"docker_host": NOWHERE, "services": ["shop_web"]}},
     "rebalance": {"swarm_rebalance": {"docker_host": NOWHERE}},
+    "backup": {"swarm_backup": {"docker_host": NOWHERE, "recipients": ["age1x"]}},
+    "backup_key": {"swarm_backup": {"recipients": ["age1x"], "unlock_key": KEY}},
+    # Refused before it changes this machine.
+    "backup_timer": {"swarm_backup_timer": {"recipients": ["nobody"]}},
     "unlock": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},
     "join": {"swarm_member": {"docker_host": NOWHERE, "state": "joined", "join_token": "x"}},
     "piped": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},
@@ -249,6 +253,13 @@ def test_a_restore_needs_a_backup_and_pipelining(played: Played) -> None:
     for name in ("restore", "import"):
         assert played.said[name]["failure"]["code"] == "no_pipelining"
     assert "AGE-SECRET-KEY-1X" not in played.text
+def test_a_backup_takes_no_key_without_pipelining_and_no_timer_a_wrong_recipient(
+    played: Played,
+) -> None:
+    assert played.said["backup"]["failure"]["code"] == "engine_unreachable"
+    assert played.said["backup_key"]["failure"]["code"] == "no_pipelining"
+    assert played.said["backup_timer"]["failure"]["code"] == "bad_option"
+    assert "nobody in swarm_backup_recipients" in played.said["backup_timer"]["msg"]
 
 
 def test_a_verdict_is_printed_where_no_engine_answers_and_where_no_host_does(

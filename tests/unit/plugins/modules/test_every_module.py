@@ -29,6 +29,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "docker_engine_config": {},
     "docker_engine_packages": {"hold": ["docker.io"]},
     "docker_engine_restart": {"state": "restarted"},
+    "swarm_backup": {"recipients": ["age1x"]},
+    "swarm_backup_copies": {"path": "/nowhere/backups", "cluster_id": "x"},
+    "swarm_backup_timer": {"recipients": ["age1x"]},
     "swarm_drain": {"nodes": ["w1"]},
     "swarm_export": {"path": "/nowhere/backups", "recipients": ["age1x"]},
     "swarm_health": {},
@@ -69,7 +72,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 ON_THE_CONTROLLER = {"swarm_plan", "swarm_reboot_plan", "swarm_restore_plan"}
 # They change the machine that they run on, which is this one: only what they would do is asked.
-HOST_MODULES = {name for name in ARGUMENTS if name.startswith("docker_engine_")}
+HOST_MODULES = {
+    *(name for name in ARGUMENTS if name.startswith("docker_engine_")),
+    *("swarm_backup_copies", "swarm_backup_timer"),
+}
 # In check mode a host that has no engine yet may join: the run would give it one.
 JOINS = ("swarm_member", "check")
 # Nothing is wrong where no engine answers: they say what is there, or are what makes one answer.
@@ -109,7 +115,7 @@ print(json.dumps(answers))
 
 
 def takes_an_engine(name: str) -> bool:
-    return name not in ("docker_engine_config", "docker_engine_packages")
+    return name not in ("docker_engine_config", "docker_engine_packages", "swarm_backup_copies")
 
 
 def arguments(name: str, check: bool) -> dict[str, Any]:
