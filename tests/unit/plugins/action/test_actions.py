@@ -253,6 +253,8 @@ def test_a_restore_needs_a_backup_and_pipelining(played: Played) -> None:
     for name in ("restore", "import"):
         assert played.said[name]["failure"]["code"] == "no_pipelining"
     assert "AGE-SECRET-KEY-1X" not in played.text
+
+
 def test_a_backup_takes_no_key_without_pipelining_and_no_timer_a_wrong_recipient(
     played: Played,
 ) -> None:
