@@ -338,12 +338,6 @@ def test_a_recovery_is_printed_and_needs_the_id_of_the_swarm(played: Played) -> 
     assert (confirmed["survivor"], confirmed["steps"]) == ("m1", ["copy", "force", "remove"])
     assert played.said["no_survivor"]["failure"] == {"code": "refused", "details": {}}
     assert played.said["recover"]["failure"]["code"] == "no_pipelining"
-def test_a_restore_needs_a_backup_and_pipelining(played: Played) -> None:
-    assert played.said["restore_plan"]["failure"]["code"] == "not_found"
-    assert "Set swarm_restore_from" in played.said["restore_plan"]["msg"]
-    for name in ("restore", "import"):
-        assert played.said[name]["failure"]["code"] == "no_pipelining"
-    assert "AGE-SECRET-KEY-1X" not in played.text
 
 
 def test_a_backup_takes_no_key_without_pipelining_and_no_timer_a_wrong_recipient(
