@@ -26,6 +26,7 @@ from .._common.errors import SwarmError, failure_of
 from .._common.waiting import Clock, poll, retry
 from .._common.words import abbreviate
 from .._model.documents import dig
+from .._model.labels import ROTATING_LABEL
 from . import age
 from .rotate_plan import (
     CA,
@@ -151,6 +152,8 @@ class Rotation:
             min(PART, limit),
             clock=self._clock,
         )
+        if facts.begun and not facts.rotating and not behind(facts):
+            retry(self._end_ca, PATIENCE, clock=self._clock)
         return facts
 
     # The swarm
@@ -189,7 +192,18 @@ class Rotation:
             config.update(SigningCACert=ca["cert"], SigningCAKey=ca["key"])
         else:
             config["ForceRotate"] = int(config.get("ForceRotate") or 0) + 1
-        self._client.update_swarm(swarm["Version"]["Index"], {**spec, "CAConfig": config})
+        # With the label, the next run knows that it need not begin, even if the rotation has ended meanwhile.
+        labels = {**(spec.get("Labels") or {}), ROTATING_LABEL: "true"}
+        spec = {**spec, "CAConfig": config, "Labels": labels}
+        self._client.update_swarm(swarm["Version"]["Index"], spec)
+
+    def _end_ca(self) -> None:
+        """Remove the label of a rotation that has ended."""
+        swarm = self._client.swarm()
+        labels = dict(swarm["Spec"].get("Labels") or {})
+        if labels.pop(ROTATING_LABEL, None) is not None:
+            spec = {**swarm["Spec"], "Labels": labels}
+            self._client.update_swarm(swarm["Version"]["Index"], spec)
 
     # The escrow
 

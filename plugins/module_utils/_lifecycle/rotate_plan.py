@@ -14,7 +14,7 @@ from typing import Any
 
 from .._common.words import abbreviate, count_of
 from .._model.documents import Node, dig, parse_node
-from .._model.labels import HOST_LABEL
+from .._model.labels import HOST_LABEL, ROTATING_LABEL
 from .age import bad_recipients
 
 UNLOCK_KEY, CA, WORKER_TOKEN, MANAGER_TOKEN = "unlock-key", "ca", "worker-token", "manager-token"
@@ -52,6 +52,7 @@ class RotationFacts:
     cluster_id: str
     autolock: bool = False
     rotating: bool = False  # a new CA is on its way to the nodes
+    begun: bool = False  # a run has begun a rotation of the CA, and none has seen its end
     external_ca: bool = False
     desired: Mapping[str, Any] = field(default_factory=dict)  # the CA that nodes must follow
     nodes: tuple[NodeTls, ...] = ()
@@ -67,6 +68,7 @@ def parse_facts(swarm: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) ->
         cluster_id=str(swarm.get("ID") or ""),
         autolock=bool(dig(swarm, "Spec", "EncryptionConfig", "AutoLockManagers")),
         rotating=bool(swarm.get("RootRotationInProgress")),
+        begun=ROTATING_LABEL in (dig(swarm, "Spec", "Labels") or {}),
         external_ca=bool(dig(swarm, "Spec", "CAConfig", "ExternalCAs")),
         desired=dict(swarm.get("TLSInfo") or {}),
         nodes=tuple(
@@ -141,6 +143,8 @@ def plan_rotation(
     for kind in (each for each in KINDS if each in kinds):
         if kind == UNLOCK_KEY and not facts.autolock:
             same.append((kind, "autolock is off: nothing to rotate"))
+        elif kind == CA and facts.begun and not facts.rotating:
+            steps.append(RotateStep(kind, "wait", "the rotation of an interrupted run has ended"))
         elif kind == CA and facts.rotating:
             text = (
                 f"a rotation is in progress: the run waits for it; behind: {_names(behind(facts))}"

@@ -31,6 +31,9 @@ MOVING_LABEL = f"{PREFIX}moving"
 # The user's own: the failure domain of a node.
 ZONE_LABEL = "zone"
 
+# On the swarm: a run of this collection has begun to rotate the CA, and no run has seen the end of it.
+ROTATING_LABEL = f"{PREFIX}rotating_ca"
+
 # On services, set by the user: the range within which others may scale it, and whether it takes part in a rebalance.
 REPLICAS_LABEL = f"{PREFIX}replicas"
 REBALANCE_LABEL = f"{PREFIX}rebalance"

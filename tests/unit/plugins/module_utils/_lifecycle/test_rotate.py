@@ -91,6 +91,17 @@ def test_a_rotation_in_progress_is_waited_for_and_not_begun_again() -> None:
     assert plan.steps[0].text.endswith("behind: w1, w2 (down)")
 
 
+def test_a_rotation_that_has_ended_after_its_run_is_not_begun_again() -> None:
+    document = swarm()
+    document["Spec"]["Labels"] = {"flotilla.swarm.rotating_ca": "true"}
+    facts = parse_facts(document, FIVE)
+    plan = plan_rotation(facts, ["ca"])
+    assert plan.refusals == ()
+    assert [(step.action, step.text) for step in plan.steps] == [
+        ("wait", "the rotation of an interrupted run has ended")
+    ]
+
+
 def test_while_a_rotation_is_in_progress_nodes_may_trust_the_old_ca_too() -> None:
     both = {**NEW, "TrustRoot": "old and new"}
     assert behind(parse_facts(swarm(rotating=True), [node("m1", both), node("w1", OLD)])) == ["w1"]
@@ -194,6 +205,7 @@ class Engine:
                 self.document["JoinTokens"]["Worker"] = f"w-new{self.writes}"
             if spec["CAConfig"]:
                 self.document["RootRotationInProgress"] = True
+            self.document["Spec"]["Labels"] = spec.get("Labels")
         if code:
             raise SwarmError(code, "Could not change the swarm's settings: why.")
 
@@ -252,6 +264,13 @@ def test_a_ca_is_begun_once(made: rotate.Rotation) -> None:
     assert engine(made).writes == 1
     made.rotate("ca", ca, "m1")
     assert engine(made).writes == 1
+    assert made.facts().begun
+    # Nobody has seen the end of it yet.
+    assert made.wait(5).rotating
+    assert made.facts().begun
+    engine(made).document["RootRotationInProgress"] = False
+    made.wait(5)
+    assert not made.facts().begun
 
 
 @pytest.mark.skipif(shutil.which("age") is None, reason="no age on this machine")
