@@ -16,7 +16,7 @@ from .._api.reader import EngineReader, failed, message_of, unreachable
 from .._api.unix import post
 from .._common.errors import SwarmError
 from .._common.waiting import Clock, poll, retry
-from .._host.engine import join_note
+from .._host.engine import join_note, pause_before_unlock
 from .._model.documents import SWARM_PORT, Member, parse_member, parse_node
 from .settings import apply_settings, plan_settings, read_settings
 
@@ -257,6 +257,7 @@ def _join(client: EngineClient, params: dict[str, Any], clock: Clock | None) -> 
 def _apply(params: dict[str, Any], clock: Clock | None) -> None:
     state = params["state"]
     if state == "unlocked":
+        (clock or Clock()).sleep(pause_before_unlock())
         _unlock(params, params["unlock_key"].strip())
         return
     client = EngineClient(params)

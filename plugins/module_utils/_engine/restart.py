@@ -22,6 +22,7 @@ from .._host import files
 from .._host.engine import (
     clear_restart_pending,
     engine_is_active,
+    pause_before_unlock,
     restore_daemon_json,
     unit_is_enabled,
 )
@@ -191,6 +192,7 @@ class EngineRestart:
     def _unlock(self) -> None:
         """Unlock this manager with that key; the caller sees by its state whether it worked."""
         key, self._unlock_key = self._unlock_key, ""
+        self._clock.sleep(pause_before_unlock())
         client = EngineClient(
             {
                 "docker_host": self._params["docker_host"],

@@ -27,7 +27,7 @@ from typing import Any, Callable
 from .._api.client import EngineClient
 from .._common.errors import SwarmError, failure_of
 from .._common.waiting import INTERVAL, Clock, poll, retry
-from .._host.engine import engine_is_active
+from .._host.engine import engine_is_active, pause_before_unlock
 from .._host.files import DATA_ROOT, text_of
 from .._model.documents import parse_member, parse_node
 from .._model.labels import BACKUP_LABEL, name_of
@@ -58,8 +58,8 @@ RECORD = "flotilla.swarm.backup"
 UNIT, SOCKET = "docker.service", "docker.socket"
 # Seconds: to stop the engine, of which one without a leader needs 60; until it is back; to put the node back into service.
 STOP_LIMIT, BACK_LIMIT, ACTIVE_LIMIT = 150, 300, 60
-# Seconds: between the start of a locked engine and its key; until it is in its overlay networks.
-SETTLE, OVERLAY_LIMIT = 1.0, 20
+# Seconds until it is in its overlay networks.
+OVERLAY_LIMIT = 20
 _STARTS = 3
 _RETRIES = 6
 _TASK_LABEL = "com.docker.swarm.task.id"
@@ -460,11 +460,7 @@ class BackupRun:
             )
 
     def _bring_back(self, docker_host: str, node_id: str) -> None:
-        """Start the engine until it is whole.
-
-        An engine that is unlocked right after its start may come up without its overlay networks: it rejects every task that is in
-        one until it restarts (engine 20.10.24, about one time in three where the key comes within 0.1 s).
-        """
+        """Start the engine until it is whole: an engine that is unlocked may lack its overlay networks (`pause_before_unlock`)."""
         for attempt in range(_STARTS):
             if attempt:
                 self._say("its overlay networks do not come up: restarts the engine")
@@ -498,7 +494,7 @@ class BackupRun:
                 if state == "locked":
                     if not self._key:
                         return "locked"
-                    self._clock.sleep(SETTLE)
+                    self._clock.sleep(pause_before_unlock())
                     client.unlock(self._key)
                     return "it is being unlocked"
                 if state != "active":
