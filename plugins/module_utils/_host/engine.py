@@ -17,7 +17,6 @@ from typing import Any
 from .._model.documents import JoinNote
 from .files import DAEMON_JSON, DATA_ROOT, PREVIOUS_DAEMON_JSON, RESTART_MARKER, text_of
 
-
 # Seconds. An engine that is unlocked earlier after its start can come up without its overlay networks: it looks healthy, and
 # rejects every task in one until it restarts. Seen one time in three within 0.1 s (20.10.24), and never after 2 s.
 _UNLOCKS_SAFELY = 3.0
