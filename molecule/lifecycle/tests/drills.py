@@ -37,5 +37,10 @@ def begin() -> None:
     """The lab as converge.yml has built it, whatever the drill before has left: five hosts, autolock off, the stack shop."""
     if not drive.is_whole():
         drive.leave_all()
-    drive.site(swarm_stack_stacks=STACKS, swarm_settings={"autolock_managers": False})
+    drive.site(
+        swarm_stack_stacks=STACKS,
+        swarm_settings={"autolock_managers": False},
+        # The tasks that failed when the drill before killed their hosts do not count.
+        swarm_health_thresholds=drive.LATELY,
+    )
     drive.assert_whole()
