@@ -40,7 +40,11 @@ def playbook(name: str, key: str, *flags: str, **more: Any) -> drive.Run:
     """A run with the key in a file, as from a vault, because others can read the arguments of a command."""
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as given:
         # Services whose tasks the power cut has stopped take their time on a busy machine.
-        settings = {"swarm_health_timeout": 300, "swarm_health_thresholds": drive.LATELY}
+        settings = {
+            "swarm_health_timeout": 300,
+            "swarm_health_thresholds": drive.LATELY,
+            "swarm_stack_stacks": drills.STACKS,
+        }
         json.dump({"swarm_unlock_key": key, **settings}, given)
         given.flush()
         return drills.playbook(name, "-e", f"@{given.name}", *flags, **more)
