@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,3 +45,17 @@ def begin() -> None:
         swarm_health_thresholds=drive.LATELY,
     )
     drive.assert_whole()
+
+
+def state(host: str) -> str:
+    """What the engine of a host says of its place in the swarm: active, locked and so on."""
+    return drive.ssh(host, "docker info --format '{{.Swarm.LocalNodeState}}'", check=False).strip()
+
+
+def power_cut(*hosts: str) -> None:
+    """Kill the hosts, and start them again when all of them are down."""
+    drive.hang_up(*hosts)
+    names = [f"{drive.PREFIX}-{host}" for host in hosts]
+    for verb in ("kill", "start"):
+        subprocess.run(["docker", verb, *names], check=True, capture_output=True, timeout=120)
+    drive.wait_until(lambda: all(state(host) in ("active", "locked") for host in hosts))

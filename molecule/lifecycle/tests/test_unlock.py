@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -50,26 +49,12 @@ def playbook(name: str, key: str, *flags: str, **more: Any) -> drive.Run:
         return drills.playbook(name, "-e", f"@{given.name}", *flags, **more)
 
 
-def power_cut(*hosts: str) -> None:
-    """Kill the hosts, and start them again when all of them are down."""
-    drive.hang_up(*hosts)
-    names = [f"{drive.PREFIX}-{host}" for host in hosts]
-    for verb in ("kill", "start"):
-        subprocess.run(["docker", verb, *names], check=True, capture_output=True, timeout=120)
-    for host in hosts:
-        drive.wait_until(lambda host=host: state(host) in ("active", "locked"))
-
-
-def state(host: str) -> str:
-    return drive.ssh(host, "docker info --format '{{.Swarm.LocalNodeState}}'", check=False).strip()
-
-
 def states() -> set[str]:
-    return {state(host) for host in drive.MANAGERS}
+    return {drills.state(host) for host in drive.MANAGERS}
 
 
 def test_all_managers_are_locked_and_one_run_brings_the_swarm_back(key: str) -> None:
-    power_cut(*drive.MANAGERS)
+    drills.power_cut(*drive.MANAGERS)
     assert states() == {"locked"}
 
     run = playbook("site", WRONG)
@@ -97,7 +82,7 @@ def test_all_managers_are_locked_and_one_run_brings_the_swarm_back(key: str) -> 
 @drills.soak
 def test_one_host_after_the_other_is_unlocked_too(key: str) -> None:
     """With one fork, no manager has a leader before the second one is unlocked."""
-    power_cut(*drive.MANAGERS)
+    drills.power_cut(*drive.MANAGERS)
     run = drills.playbook("site")
     assert run.failures == {"refused"}
     for host in drive.MANAGERS:
@@ -113,24 +98,24 @@ def test_one_host_after_the_other_is_unlocked_too(key: str) -> None:
 
 @drills.soak
 def test_without_pipelining_no_key_is_in_a_file(key: str) -> None:
-    power_cut("m2")
+    drills.power_cut("m2")
     run = playbook("site", key, ansible_pipelining=False)
     assert run.failures == {"refused"}
     assert "into a temporary file" in run.refusal
-    assert state("m2") == "locked"
+    assert drills.state("m2") == "locked"
     assert playbook("site", key).code == 0
 
 
 @drills.soak
 def test_reboots_begin_with_unlocking(key: str) -> None:
-    power_cut("m2")
+    drills.power_cut("m2")
     checked = drills.playbook("reboot_nodes", "--check", swarm_reboot_nodes="m2")
     assert "unlock  m2" in checked.text
     # Another manager shows the key.
     run = drills.playbook("reboot_nodes", swarm_reboot_nodes="m2")
     assert run.code == 0, run.text[-4000:]
     assert states() == {"active"}
-    power_cut(*drive.MANAGERS)
+    drills.power_cut(*drive.MANAGERS)
     refused = drills.playbook("reboot_nodes", swarm_reboot_nodes="w1")
     assert refused.failures == {"refused"}
     assert "set swarm_unlock_key" in refused.text
