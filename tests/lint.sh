@@ -150,8 +150,9 @@ check_importer() {
   printf '[galaxy-importer]\nRUN_ANSIBLE_LINT = True\nRUN_ANSIBLE_TEST = False\n' >galaxy-importer.cfg
   export GALAXY_IMPORTER_CONFIG=$PWD/galaxy-importer.cfg PATH=$IMPORTER/bin:$PATH
   python -m galaxy_importer.main "$DIST"/flotilla-swarm-*.tar.gz 2>&1 | tee log
-  # Its findings are warnings and errors in the log. The exit code reports only the errors.
-  ! grep -E '^(WARNING|ERROR)' log
+  # Its findings are warnings and errors in the log. The exit code reports only the errors. It gives ansible-lint three minutes,
+  # which a busy machine exceeds; the check ansible-lint has the same rules and no such limit.
+  ! grep -v 'Timeout on call to ansible-lint' log | grep -E '^(WARNING|ERROR)'
 }
 check_install() {
   local kind names
