@@ -240,6 +240,8 @@ for _ in $(seq 20000); do
     grep -qs docker /var/lib/dpkg/updates/[0-9]* && break
     sleep 0.02
 done
+# The engine takes seconds to unpack.
+sleep 0.7
 pkill -9 -x dpkg
 pkill -9 -x apt-get
 """
