@@ -34,6 +34,9 @@ NOW = {"swarm_clean_up_older_than": 0}
 @pytest.fixture(scope="module", autouse=True)
 def swarm() -> Iterator[None]:
     begin()
+    # What other drills have left on the hosts.
+    tidy = "docker system prune --all --force --volumes"
+    drive.on_each(drive.HOSTS, lambda host: drive.ssh(host, tidy))
     for tag in (PREVIOUS, REVISED, FRESH):
         drive.lab("push", f"hello:{tag}", f"VERSION={tag}")
     yield

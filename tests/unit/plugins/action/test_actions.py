@@ -104,7 +104,7 @@ TASKS: dict[str, dict[str, Any]] = {
             "hooks": {"before": "nowhere.yml", "later": "play.yml"},
         }
     },
-    "import": {"swarm_import": {"file": "/nowhere", "identity": "AGE-SECRET-KEY-1X"}},
+    "imported": {"swarm_import": {"file": "/nowhere", "identity": "AGE-SECRET-KEY-1X"}},
     "restore": {
         "swarm_restore": {"file": "/nowhere", "identity": "AGE-SECRET-KEY-1X", "meta": {"a": 1}}
     },
@@ -352,7 +352,7 @@ def test_a_backup_takes_no_key_without_pipelining_and_no_timer_a_wrong_recipient
 def test_a_restore_needs_a_backup_and_pipelining(played: Played) -> None:
     assert played.said["restore_plan"]["failure"]["code"] == "not_found"
     assert "Set swarm_restore_from" in played.said["restore_plan"]["msg"]
-    for name in ("restore", "import"):
+    for name in ("restore", "imported"):
         assert played.said[name]["failure"]["code"] == "no_pipelining"
     assert "AGE-SECRET-KEY-1X" not in played.text
 
