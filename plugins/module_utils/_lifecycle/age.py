@@ -88,8 +88,8 @@ def _stream(
         stdout=output,
         stderr=subprocess.PIPE,
     )
-    assert process.stdin is not None
-    assert process.stderr is not None
+    if process.stdin is None or process.stderr is None:
+        raise AssertionError("both are pipes")
     broken = False
     try:
         write(process.stdin)

@@ -619,7 +619,8 @@ def read_note() -> Note | None:
 
 def _noted() -> Note:
     note = read_note()
-    assert note is not None
+    if note is None:
+        raise AssertionError("a backup in progress has a note")
     return note
 
 

@@ -57,7 +57,8 @@ def check_copies(folder: str, cluster_id: str, digests: Mapping[str, str]) -> bo
     changed = False
     for name, digest in digests.items():
         backup = parse_name(name)
-        assert backup is not None
+        if backup is None:
+            raise AssertionError("the names were checked before")
         paths = [os.path.join(place, each) for each in (backup.data, backup.meta)]
         if not all(map(os.path.exists, paths)) or sha256_of(paths[0]) != digest:
             for path in paths:

@@ -58,7 +58,8 @@ _LOOK, _ANSWER, _LARGEST = 2.0, 30.0, 1 << 20
 
 def say(text: str) -> None:
     """A line in the journal."""
-    print(text, flush=True)
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def main(mode: str) -> int:
@@ -252,4 +253,4 @@ def _kept_key() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    raise SystemExit(main(sys.argv[1]))

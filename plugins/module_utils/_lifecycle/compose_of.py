@@ -30,7 +30,7 @@ from .._spec.changes import VXLAN_IDS_OPTION
 from .._stack.plan import StackSnapshot
 
 # Labels of services that a Compose file must not have: Docker's own, and our marks of work in progress.
-_LEFT_OUT = {STACK_LABEL, STACK_IMAGE_LABEL, MOVING_LABEL, REBALANCING_LABEL}
+_LEFT_OUT = (STACK_LABEL, STACK_IMAGE_LABEL, MOVING_LABEL, REBALANCING_LABEL)
 # The networks of a host, on which a service has no aliases (moby: api/types/container, IsUserDefined).
 _HOST_NETWORKS = ("bridge", "default", "host", "none")
 _MIB_UNITS = (("G", 2**30), ("M", 2**20), ("K", 2**10))

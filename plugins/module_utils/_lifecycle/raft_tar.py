@@ -143,7 +143,8 @@ def read_tar(archive: bytes) -> Contents:
                 sizes[member.name] = member.size if member.isreg() else -1
                 if member.isreg():
                     content = tar.extractfile(member)
-                    assert content is not None
+                    if content is None:
+                        raise ValueError(f"{member.name} has no content")
                     if member.name == KEY_FILE and member.size <= _LARGEST_KEY_FILE:
                         key_file = content.read()
                     _read_through(content)

@@ -345,7 +345,8 @@ class Restore:
                     continue
                 os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
                 stream = tar.extractfile(member)
-                assert stream is not None
+                if stream is None:
+                    raise AssertionError("a regular file has content")
                 with open(path, "wb") as file:
                     os.fchmod(file.fileno(), member.mode & 0o755)
                     shutil.copyfileobj(stream, file)

@@ -30,7 +30,7 @@ NEW = {"TrustRoot": "new", "CertIssuerSubject": "s", "CertIssuerPublicKey": "new
 OLD = {"TrustRoot": "old", "CertIssuerSubject": "s", "CertIssuerPublicKey": "old"}
 
 
-def node(name: str, tls: dict[str, str] = NEW, state: str = "ready") -> dict[str, Any]:
+def node(name: str, tls: dict[str, str] | None = None, state: str = "ready") -> dict[str, Any]:
     manager = name.startswith("m")
     return {
         "ID": f"id-{name}",
@@ -38,7 +38,7 @@ def node(name: str, tls: dict[str, str] = NEW, state: str = "ready") -> dict[str
             "Role": "manager" if manager else "worker",
             "Labels": {"flotilla.swarm.host": name},
         },
-        "Description": {"Hostname": f"host-{name}", "TLSInfo": tls},
+        "Description": {"Hostname": f"host-{name}", "TLSInfo": tls or NEW},
         "Status": {"State": state},
         **(
             {"ManagerStatus": {"Reachability": "reachable" if state == "ready" else "unreachable"}}
