@@ -174,7 +174,7 @@ def asked(on: str, through: str) -> Iterator[Count]:
     docker("service rm client", through)
 
 
-def killed_in(task: str, strike: Callable[[], None], **extra: Any) -> None:
+def killed_in(task: str, strike: Callable[[], object], **extra: Any) -> None:
     """Start an upgrade, and kill it with kill -9 after `strike`, which is called when this task begins."""
     with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
@@ -266,7 +266,7 @@ def test_the_whole_swarm_is_upgraded_by_runs_that_are_killed(
             breaker = subprocess.Popen(
                 ["docker", "exec", f"{drive.PREFIX}-{host}", "sh", "-c", BREAK]
             )
-            killed_in("Install the packages", lambda: breaker.wait(180) and None, **asked_for)
+            killed_in("Install the packages", lambda: breaker.wait(180), **asked_for)
             assert half_done() == host
             # dpkg was hit.
             assert drive.ssh(host, "ls /var/lib/dpkg/updates; dpkg --audit")
