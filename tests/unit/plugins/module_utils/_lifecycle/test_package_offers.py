@@ -24,13 +24,13 @@ CE, DISTRO = ENGINES
 OLD, NEW = "20.10.24+dfsg1-1+deb12u1+b6", "26.1.5+dfsg1-9+deb13u1+b1"
 OLD_CONTAINERD, NEW_CONTAINERD = "1.6.20~ds1-1+deb12u3", "1.7.24~ds1-6+deb13u1"
 MADISON = f"""\
- docker.io | {NEW} | http://deb.debian.org/debian trixie/main amd64 Packages
- docker.io | {OLD} | http://deb.debian.org/debian bookworm/main amd64 Packages
-docker-cli | {NEW} | http://deb.debian.org/debian trixie/main amd64 Packages
-containerd | {NEW_CONTAINERD} | http://deb.debian.org/debian trixie/main amd64 Packages
-containerd | {OLD_CONTAINERD} | http://deb.debian.org/debian bookworm/main amd64 Packages
-containerd | 1.6.20~ds1-1+deb12u2 | http://deb.debian.org/debian-security bookworm-security/main amd64 Packages
-containerd | {OLD_CONTAINERD} | http://deb.debian.org/debian bookworm/main Sources
+ docker.io | {NEW} | http://mirror.example/debian trixie/main amd64 Packages
+ docker.io | {OLD} | http://mirror.example/debian bookworm/main amd64 Packages
+docker-cli | {NEW} | http://mirror.example/debian trixie/main amd64 Packages
+containerd | {NEW_CONTAINERD} | http://mirror.example/debian trixie/main amd64 Packages
+containerd | {OLD_CONTAINERD} | http://mirror.example/debian bookworm/main amd64 Packages
+containerd | 1.6.20~ds1-1+deb12u2 | http://mirror.example/debian-security bookworm-security/main amd64 Packages
+containerd | {OLD_CONTAINERD} | http://mirror.example/debian bookworm/main Sources
 """
 POLICY = f"""\
 docker.io:
@@ -38,7 +38,7 @@ docker.io:
   Candidate: {OLD}
   Version table:
      {NEW} 100
-        100 http://deb.debian.org/debian trixie/main amd64 Packages
+        100 http://mirror.example/debian trixie/main amd64 Packages
 docker-cli:
   Installed: (none)
   Candidate: {NEW}
