@@ -264,7 +264,9 @@ def test_a_backup_under_autolock(identity: str, tmp_path: Path) -> None:
     )
     with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
         sizes = {member.name: member.size for member in tar}
-        sealed = tar.extractfile("swarm/certificates/swarm-node.key").read().decode()  # type: ignore[union-attr]
+        key_file = tar.extractfile("swarm/certificates/swarm-node.key")
+        assert key_file is not None
+        sealed = key_file.read().decode()
     assert any(re.fullmatch(r"swarm/raft/wal-v3-encrypted/\S+\.wal", name) for name in sizes)
     assert opens(sealed, key)
     assert not opens(sealed, key[:-3] + ("AAA" if key[-3:] != "AAA" else "BBB"))

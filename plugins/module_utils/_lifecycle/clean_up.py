@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -228,7 +229,7 @@ def clean_up(
     """Remove what the plan names. Adds to `applied` what was removed, and to `refused` what the engine keeps."""
     for step in plan.steps:
         if step.kind != BUILD_CACHE:
-            _attempt(step, lambda step=step: _remove(client, step), applied, refused)  # type: ignore[misc]
+            _attempt(step, partial(_remove, client, step), applied, refused)
     records = [step for step in plan.steps if step.kind == BUILD_CACHE]
     if records:
         _prune_cache(client, records, older_than, applied, refused)

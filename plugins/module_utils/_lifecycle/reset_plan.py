@@ -12,14 +12,13 @@ manager, and a manager without a leader. A host that has left has a note with th
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._common.words import abbreviate, count_of
+from .._health.certificate import subject
 from .._model.documents import dig
 
 SWARM, ENGINE, DATA = "swarm", "engine", "data"
@@ -28,9 +27,6 @@ RESET_RISKS = ("unlisted_nodes", "unreachable_hosts")
 # What confirms a reset of hosts that are in no swarm.
 NO_SWARM = "no-swarm"
 
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s+(.*?)-----END CERTIFICATE-----", re.DOTALL)
-# The object identifiers 2.5.4.10, 2.5.4.11 and 2.5.4.3 in DER (RFC 5280, appendix A).
-_ORGANIZATION, _UNIT, _COMMON_NAME = (b"\x06\x03\x55\x04" + bytes([n]) for n in (10, 11, 3))
 # What the engine creates in its data-root: these go, and nothing else that may be there.
 DATA_NAMES = frozenset(
     (
@@ -57,31 +53,11 @@ class NodeIdentity:
 
 
 def identity_of(pem: str) -> NodeIdentity | None:
-    """The identity in a node's certificate; None if there is none. Pure.
-
-    The subject has the swarm as its organization, the role as its unit, and the node as its name (swarmkit: ca/config.go).
-    """
-    found = _PEM.search(pem)
-    if found is None:
+    """The identity in a node's certificate; None if there is none. Pure."""
+    names = subject(pem)
+    if not all(names.get(part) for part in ("O", "CN", "OU")):
         return None
-    try:
-        der = base64.b64decode("".join(found.group(1).split()), validate=True)
-    except (ValueError, binascii.Error):
-        return None
-    names = [_last(der, oid) for oid in (_ORGANIZATION, _COMMON_NAME, _UNIT)]
-    if not all(names):
-        return None
-    return NodeIdentity(names[0], names[1], names[2].rpartition("-")[2])
-
-
-def _last(der: bytes, oid: bytes) -> str:
-    """The last value of an attribute: the subject comes after the issuer, which can have one too."""
-    at = der.rfind(oid)
-    if at < 0 or at + len(oid) + 2 > len(der):
-        return ""
-    length = der[at + len(oid) + 1]
-    begin = at + len(oid) + 2
-    return der[begin : begin + length].decode("utf-8", "replace") if length < 0x80 else ""
+    return NodeIdentity(names["O"], names["CN"], names["OU"].rpartition("-")[2])
 
 
 def bad_data_root(path: str) -> str | None:
