@@ -12,7 +12,9 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,3 +47,23 @@ settings.register_profile("soak", max_examples=2000, deadline=None)
 settings.register_profile("few", max_examples=10, deadline=None)
 soak = os.environ.get("FLOTILLA_SOAK") == "1"
 settings.load_profile("soak" if soak else os.environ.get("FLOTILLA_PROPERTIES", "quick"))
+
+
+@pytest.fixture
+def clock() -> Any:
+    """A clock whose `time` passes only while somebody sleeps; `slept` has for how long, each time."""
+    from ansible_collections.flotilla.swarm.plugins.module_utils._common.waiting import Clock
+
+    class FakeClock(Clock):
+        def __init__(self) -> None:
+            self.time = 0.0
+            self.slept: list[float] = []
+
+        def now(self) -> float:
+            return self.time
+
+        def sleep(self, seconds: float) -> None:
+            self.slept.append(seconds)
+            self.time += seconds
+
+    return FakeClock()

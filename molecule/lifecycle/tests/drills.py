@@ -54,7 +54,10 @@ def _runs_the_shop() -> bool:
     """Whether every node takes tasks, and the stack is what runs, and all of it."""
     availability = drive.ssh("m1", "docker node ls --format '{{.Availability}}'").split()
     services = drive.ssh("m1", "docker service ls --format '{{.Name}} {{.Replicas}}'").splitlines()
-    return set(availability) == {"Active"} and sorted(services) == ["shop_agent 5/5", "shop_web 3/3"]
+    return set(availability) == {"Active"} and sorted(services) == [
+        "shop_agent 5/5",
+        "shop_web 3/3",
+    ]
 
 
 def autolock_is_on() -> bool:

@@ -50,6 +50,7 @@ from .backup_plan import (
     parse_record,
     plan_backup,
 )
+from .raft_files import size_of
 from .raft_key import is_sealed, open_key
 from .raft_tar import FOLDER, KEY_FILE, check_contents, read_tar, write_tar
 
@@ -176,7 +177,7 @@ def preflight(wanted: Wanted, data_root: str) -> None:
     while not os.path.lexists(place):
         place = os.path.dirname(place)
     disk = os.statvfs(place)
-    free, needed = disk.f_bavail * disk.f_frsize, _size_of(os.path.join(data_root, FOLDER))
+    free, needed = disk.f_bavail * disk.f_frsize, size_of(os.path.join(data_root, FOLDER))
     if free < needed:
         raise SwarmError(
             "no_space",
@@ -185,16 +186,6 @@ def preflight(wanted: Wanted, data_root: str) -> None:
             free=free,
             needed=needed,
         )
-
-
-def _size_of(folder: str) -> int:
-    """Bytes on the disk."""
-    total = 0
-    for place, _folders, files in os.walk(folder):
-        for name in files:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(place, name)).st_blocks * 512
-    return total
 
 
 # The record in the swarm

@@ -16,19 +16,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._engine.overlays im
 PEER = {"Name": "m1", "IP": "192.0.2.11"}
 
 
-class Time:
-    """A clock that only sleeps move."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-
-
 class Engine:
     """Answers of an engine: its overlay networks, and the peers of the ingress network at a time; an error where they are None."""
 
@@ -62,8 +49,7 @@ INGRESS = [{"Id": "o", "Name": "shop_default"}, {"Id": "i", "Name": "ingress", "
     ],
 )
 def test_an_engine_is_in_the_ingress_network_or_gets_into_it_in_time(
-    engine: Engine, come: bool
+    engine: Engine, come: bool, clock: Any
 ) -> None:
-    time = Time()
-    assert overlays_come(engine, time) is come
-    assert time.seconds <= 20
+    assert overlays_come(engine, clock) is come
+    assert clock.time <= 20
