@@ -106,7 +106,9 @@ def found_hooks(hooks: Mapping[str, Any], folder: str) -> dict[str, list[str]]:
     for moment, paths in found.items():
         given = hooks.get(moment) or []
         if not isinstance(given, (str, list)):
-            problems.append(f"hooks.{moment} is {shown(given)}, it must be a path or a list of paths")
+            problems.append(
+                f"hooks.{moment} is {shown(given)}, it must be a path or a list of paths"
+            )
             continue
         for path in [given] if isinstance(given, str) else given:
             places = [os.path.join(folder, str(path)), os.path.abspath(str(path))]

@@ -109,7 +109,9 @@ TASKS: dict[str, dict[str, Any]] = {
             "to": "26.1",
             "observed": "{{ observed }}",
             # What a failed swarm_upgrade_info returns.
-            "found": {"w1": {"failed": True, "msg": "No space left.", "packages": [], "target": ""}},
+            "found": {
+                "w1": {"failed": True, "msg": "No space left.", "packages": [], "target": ""}
+            },
             "nodes": ["w1"],
         }
     },
