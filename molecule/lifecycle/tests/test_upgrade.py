@@ -216,25 +216,23 @@ def never_short(looks: list[dict[str, drive.Look]]) -> bool:
     )
 
 
-def test_a_worker_and_a_manager_are_upgraded_and_no_request_fails(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    worker = "w1"
+# Only a manager, because the next drill has the whole swarm: a manager also has its place in the quorum to get back.
+def test_a_manager_is_upgraded_and_no_request_fails(capsys: pytest.CaptureFixture[str]) -> None:
     manager = next(host for host in ("m2", "m3") if host != drive.leader_on("m1"))
     assert set(engines().values()) == {OLD}
     with service(), asked("m1", "m1") as count, drive.watched("m1") as looks:
-        run = upgrade(to="26.1", nodes=[worker, manager])
+        run = upgrade(to="26.1", nodes=manager)
     assert run.code == 0, run.text[-6000:]
     with capsys.disabled():
         print("\n" + "\n".join(run.plan), f"\n{count}", f"{len(looks)} looks")
-    assert sorted(order(run)) == sorted([worker, manager])
-    assert {host for host, version in engines().items() if version == NEW} == {worker, manager}
+    assert order(run) == [manager]
+    assert engines() == {**dict.fromkeys(drive.HOSTS, OLD), manager: NEW}
     assert in_service()
     assert count.failed == []
     assert count.answered > 100
     assert never_short(looks)
     # The state before an upgrade is on the host, and the packages are on hold again.
-    assert notes()[worker]["before"]["docker.io"].startswith(OLD)
+    assert notes()[manager]["before"]["docker.io"].startswith(OLD)
     held = drive.ssh(manager, "apt-mark showhold").split()
     assert {"docker.io", "docker-cli", "containerd"} <= set(held)
 
