@@ -184,7 +184,8 @@ def killed_in(task: str, strike: Callable[[], object], **extra: Any) -> None:
     with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
             drive.command(UPGRADE, **{f"swarm_upgrade_{k}": v for k, v in extra.items()}),
-            env=drive.ENVIRONMENT,
+            # Without skipped hosts, a task is printed only when its first host is done.
+            env={**drive.ENVIRONMENT, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
