@@ -53,7 +53,7 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": error.message, "failure": error.as_failure()}
         plan = plan_upgrades(
             args["observed"],
-            {name: each for name, each in args["found"].items() if "packages" in (each or {})},
+            usable(args["found"]),
             args["to"],
             [name.strip() for name in args["nodes"]],
             args["batch"],
@@ -88,6 +88,15 @@ def _as_data(plan: UpgradePlan, hooks: dict[str, list[str]]) -> dict[str, Any]:
     }
 
 
+def usable(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The results of swarm_upgrade_info by host, without those of hosts on which it was skipped or has failed."""
+    return {
+        name: each
+        for name, each in found.items()
+        if isinstance(each, dict) and "packages" in each and not each.get("failed")
+    }
+
+
 def found_hooks(hooks: Mapping[str, Any], folder: str) -> dict[str, list[str]]:
     """The absolute paths of the hooks; raises bad_option for one that is not a file of tasks."""
     found: dict[str, list[str]] = {"before": [], "after": []}
@@ -96,6 +105,11 @@ def found_hooks(hooks: Mapping[str, Any], folder: str) -> dict[str, list[str]]:
     ]
     for moment, paths in found.items():
         given = hooks.get(moment) or []
+        if not isinstance(given, (str, list)):
+            problems.append(
+                f"hooks.{moment} is {shown(given)}, it must be a path or a list of paths"
+            )
+            continue
         for path in [given] if isinstance(given, str) else given:
             places = [os.path.join(folder, str(path)), os.path.abspath(str(path))]
             full = next((place for place in places if os.path.isfile(place)), "")

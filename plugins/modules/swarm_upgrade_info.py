@@ -36,6 +36,10 @@ options:
         only if these need them.
     type: str
     required: true
+  engine_only:
+    description: Do not ask C(apt). For a host that is not upgraded itself, but whose engine knows the networks of the swarm.
+    type: bool
+    default: false
   docker_host:
     description:
       - The unix socket of the engine.
@@ -159,6 +163,7 @@ def main() -> None:
     module = Module(
         argument_spec=dict(
             to=dict(type="str", required=True),
+            engine_only=dict(type="bool", default=False),
             docker_host=docker_argument_spec()["docker_host"],
             timeout=dict(type="int", default=30),
             lock_timeout=dict(type="int", default=300),

@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,17 @@ WEB = (
 # busybox without shared libraries looks names up with nslookup alone, whose first line is the server's own.
 ASK = """
 ask() {
-    address=$(nslookup web | while read -r key value; do [ "$key" != Address: ] || echo "$value"; done)
-    set -- $address
-    [ $# -gt 1 ] && timeout 10 wget -q -O /dev/null "http://$2:8080/"
+    begun=$(date +%T)
+    set -- $(nslookup web | while read -r key value; do [ "$key" != Address: ] || echo "$value"; done)
+    if [ $# -gt 1 ] && timeout 10 wget -q -O /dev/null "http://$2:8080/"; then
+        echo answered
+    else
+        echo "failed:${2:-no-address}:$begun-$(date +%T)"
+    fi
 }
 while [ ! -e "/stop.$1" ]; do
     # One that hangs keeps no other waiting.
-    { ask > /dev/null 2>&1 && echo answered || echo failed; } &
+    ask 2> /dev/null &
     sleep 0.2
 done
 wait
@@ -137,7 +141,8 @@ def service() -> Iterator[None]:
 @dataclass
 class Count:
     answered: int = 0
-    failed: int = 0
+    # Each with the address that was asked, and when.
+    failed: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -169,8 +174,8 @@ def asked(on: str, through: str) -> Iterator[Count]:
             client.wait(60)
         output.seek(0)
         words = output.read().split()
-    count.answered, count.failed = words.count("answered"), words.count("failed")
-    assert count.answered + count.failed == len(words)
+    count.answered = words.count("answered")
+    count.failed = [word.removeprefix("failed:") for word in words if word != "answered"]
     docker("service rm client", through)
 
 
@@ -179,7 +184,8 @@ def killed_in(task: str, strike: Callable[[], object], **extra: Any) -> None:
     with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
             drive.command(UPGRADE, **{f"swarm_upgrade_{k}": v for k, v in extra.items()}),
-            env=drive.ENVIRONMENT,
+            # Without skipped hosts, a task is printed only when its first host is done.
+            env={**drive.ENVIRONMENT, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -211,25 +217,23 @@ def never_short(looks: list[dict[str, drive.Look]]) -> bool:
     )
 
 
-def test_a_worker_and_a_manager_are_upgraded_and_no_request_fails(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    worker = "w1"
+# Only a manager, because the next drill has the whole swarm: a manager also has its place in the quorum to get back.
+def test_a_manager_is_upgraded_and_no_request_fails(capsys: pytest.CaptureFixture[str]) -> None:
     manager = next(host for host in ("m2", "m3") if host != drive.leader_on("m1"))
     assert set(engines().values()) == {OLD}
     with service(), asked("m1", "m1") as count, drive.watched("m1") as looks:
-        run = upgrade(to="26.1", nodes=[worker, manager])
+        run = upgrade(to="26.1", nodes=manager)
     assert run.code == 0, run.text[-6000:]
     with capsys.disabled():
         print("\n" + "\n".join(run.plan), f"\n{count}", f"{len(looks)} looks")
-    assert sorted(order(run)) == sorted([worker, manager])
-    assert {host for host, version in engines().items() if version == NEW} == {worker, manager}
+    assert order(run) == [manager]
+    assert engines() == {**dict.fromkeys(drive.HOSTS, OLD), manager: NEW}
     assert in_service()
-    assert count.failed == 0
+    assert count.failed == []
     assert count.answered > 100
     assert never_short(looks)
     # The state before an upgrade is on the host, and the packages are on hold again.
-    assert notes()[worker]["before"]["docker.io"].startswith(OLD)
+    assert notes()[manager]["before"]["docker.io"].startswith(OLD)
     held = drive.ssh(manager, "apt-mark showhold").split()
     assert {"docker.io", "docker-cli", "containerd"} <= set(held)
 
@@ -278,7 +282,7 @@ def test_the_whole_swarm_is_upgraded_by_runs_that_are_killed(
             print("\n" + "\n".join(run.plan), f"\n{first}", f"{len(looks)} looks")
         assert order(run)[0] == host
         assert never_short(looks)
-        assert first.failed == 0
+        assert first.failed == []
         # The last host, asked from one that has the new engine.
         with asked("w2", "m2") as second, drive.watched("m2") as looks:
             last = upgrade(to="26.1")
@@ -287,7 +291,7 @@ def test_the_whole_swarm_is_upgraded_by_runs_that_are_killed(
             print("\n" + "\n".join(last.plan), f"\n{second}", f"{len(looks)} looks")
         assert order(last) == ["m1"]
         assert never_short(looks)
-        assert second.failed == 0
+        assert second.failed == []
     assert first.answered > 100
     assert second.answered > 100
     assert set(engines().values()) == {NEW}

@@ -121,7 +121,7 @@ class Apt:
                 raise SwarmError(
                     "locked",
                     f"Could not {attempt}: another process holds the lock of the package manager. Wait for it to end, or raise"
-                    " docker_engine_lock_timeout.",
+                    " docker_engine_lock_timeout, for an upgrade swarm_upgrade_lock_timeout.",
                 )
             self._clock.sleep(2)
         reason = _reason(errors or output)

@@ -257,7 +257,8 @@ def go_back(host: UpgradeHost) -> str:
 
 
 def _note(host: UpgradeHost, to: str) -> dict[str, Any]:
-    kept = dict(host.note or {}) if host.pending else {}
+    # What is left of an upgrade to another version is no longer installed.
+    kept = dict(host.note or {}) if host.pending and (host.note or {}).get("to") == to else {}
     return {
         "format": 1,
         "to": to,

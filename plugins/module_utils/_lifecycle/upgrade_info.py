@@ -77,6 +77,8 @@ def upgrade_info(module: Any) -> dict[str, Any]:
         engine=_engine(module.params),
         iptables=_iptables(bounded(module.run_command, LONGEST_COMMAND)),
     )
+    if module.params["engine_only"]:
+        return result
     try:
         if names is None:
             raise SwarmError(

@@ -101,7 +101,18 @@ TASKS: dict[str, dict[str, Any]] = {
             "to": "26.1",
             "observed": "{{ observed }}",
             "found": {},
-            "hooks": {"before": "nowhere.yml", "later": "play.yml"},
+            "hooks": {"before": "nowhere.yml", "after": 5, "later": "play.yml"},
+        }
+    },
+    "unread_packages": {
+        "swarm_upgrade_plan": {
+            "to": "26.1",
+            "observed": "{{ observed }}",
+            # What a failed swarm_upgrade_info returns.
+            "found": {
+                "w1": {"failed": True, "msg": "No space left.", "packages": [], "target": ""}
+            },
+            "nodes": ["w1"],
         }
     },
     "imported": {"swarm_import": {"file": "/nowhere", "identity": "AGE-SECRET-KEY-1X"}},
@@ -323,6 +334,10 @@ def test_the_order_of_upgrades_is_printed_and_hooks_are_files(played: Played) ->
     assert wrong["failure"]["code"] == "bad_option"
     assert "hooks has 'later', it can have before and after" in wrong["msg"]
     assert "hooks.before has 'nowhere.yml', and there is no such file" in wrong["msg"]
+    assert "hooks.after is 5, it must be a path or a list of paths" in wrong["msg"]
+    unread = played.said["unread_packages"]
+    assert unread["failure"]["code"] == "refused"
+    assert "w1: its packages could not be read" in unread["msg"]
 
 
 def test_a_recovery_is_printed_and_needs_the_id_of_the_swarm(played: Played) -> None:

@@ -99,7 +99,10 @@ def test_the_lock_is_not_waited_for_for_ever(clock: Any) -> None:
     with pytest.raises(SwarmError) as error:
         debian.Apt(locked_for(90, clock), 60, clock).command("do it", "apt-get", "x")
     assert error.value.code == "locked"
-    assert "docker_engine_lock_timeout" in error.value.message
+    assert (
+        "docker_engine_lock_timeout, for an upgrade swarm_upgrade_lock_timeout"
+        in error.value.message
+    )
 
 
 def test_the_reason_of_a_failure_is_the_line_with_the_error(clock: Any) -> None:

@@ -177,6 +177,24 @@ def test_a_half_done_host_comes_first_and_keeps_its_way_back() -> None:
     assert "  ! w3: pending from an interrupted run, but not selected" in other.lines()
 
 
+def test_a_half_done_host_that_goes_back_forgets_what_it_was_to_install() -> None:
+    world = swarm()
+    found = offers(world)
+    world["w3"]["host"]["upgrade_note"] = plan_upgrades(world, found, "26.1").notes()["w3"]
+    found["w3"] = offer(
+        installed=NEW,
+        target=OLD,
+        install={"docker.io": OLD},
+        remove=["docker-cli"],
+        before={"docker.io": NEW, "docker-cli": NEW},
+    )
+    note = plan_upgrades(world, found, "20.10", ["w3"], accepted=["downgrade"]).notes()["w3"]
+    # A run that is killed within dpkg installs what the note says.
+    assert note["install"] == {"docker.io": OLD}
+    assert note["remove"] == ["docker-cli"]
+    assert note["before"] == {"docker.io": OLD, "docker-cli": None}
+
+
 def test_an_engine_that_did_not_come_back_is_taken_up_again_without_a_healthy_swarm() -> None:
     world = swarm()
     found = offers(world)
