@@ -23,6 +23,7 @@ from typing import Any
 
 import drills
 import pytest
+import yaml
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from drills import drive, soak
 
@@ -396,8 +397,22 @@ def test_a_backup_is_refused_where_the_quorum_has_no_margin_or_a_container_would
             drive.ssh(host, "docker rm -f bystander > /dev/null")
 
 
+def prepare(identity: str, place: Path) -> None:
+    """The managers as the role leaves them, as its README has it: with the programs, and without a timer."""
+    role = {
+        "hosts": "swarm_managers",
+        "gather_facts": False,
+        "roles": ["flotilla.swarm.swarm_backup"],
+        "vars": {"swarm_backup_recipients": [recipient(identity)]},
+    }
+    playbook = place / "prepare.yml"
+    playbook.write_text(yaml.safe_dump([role]), encoding="utf-8")
+    run = drive.play(playbook=playbook)
+    assert run.code == 0, run.text[-3000:]
+
+
 @soak
-def test_the_timer_elapses_on_all_managers_and_one_acts(identity: str) -> None:
+def test_the_timer_elapses_on_all_managers_and_one_acts(identity: str, tmp_path: Path) -> None:
     def set_timer(schedule: str) -> None:
         options = {"recipients": [recipient(identity)], "schedule": schedule}
         found = drive.on_each(
@@ -418,6 +433,7 @@ def test_the_timer_elapses_on_all_managers_and_one_acts(identity: str) -> None:
     def said(host: str, since: str) -> str:
         return drive.ssh(host, f"journalctl -u {TIMED} -o cat --no-pager --since '{since}'")
 
+    prepare(identity, tmp_path)
     # The controller has no part in it.
     before, had, since = starts(), raft_files(), soon(0)
     set_timer(soon(90))

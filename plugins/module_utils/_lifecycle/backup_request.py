@@ -77,9 +77,11 @@ def back_up(
     clock: Clock | None = None,
 ) -> None:
     """Fill in the outcome. `options` is what the service gets, and `among` has the IDs of the nodes that the caller reaches."""
+    # Before the note: the backup in progress can end between two looks.
+    last = _last()
     if read_note() is not None:
-        if _active():
-            _adopt(wanted, check, outcome, clock)
+        if _at_work():
+            _adopt(last, check, outcome, clock)
             return
         _put_right(wanted, key, check, outcome)
     client = connect(wanted.docker_host)
@@ -158,18 +160,21 @@ def _take(answer: Mapping[str, Any], outcome: Outcome) -> None:
 # A backup that is in progress on this host, or was interrupted
 
 
-def _active() -> bool:
+def _at_work(*units: str) -> bool:
+    """Whether a service runs, or systemd is about to start it again after a kill; of both, unless one is named."""
     done = subprocess.run(
-        ["systemctl", "is-active", "--quiet", NOW_SERVICE, TIMER_SERVICE],
+        ["systemctl", "is-active", "--", *(units or (NOW_SERVICE, TIMER_SERVICE))],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=60,
         check=False,
     )
-    return done.returncode == 0
+    return not set(done.stdout.decode().split()) <= {"inactive", "failed", "unknown"}
 
 
-def _adopt(wanted: Wanted, check: bool, outcome: Outcome, clock: Clock | None) -> None:
+def _adopt(
+    before: dict[str, Any] | None, check: bool, outcome: Outcome, clock: Clock | None
+) -> None:
     """The backup in progress, which the controller has lost, is the one of this run."""
     outcome.acting = os.uname().nodename
     outcome.notes.append(
@@ -178,7 +183,6 @@ def _adopt(wanted: Wanted, check: bool, outcome: Outcome, clock: Clock | None) -
     outcome.plan = ["PLAN  wait for the backup that is in progress"]
     if check:
         return
-    before = _last()
     _wait_for_end(_LONGEST, clock)
     answer = _last()
     if answer is None or answer == before:
@@ -196,8 +200,8 @@ def _last() -> dict[str, Any] | None:
         return None
 
 
-def _wait_for_end(seconds: float, clock: Clock | None) -> None:
-    _seen, done = poll(lambda: not _active(), bool, seconds, 1.0, clock)
+def _wait_for_end(seconds: float, clock: Clock | None, *units: str) -> None:
+    _seen, done = poll(lambda: not _at_work(*units), bool, seconds, 1.0, clock)
     if not done:
         raise SwarmError(
             "timeout",
@@ -233,6 +237,8 @@ def _ask(request: Mapping[str, Any], clock: Clock | None) -> dict[str, Any]:
             "Could not back up the swarm: the service of backups is not installed on this host. Run the role"
             " flotilla.swarm.swarm_backup on all managers first.",
         )
+    # The service for a run that was lost can be in its first or last moments, without a note. To start it then does nothing.
+    _wait_for_end(_LONGEST, clock, NOW_SERVICE)
     os.makedirs(RUN_DIR, mode=0o755, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(MEETING)

@@ -68,8 +68,10 @@ def main(mode: str) -> int:
     os.makedirs(RUN_DIR, mode=0o755, exist_ok=True)
     key = _kept_key()
     try:
+        if mode == "now":
+            return _for_module(key)
         with alone():
-            return _for_module(key) if mode == "now" else _for_timer(key)
+            return _for_timer(key)
     except SwarmError as error:
         say(error.message)
         return 1
@@ -168,28 +170,36 @@ def _for_module(key: str) -> int:
     request = _request()
     if request is None:
         # The module is gone, or this is the start after a kill.
-        note = read_note()
-        if note is not None:
-            BackupRun(_nothing(note.docker_host), say, _keep_key).resume(key)
+        with alone():
+            note = read_note()
+            if note is not None:
+                BackupRun(_nothing(note.docker_host), say, _keep_key).resume(key)
         say("nobody asks for a backup")
         return 1
     peer, asked = request
-    run = BackupRun(parse_wanted(asked["wanted"]), say, _keep_key)
-    answer: dict[str, Any]
     try:
-        run.resume(key or asked["unlock_key"])
-        answer = {"result": run.run(asked["unlock_key"]), "done": run.done}
+        with alone():
+            answer = _answer(asked, key)
+            _write_last(answer)
     except SwarmError as error:
-        answer = {"failure": error.as_failure(), "msg": error.message, "done": run.done}
+        # The timer's service is at work. The module need not wait for an answer that does not come.
+        answer = {"failure": error.as_failure(), "msg": error.message, "done": []}
         say(error.message)
-    except OSError as caught:
-        failure = failure_of("back up the swarm", caught)
-        answer = {"failure": failure.as_failure(), "msg": failure.message, "done": run.done}
-        say(failure.message)
-    _write_last(answer)
     with contextlib.suppress(OSError), peer:
         peer.sendall(json.dumps(answer).encode() + b"\n")
     return 1 if "failure" in answer else 0
+
+
+def _answer(asked: dict[str, Any], key: str) -> dict[str, Any]:
+    """Make the backup that the module asks for; its result or its failure."""
+    run = BackupRun(parse_wanted(asked["wanted"]), say, _keep_key)
+    try:
+        run.resume(key or asked["unlock_key"])
+        return {"result": run.run(asked["unlock_key"]), "done": run.done}
+    except (SwarmError, OSError) as caught:
+        failure = failure_of("back up the swarm", caught)
+        say(failure.message)
+        return {"failure": failure.as_failure(), "msg": failure.message, "done": run.done}
 
 
 def _nothing(docker_host: str) -> Wanted:
