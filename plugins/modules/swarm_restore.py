@@ -115,8 +115,8 @@ failure:
   description:
     - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
     - The code is V(refused), V(bad_backup), V(wrong_identity), V(no_age), V(age_failed), V(no_unlock_key), V(wrong_unlock_key),
-      V(bad_key_file), V(unsupported_encryption), V(no_crypto), V(no_pipelining), V(no_sdk), V(not_root), V(os_error),
-      V(systemctl_failed), V(not_back), V(timeout), V(other_swarm), or another one for an error of the engine.
+      V(bad_key_file), V(unsupported_encryption), V(no_crypto), V(no_pipelining), V(no_sdk), V(no_space), V(not_root),
+      V(os_error), V(systemctl_failed), V(not_back), V(timeout), V(other_swarm), or another one for an error of the engine.
   type: dict
   returned: failure
   sample: {code: wrong_identity, details: {}}
@@ -129,12 +129,14 @@ from ..module_utils._common.errors import SwarmError, failure_of
 from ..module_utils._common.waiting import bounded
 from ..module_utils._lifecycle.backup_files import parse_meta
 from ..module_utils._lifecycle.restore_host import (
+    UNPACK,
     Restore,
     Wanted,
     check,
     missing_tools,
     observe,
     plan,
+    refuse_without_room,
     refuse_without_sdk,
 )
 from ..module_utils._lifecycle.restore_plan import OLDER_ENGINE, RESTORE_RISKS
@@ -181,6 +183,8 @@ def main() -> None:
         elif result["steps"]:
             refuse_without_sdk()
             content = check(wanted, hidden["identity"], hidden["unlock_key"] or "")
+            if UNPACK in result["steps"]:
+                refuse_without_room(state, content)
             result["checked"] = True
             if not module.check_mode:
                 params = {

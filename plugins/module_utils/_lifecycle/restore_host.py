@@ -165,6 +165,7 @@ class Content:
     archive: bytes
     prefix: str
     key: str
+    size: int  # of all files, unpacked
 
 
 def check(wanted: Wanted, identity: str, unlock_key: str) -> Content:
@@ -180,7 +181,7 @@ def check(wanted: Wanted, identity: str, unlock_key: str) -> Content:
     if digest != wanted.sha256:
         raise _bad(wanted, "it has another hash than its meta file says")
     archive = decrypt(wanted.file, identity)
-    prefix, pem = _read(archive, wanted)
+    prefix, pem, size = _read(archive, wanted)
     if is_sealed(pem):
         if not unlock_key:
             raise SwarmError(
@@ -189,13 +190,31 @@ def check(wanted: Wanted, identity: str, unlock_key: str) -> Content:
                 " the unlock key of that time.",
             )
         pem = open_key(pem, unlock_key)
-    return Content(archive, prefix, pem)
+    return Content(archive, prefix, pem, size)
 
 
-def _read(archive: bytes, wanted: Wanted) -> tuple[str, str]:
-    """The prefix of the names in the archive, and the key file in it; every member is read."""
+def refuse_without_room(state: HostState, content: Content) -> None:
+    """Raise no_space before the engine is stopped, if the files do not fit beside the old ones."""
+    root = os.path.dirname(state.swarm_dir)
+    while not os.path.isdir(root):
+        root = os.path.dirname(root)
+    disk = os.statvfs(root)
+    free = disk.f_bavail * disk.f_frsize
+    if free < content.size:
+        raise SwarmError(
+            "no_space",
+            f"Could not restore the backup on this host: {root} has {free >> 20} MB free, and the backup has {content.size >> 20} MB."
+            " Free space there, and run again.",
+            free=free,
+            needed=content.size,
+        )
+
+
+def _read(archive: bytes, wanted: Wanted) -> tuple[str, str, int]:
+    """The prefix of the names in the archive, the key file in it, and the bytes of all files; every member is read."""
     pem = None
     names = []
+    size = 0
     # Two blocks of zeros. Python takes an archive that is cut off for one that ends.
     if archive[-2 * tarfile.BLOCKSIZE :].strip(b"\0") or not archive:
         raise _bad(wanted, "its end is missing")
@@ -206,6 +225,7 @@ def _read(archive: bytes, wanted: Wanted) -> tuple[str, str]:
                 if problem:
                     raise _bad(wanted, f"{member.name} in it {problem}")
                 names.append(member.name)
+                size += member.size
                 stream = tar.extractfile(member) if member.isfile() else None
                 content = b""
                 while stream is not None and (piece := stream.read(1 << 20)):
@@ -217,7 +237,7 @@ def _read(archive: bytes, wanted: Wanted) -> tuple[str, str]:
     prefix = prefix_of(names)
     if prefix is None or pem is None:
         raise _bad(wanted, f"it lacks {', '.join(_PARTS)} of a manager")
-    return prefix, pem
+    return prefix, pem, size
 
 
 def unsafe(member: tarfile.TarInfo) -> str | None:

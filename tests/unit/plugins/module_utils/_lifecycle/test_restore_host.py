@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,19 @@ def test_the_directory_is_replaced_as_a_whole_and_the_old_one_kept(
     restore._unpack(state(swarm_dir=str(place)), content)
     assert kept.read_text(encoding="utf-8") == "old"
     assert (tmp_path / "docker" / "swarm.before-restore-2").exists()
+
+
+def test_a_disk_without_room_is_found_before_the_engine_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = restore_host.check(put(tmp_path, monkeypatch, archive()), "identity", "")
+    assert content.size == sum(map(len, FILES.values()))
+    # The folder of the engine does not exist yet.
+    host = state(swarm_dir=str(tmp_path / "docker" / "swarm"))
+    restore_host.refuse_without_room(host, content)
+    with pytest.raises(SwarmError, match=f"{tmp_path} has .* MB free") as error:
+        restore_host.refuse_without_room(host, replace(content, size=1 << 60))
+    assert error.value.code == "no_space"
 
 
 def test_an_empty_directory_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
