@@ -40,11 +40,13 @@ from .backup import (
 )
 from .backup_files import EXPORT, RAFT
 from .backup_plan import BackupPlan, Wanted, choose, name_for, plan_backup
-from .backup_service import LAST, MEETING, alone
+from .backup_service import ASKING, LAST, MEETING, alone
 from .backup_units import CODE, NOW_SERVICE, TIMER_SERVICE, UNIT_DIR
 
 # Seconds: until the service asks for its work; the longest backup; until a killed service has put things right.
 _MEET, _LONGEST, _PUT_RIGHT = 90.0, 7200.0, 420.0
+# Seconds until systemd answers.
+_SYSTEMD = 60
 
 
 @dataclass
@@ -162,14 +164,30 @@ def _take(answer: Mapping[str, Any], outcome: Outcome) -> None:
 
 def _at_work(*units: str) -> bool:
     """Whether a service runs, or systemd is about to start it again after a kill; of both, unless one is named."""
-    done = subprocess.run(
-        ["systemctl", "is-active", "--", *(units or (NOW_SERVICE, TIMER_SERVICE))],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=60,
-        check=False,
+    done = _systemctl("is-active", "--", *(units or (NOW_SERVICE, TIMER_SERVICE)))
+    return not set(done.stdout.split()) <= {"inactive", "failed", "unknown"}
+
+
+def _systemctl(*words: str) -> subprocess.CompletedProcess[str]:
+    """Raises systemctl_failed where systemd does not answer."""
+    try:
+        return subprocess.run(
+            ["systemctl", *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SYSTEMD,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _failed(words[0], f"systemd does not answer within {_SYSTEMD} s") from None
+
+
+def _failed(verb: str, why: str) -> SwarmError:
+    return SwarmError(
+        "systemctl_failed",
+        f"Could not back up the swarm: systemctl {verb} {NOW_SERVICE}: {why}. See the journal of this host.",
     )
-    return not set(done.stdout.decode().split()) <= {"inactive", "failed", "unknown"}
 
 
 def _adopt(
@@ -237,37 +255,11 @@ def _ask(request: Mapping[str, Any], clock: Clock | None) -> dict[str, Any]:
             "Could not back up the swarm: the service of backups is not installed on this host. Run the role"
             " flotilla.swarm.swarm_backup on all managers first.",
         )
-    # The service for a run that was lost can be in its first or last moments, without a note. To start it then does nothing.
-    _wait_for_end(_LONGEST, clock, NOW_SERVICE)
     os.makedirs(RUN_DIR, mode=0o755, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(MEETING)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        before = os.umask(0o177)
-        try:
-            listener.bind(MEETING)
-        finally:
-            os.umask(before)
-        listener.listen(1)
-        listener.settimeout(_MEET)
-        subprocess.run(
-            ["systemctl", "start", "--no-block", NOW_SERVICE],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        try:
-            peer, _address = listener.accept()
-        except socket.timeout:
-            raise SwarmError(
-                "no_answer",
-                f"Could not back up the swarm: {NOW_SERVICE} does not answer within {_MEET:.0f} s. See journalctl -u"
-                f" {NOW_SERVICE} on this host.",
-            ) from None
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(MEETING)
+    with alone(ASKING):
+        # The service for a run that was lost can be in its first or last moments, without a note. To start it then does nothing.
+        _wait_for_end(_LONGEST, clock, NOW_SERVICE)
+        peer = _met()
     with peer:
         peer.settimeout(_LONGEST)
         text = b""
@@ -279,3 +271,32 @@ def _ask(request: Mapping[str, Any], clock: Clock | None) -> dict[str, Any]:
         _wait_for_end(_PUT_RIGHT, clock)
         raise _interrupted()
     return dict(json.loads(text))
+
+
+def _met() -> socket.socket:
+    """Start the service; its connection. Raises no_answer or systemctl_failed."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(MEETING)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        before = os.umask(0o177)
+        try:
+            listener.bind(MEETING)
+        finally:
+            os.umask(before)
+        listener.listen(1)
+        listener.settimeout(_MEET)
+        try:
+            started = _systemctl("start", "--no-block", "--", NOW_SERVICE)
+            if started.returncode:
+                raise _failed("start", started.stderr.strip() or "it fails")
+            peer, _address = listener.accept()
+        except socket.timeout:
+            raise SwarmError(
+                "no_answer",
+                f"Could not back up the swarm: {NOW_SERVICE} does not answer within {_MEET:.0f} s. See journalctl -u"
+                f" {NOW_SERVICE} on this host.",
+            ) from None
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(MEETING)
+    return peer

@@ -50,6 +50,8 @@ from .backup_units import CONFIG
 from .export import write_whole
 
 LOCK = f"{RUN_DIR}/backup.lock"
+# Held by the module that waits for the service.
+ASKING = f"{RUN_DIR}/backup-asking.lock"
 MEETING = f"{RUN_DIR}/backup.sock"
 LAST = f"{STATE_DIR}/backup-last.json"
 # Seconds: between two looks at the record; to answer the service; bytes of a request.
@@ -84,9 +86,9 @@ def main(mode: str) -> int:
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Hold the lock of this host; the kernel releases it when the process ends."""
-    handle = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def alone(lock: str = "") -> Iterator[None]:
+    """Hold the lock of this host, or another one; the kernel releases it when the process ends. Raises in_progress."""
+    handle = os.open(lock or LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

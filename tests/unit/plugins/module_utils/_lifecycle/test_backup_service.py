@@ -61,6 +61,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(backup, "NOTE", str(tmp_path / "backup.json"))
     monkeypatch.setattr(backup_service, "LOCK", str(tmp_path / "backup.lock"))
     for module in (backup_service, backup_request):
+        monkeypatch.setattr(module, "ASKING", str(tmp_path / "backup-asking.lock"))
         monkeypatch.setattr(module, "MEETING", str(tmp_path / "backup.sock"))
         monkeypatch.setattr(module, "LAST", str(tmp_path / "backup-last.json"))
     monkeypatch.setattr(backup_request, "CODE", __file__)
@@ -101,6 +102,16 @@ def test_the_module_is_told_at_once_that_the_timer_is_at_work(host: Path) -> Non
     assert answer["done"] == []
     # The answer of the timer's backup, for which others wait, stays.
     assert not (host / "backup-last.json").exists()
+
+
+def test_of_two_modules_that_ask_together_one_is_told(host: Path) -> None:
+    with (
+        backup_service.alone(backup_service.ASKING),
+        pytest.raises(SwarmError) as error,
+    ):
+        backup_request._ask({"wanted": OPTIONS, "unlock_key": ""}, QuickClock())
+    assert error.value.code == "in_progress"
+    assert not (host / "calls").exists()
 
 
 @pytest.mark.parametrize(
@@ -161,7 +172,22 @@ def test_the_module_waits_for_a_service_that_is_about_to_end(
         backup_request._ask({"wanted": OPTIONS, "unlock_key": ""}, QuickClock())
     assert error.value.code == "no_answer"
     assert seen == [(backup_request.NOW_SERVICE,)] * 3
-    assert (host / "calls").read_text() == f"start --no-block {backup_request.NOW_SERVICE}\n"
+    assert (host / "calls").read_text() == f"start --no-block -- {backup_request.NOW_SERVICE}\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [("exec sleep 30", "does not answer"), ("echo no such unit >&2; exit 5", "no such unit")],
+)
+def test_systemd_that_hangs_or_refuses_is_a_failure_and_no_traceback(
+    host: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
+) -> None:
+    program(host, "systemctl", script, monkeypatch)
+    monkeypatch.setattr(backup_request, "_SYSTEMD", 0.2)
+    with pytest.raises(SwarmError, match=words) as error:
+        backup_request._ask({"wanted": OPTIONS, "unlock_key": ""}, QuickClock())
+    assert error.value.code == "systemctl_failed"
+    assert not (host / "backup.sock").exists()
 
 
 class Engine:
