@@ -137,6 +137,7 @@ def test_an_export_comes_back_as_a_new_swarm_on_fresh_hosts(
     assert refused.failures == {"refused"}
     assert "the data of 1 secret is not given: shop_token (used by loose, shop_web)" in refused.text
     assert not drive.cluster_ids()
+    nothing_lies_around()
 
     run = restore(tmp_path, swarm_restore_secrets=VAULT)
     assert run.code == 0, run.text[-6000:]
@@ -188,6 +189,7 @@ def test_a_raft_backup_of_a_locked_swarm_comes_back_on_hosts_with_the_old_addres
     )
     assert wrong.failures == {"wrong_unlock_key"}, wrong.text[-3000:]
     assert not drive.cluster_ids()
+    nothing_lies_around()
 
     asked["swarm_restore_confirm"] = cluster
     for moment in drive.hits(1, 100.0, lambda after: killed(after, tmp_path, asked), 30.0):

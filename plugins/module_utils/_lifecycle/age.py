@@ -15,6 +15,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from typing import IO
@@ -105,6 +106,7 @@ def _stream(
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     if process.stdin is None or process.stderr is None:
         raise AssertionError("both are pipes")
@@ -112,8 +114,8 @@ def _stream(
         broken = _written(process.stdin, write)
         errors = process.stderr.read()
     except BaseException:
-        # It ends age too, which SIGKILL would leave behind.
-        process.terminate()
+        # Both, or age would be left behind.
+        os.killpg(process.pid, signal.SIGTERM)
         raise
     finally:
         failed = process.wait()

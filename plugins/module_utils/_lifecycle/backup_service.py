@@ -106,8 +106,7 @@ def alone(lock: str = "") -> Iterator[None]:
 
 
 def _for_timer(key: str) -> int:
-    with open(CONFIG, encoding="utf-8") as file:
-        wanted = parse_wanted(json.load(file))
+    wanted = _settings()
     run = BackupRun(wanted, say, _keep_key)
     slot = time.time()
     run.resume(key)
@@ -126,6 +125,17 @@ def _for_timer(key: str) -> int:
                 if error.code != "in_progress":
                     raise
         time.sleep(_LOOK)
+
+
+def _settings() -> Wanted:
+    try:
+        with open(CONFIG, encoding="utf-8") as file:
+            return parse_wanted(json.load(file))
+    except (ValueError, TypeError, KeyError):
+        raise SwarmError(
+            "bad_option",
+            f"Could not back up the swarm: {CONFIG} cannot be read. Run the role flotilla.swarm.swarm_backup on all managers.",
+        ) from None
 
 
 def _look(wanted: Wanted, slot: float) -> tuple[str, str, str]:

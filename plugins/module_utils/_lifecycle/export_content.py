@@ -244,3 +244,5 @@ def _problems(document: Any) -> Iterator[str]:
                 yield f"a {kind} in it has no name"
             elif part != "nodes" and not isinstance(entry.get("spec"), dict):
                 yield f"{kind} {entry['name']} has no spec"
+            elif part == "nodes" and not isinstance(entry.get("labels"), dict):
+                yield f"node {entry['name']} has no labels"

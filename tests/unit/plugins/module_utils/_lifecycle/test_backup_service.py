@@ -77,6 +77,16 @@ def wanted() -> Wanted:
     return Wanted(folder="/b", recipients=("age1x",), docker_host="unix:///nowhere.sock")
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"dir": "/b", "recipients": 3}'])
+def test_settings_that_cannot_be_read_are_a_line_in_the_journal(
+    host: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    monkeypatch.setattr(backup_service, "CONFIG", str(host / "settings.json"))
+    (host / "settings.json").write_text(text)
+    assert backup_service.main("timer") == 1
+    assert "Run the role flotilla.swarm.swarm_backup" in capsys.readouterr().out
+
+
 def ask_while(work: Any) -> dict[str, Any]:
     """What the module is told while `work` does what the service does."""
     found: dict[str, Any] = {}
