@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._common.waiting import Clock, poll
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.waiting import poll
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle import (
     age,
     backup,
@@ -36,19 +36,6 @@ OPTIONS = {
     "docker_host": "unix:///nowhere.sock",
 }
 NODE = "me"
-
-
-class QuickClock(Clock):
-    """Time that passes only where somebody waits."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 @pytest.fixture
@@ -87,12 +74,12 @@ def test_settings_that_cannot_be_read_are_a_line_in_the_journal(
     assert "Run the role flotilla.swarm.swarm_backup" in capsys.readouterr().out
 
 
-def ask_while(work: Any) -> dict[str, Any]:
+def ask_while(work: Any, clock: Any) -> dict[str, Any]:
     """What the module is told while `work` does what the service does."""
     found: dict[str, Any] = {}
 
     def ask() -> None:
-        found.update(backup_request._ask({"wanted": OPTIONS, "unlock_key": ""}, QuickClock()))
+        found.update(backup_request._ask({"wanted": OPTIONS, "unlock_key": ""}, clock))
 
     module = threading.Thread(target=ask)
     module.start()
@@ -105,21 +92,21 @@ def ask_while(work: Any) -> dict[str, Any]:
     return found
 
 
-def test_the_module_is_told_at_once_that_the_timer_is_at_work(host: Path) -> None:
+def test_the_module_is_told_at_once_that_the_timer_is_at_work(host: Path, clock: Any) -> None:
     with backup_service.alone():
-        answer = ask_while(lambda: backup_service.main("now"))
+        answer = ask_while(lambda: backup_service.main("now"), clock)
     assert answer["failure"]["code"] == "in_progress"
     assert answer["done"] == []
     # The answer of the timer's backup, for which others wait, stays.
     assert not (host / "backup-last.json").exists()
 
 
-def test_of_two_modules_that_ask_together_one_is_told(host: Path) -> None:
+def test_of_two_modules_that_ask_together_one_is_told(host: Path, clock: Any) -> None:
     with (
         backup_service.alone(backup_service.ASKING),
         pytest.raises(SwarmError) as error,
     ):
-        backup_request._ask({"wanted": OPTIONS, "unlock_key": ""}, QuickClock())
+        backup_request._ask({"wanted": OPTIONS, "unlock_key": ""}, clock)
     assert error.value.code == "in_progress"
     assert not (host / "calls").exists()
 
@@ -142,7 +129,7 @@ def test_a_killed_service_that_systemd_starts_again_is_at_work(
 
 
 def test_a_backup_that_ends_between_two_looks_is_adopted(
-    host: Path, monkeypatch: pytest.MonkeyPatch
+    host: Path, monkeypatch: pytest.MonkeyPatch, clock: Any
 ) -> None:
     (host / "backup.json").write_text(json.dumps({"node_id": NODE, "docker_host": "x"}))
 
@@ -162,13 +149,13 @@ def test_a_backup_that_ends_between_two_looks_is_adopted(
 
     monkeypatch.setattr(backup_request, "_at_work", at_work)
     outcome = backup_request.Outcome()
-    backup_request.back_up(OPTIONS, wanted(), None, "", False, outcome, QuickClock())
+    backup_request.back_up(OPTIONS, wanted(), None, "", False, outcome, clock)
     assert outcome.applied == ["write x"]
     assert outcome.changed
 
 
 def test_the_module_waits_for_a_service_that_is_about_to_end(
-    host: Path, monkeypatch: pytest.MonkeyPatch
+    host: Path, monkeypatch: pytest.MonkeyPatch, clock: Any
 ) -> None:
     seen: list[tuple[str, ...]] = []
 
@@ -179,7 +166,7 @@ def test_the_module_waits_for_a_service_that_is_about_to_end(
     monkeypatch.setattr(backup_request, "_at_work", at_work)
     monkeypatch.setattr(backup_request, "_MEET", 0.1)
     with pytest.raises(SwarmError) as error:
-        backup_request._ask({"wanted": OPTIONS, "unlock_key": ""}, QuickClock())
+        backup_request._ask({"wanted": OPTIONS, "unlock_key": ""}, clock)
     assert error.value.code == "no_answer"
     assert seen == [(backup_request.NOW_SERVICE,)] * 3
     assert (host / "calls").read_text() == f"start --no-block -- {backup_request.NOW_SERVICE}\n"
@@ -190,12 +177,12 @@ def test_the_module_waits_for_a_service_that_is_about_to_end(
     [("exec sleep 30", "does not answer"), ("echo no such unit >&2; exit 5", "no such unit")],
 )
 def test_systemd_that_hangs_or_refuses_is_a_failure_and_no_traceback(
-    host: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
+    host: Path, monkeypatch: pytest.MonkeyPatch, clock: Any, script: str, words: str
 ) -> None:
     program(host, "systemctl", script, monkeypatch)
     monkeypatch.setattr(backup_request, "_SYSTEMD", 0.2)
     with pytest.raises(SwarmError, match=words) as error:
-        backup_request._ask({"wanted": OPTIONS, "unlock_key": ""}, QuickClock())
+        backup_request._ask({"wanted": OPTIONS, "unlock_key": ""}, clock)
     assert error.value.code == "systemctl_failed"
     assert not (host / "backup.sock").exists()
 
@@ -226,14 +213,14 @@ class Engine:
     ],
 )
 def test_a_host_that_has_left_its_swarm_has_nothing_to_put_right(
-    host: Path, monkeypatch: pytest.MonkeyPatch, member: dict[str, Any], stopped: bool
+    host: Path, monkeypatch: pytest.MonkeyPatch, clock: Any, member: dict[str, Any], stopped: bool
 ) -> None:
     monkeypatch.setattr(backup, "connect", lambda _docker_host: Engine(member))
     (host / "backup.json").write_text(
         json.dumps({"node_id": NODE, "docker_host": "x", "stopped": stopped, "drained": True})
     )
     said: list[str] = []
-    assert backup.BackupRun(wanted(), said.append, clock=QuickClock()).resume()
+    assert backup.BackupRun(wanted(), said.append, clock=clock).resume()
     assert not (host / "backup.json").exists()
     assert "not that manager any more" in said[-1]
 
