@@ -255,7 +255,8 @@ def test_while_the_engine_is_stopped_nothing_is_written_into_the_folder(
 def test_age_is_ended_with_what_writes_into_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program(tmp_path, "age", f"echo $$ > {tmp_path}/pid; exec sleep 300", monkeypatch)
+    pid, pid_file = "", tmp_path / "pid"
+    program(tmp_path, "age", f"echo $$ > {pid_file}; exec sleep 300", monkeypatch)
 
     def age_runs() -> bool:
         """Not where it has ended, and nobody has asked for its exit code."""
@@ -268,7 +269,6 @@ def test_age_is_ended_with_what_writes_into_it(
             time.sleep(0.01)
         raise OSError(5, "the disk fails")
 
-    pid, pid_file = "", tmp_path / "pid"
     with pytest.raises(OSError, match="the disk fails"):
         age.encrypt(str(tmp_path / "file"), ["age1x"], write)
     _seen, ended = poll(lambda: not age_runs(), bool, 20, 0.05)
