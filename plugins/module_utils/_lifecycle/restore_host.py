@@ -29,6 +29,7 @@ from .._cluster.settings import change_settings
 from .._common.errors import SwarmError
 from .._common.waiting import Clock, poll, retry
 from .._engine.config import Runner
+from .._engine.overlays import overlays_come
 from .._engine.unit import EngineUnit
 from .._engine.versions import compare, upstream
 from .._host.engine import daemon_config
@@ -48,6 +49,7 @@ _PARTS = (_KEY, "certificates/swarm-node.crt", "certificates/swarm-root-ca.crt",
 _NEW = ".flotilla-restore-new"
 _ASIDE = "swarm.before-restore-"
 STOP, UNPACK, START = "stop the engine", "unpack the backup", "start the engine"
+RESTART = "restart the engine, because it started without overlay networks"
 FORCE, LOCK = "force a new cluster", "turn on autolock, with a new unlock key"
 REMOVE = "remove the nodes of the other managers"
 # Seconds for a forced new cluster, whose node starts again.
@@ -316,11 +318,22 @@ class Restore:
             self._force(state.swarm_dir)
             self._done.append(FORCE)
         self._verify()
+        self._ensure_overlays(EngineClient(self._params), state.swarm_dir)
         client = EngineClient(self._params)
         if LOCK in steps:
             self._lock(client, state.swarm_dir)
         self._remove_managers(client)
         self._remember(RESTORED)
+
+    def _ensure_overlays(self, client: EngineClient, swarm_dir: str) -> None:
+        """Restart an engine that has started without a leader, and so without its overlay networks: it rejects all tasks in them."""
+        # A manager that is locked again has been here before.
+        if is_sealed(text_of(os.path.join(swarm_dir, _KEY))) or overlays_come(client, self._clock):
+            return
+        self._unit.stop()
+        self._unit.start_and_wait(self._params["docker_host"], self._params["wait_timeout"])
+        self._verify()
+        self._done.append(RESTART)
 
     def _remember(self, phase: str) -> None:
         os.makedirs(os.path.dirname(NOTE), mode=0o755, exist_ok=True)

@@ -252,6 +252,30 @@ def test_an_empty_directory_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monk
     assert sorted(path.name for path in place.parent.iterdir()) == ["swarm"]
 
 
+@pytest.mark.parametrize(
+    ("sealed", "comes", "restarts"),
+    [(False, False, True), (False, True, False), (True, False, False)],
+)
+def test_an_engine_that_starts_without_overlay_networks_is_restarted_before_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sealed: bool, comes: bool, restarts: bool
+) -> None:
+    (tmp_path / "certificates").mkdir()
+    key = KEY.replace("EC PRIVATE", "ENCRYPTED PRIVATE") if sealed else KEY
+    (tmp_path / "certificates" / "swarm-node.key").write_text(key)
+    monkeypatch.setattr(restore_host, "overlays_come", lambda _client, _clock: comes)
+    done: list[str] = []
+    params = {"docker_host": "unix:///nowhere", "timeout": 1, "wait_timeout": 1}
+    restore = Restore(params, wanted(), lambda *_words, **_more: (0, "", ""), done)
+    calls: list[str] = []
+    for name in ("stop", "start_and_wait"):
+        monkeypatch.setattr(restore._unit, name, lambda *_more, name=name: calls.append(name))
+    monkeypatch.setattr(restore, "_verify", lambda: calls.append("verify"))
+    client: Any = None
+    restore._ensure_overlays(client, str(tmp_path))
+    assert calls == (["stop", "start_and_wait", "verify"] if restarts else [])
+    assert done == ([restore_host.RESTART] if restarts else [])
+
+
 def test_the_addresses_stay() -> None:
     kept = {
         "LocalAddr": "192.0.2.11",
