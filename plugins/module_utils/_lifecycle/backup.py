@@ -546,6 +546,8 @@ class BackupRun:
             autolock=view.autolock,
         )
         meta["key_needed"] = sealed
+        # The state in the archive has the drain, which a restore ends.
+        meta["drained"] = bool(view.drain and view.drain.steps)
         os.rename(partial, path)
         export.write_whole(meta_path, (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode())
         self.done.append(f"write {name.data}")

@@ -38,6 +38,8 @@ from .._host.network import addresses
 from .._model.documents import Member, parse_member, parse_node
 from .._model.labels import name_of
 from .age import decrypt
+from .backup import close_record
+from .backup_plan import DONE
 from .export import write_whole
 from .raft_key import is_sealed, open_key
 from .restore_plan import BEGUN, RESTORED, UNPACKED
@@ -323,6 +325,11 @@ class Restore:
         if LOCK in steps:
             self._lock(client, state.swarm_dir)
         self._remove_managers(client)
+        # The state is that of a moment within the backup, and the record would keep the other managers from making one.
+        own = self._member().node_id or ""
+        retry(
+            lambda: close_record(client, own, DONE), self._params["wait_timeout"], clock=self._clock
+        )
         self._remember(RESTORED)
 
     def _ensure_overlays(self, client: EngineClient, swarm_dir: str) -> None:

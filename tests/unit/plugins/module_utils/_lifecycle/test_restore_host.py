@@ -276,6 +276,27 @@ def test_an_engine_that_starts_without_overlay_networks_is_restarted_before_it_i
     assert done == ([restore_host.RESTART] if restarts else [])
 
 
+def test_the_record_of_the_backup_that_is_restored_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that the backup is in progress, and no other manager could make one for an hour."""
+    closed: list[tuple[str, str]] = []
+    monkeypatch.setattr(restore_host, "EngineClient", lambda _params: None)
+    monkeypatch.setattr(
+        restore_host, "close_record", lambda _client, node, state: closed.append((node, state))
+    )
+    monkeypatch.setattr(restore_host, "NOTE", str(tmp_path / "restore.json"))
+    params = {"docker_host": "unix:///nowhere", "timeout": 1, "wait_timeout": 1}
+    restore = Restore(params, wanted(), lambda *_words, **_more: (0, "", ""), [])
+    for name in ("_verify", "_ensure_overlays", "_remove_managers"):
+        monkeypatch.setattr(restore, name, lambda *_more: None)
+    monkeypatch.setattr(restore, "_member", lambda: Member(state="active", node_id="n2"))
+    content: Any = None
+    restore.carry_out(state(), [restore_host.REMOVE], content)
+    assert closed == [("n2", "done")]
+    assert json.loads((tmp_path / "restore.json").read_text())["phase"] == "restored"
+
+
 def test_the_addresses_stay() -> None:
     kept = {
         "LocalAddr": "192.0.2.11",

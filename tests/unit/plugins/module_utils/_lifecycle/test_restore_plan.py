@@ -86,6 +86,12 @@ def test_fresh_hosts_with_the_old_addresses() -> None:
     ]
 
 
+def test_a_manager_that_was_drained_for_the_backup_goes_back_into_service_last() -> None:
+    plan = planned({**meta(), "drained": True})
+    assert plan.steps[-1] == ("m2", "put it back into service: it was drained for the backup")
+    assert len(plan.steps) == len(planned({**meta(), "drained": False}).steps) + 1
+
+
 def test_without_confirmation_the_plan_is_shown_and_refused() -> None:
     for confirm, words in (("", "is not set"), ("w5n3ox", "is w5n3ox")):
         plan = planned(confirm=confirm)
