@@ -13,7 +13,6 @@ engine runs, whoever is killed. The module listens on a socket, gives the servic
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -47,7 +46,7 @@ from .backup_plan import (
     plan_backup,
 )
 from .backup_units import CONFIG
-from .export import write_whole
+from .export import try_lock, write_whole
 
 LOCK = f"{RUN_DIR}/backup.lock"
 # Held by the module that waits for the service.
@@ -90,13 +89,11 @@ def alone(lock: str = "") -> Iterator[None]:
     """Hold the lock of this host, or another one; the kernel releases it when the process ends. Raises in_progress."""
     handle = os.open(lock or LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise SwarmError(
-            "in_progress",
-            "Could not back up the swarm: another backup is in progress on this host. Wait until it has ended, and run again.",
-        ) from None
-    else:
+        if not try_lock(handle):
+            raise SwarmError(
+                "in_progress",
+                "Could not back up the swarm: another backup is in progress on this host. Wait until it has ended, and run again.",
+            )
         yield
     finally:
         os.close(handle)

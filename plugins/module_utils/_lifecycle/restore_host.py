@@ -20,6 +20,7 @@ import os
 import shutil
 import sys
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +41,12 @@ from .._model.labels import name_of
 from .age import decrypt
 from .backup import close_record
 from .backup_plan import DONE
-from .export import write_whole
+from .export import try_lock, write_whole
 from .raft_key import is_sealed, open_key
 from .restore_plan import BEGUN, RESTORED, UNPACKED
 
 NOTE = "/var/lib/flotilla.swarm/restore.json"
+LOCK = "/run/flotilla.swarm/restore.lock"
 _KEY = "certificates/swarm-node.key"
 # What the state of a manager has, without which the backup is of something else.
 _PARTS = (_KEY, "certificates/swarm-node.crt", "certificates/swarm-root-ca.crt", "state.json")
@@ -83,6 +85,24 @@ class HostState:
     phase: str  # how far an interrupted restore of this backup has got; empty if there is none
     addresses: tuple[str, ...]
     systemd: bool = True
+
+
+@contextlib.contextmanager
+def alone(seconds: float, clock: Clock | None = None) -> Iterator[None]:
+    """Hold this host: the module of a run whose controller was killed can still be at work. Raises in_progress after a while."""
+    os.makedirs(os.path.dirname(LOCK), mode=0o755, exist_ok=True)
+    handle = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _seen, held = poll(lambda: try_lock(handle), bool, seconds, 0.5, clock)
+        if not held:
+            raise SwarmError(
+                "in_progress",
+                f"Could not restore the backup on this host: another run has been restoring one for {seconds:.0f} s. Wait until it has"
+                " ended, and run again.",
+            )
+        yield
+    finally:
+        os.close(handle)
 
 
 # Observe -----------------------------------------------------------------------------------------------

@@ -276,6 +276,22 @@ def test_an_engine_that_starts_without_overlay_networks_is_restarted_before_it_i
     assert done == ([restore_host.RESTART] if restarts else [])
 
 
+def test_a_run_waits_for_the_module_of_a_killed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    monkeypatch.setattr(restore_host, "LOCK", str(tmp_path / "run" / "restore.lock"))
+    with (
+        restore_host.alone(30.0, clock),
+        pytest.raises(SwarmError, match="for 30 s") as error,
+        restore_host.alone(30.0, clock),
+    ):
+        raise AssertionError("two at once")
+    assert error.value.code == "in_progress"
+    assert sum(clock.slept) == 30.0
+    with restore_host.alone(0.0, clock):
+        pass
+
+
 def test_the_record_of_the_backup_that_is_restored_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
