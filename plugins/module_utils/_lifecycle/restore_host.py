@@ -46,7 +46,7 @@ from .raft_key import is_sealed, open_key
 from .restore_plan import BEGUN, RESTORED, UNPACKED
 
 NOTE = "/var/lib/flotilla.swarm/restore.json"
-LOCK = "/run/flotilla.swarm/restore.lock"
+AT_WORK = "/run/flotilla.swarm/restore.lock"
 _KEY = "certificates/swarm-node.key"
 # What the state of a manager has, without which the backup is of something else.
 _PARTS = (_KEY, "certificates/swarm-node.crt", "certificates/swarm-root-ca.crt", "state.json")
@@ -90,8 +90,8 @@ class HostState:
 @contextlib.contextmanager
 def alone(seconds: float, clock: Clock | None = None) -> Iterator[None]:
     """Hold this host: the module of a run whose controller was killed can still be at work. Raises in_progress after a while."""
-    os.makedirs(os.path.dirname(LOCK), mode=0o755, exist_ok=True)
-    handle = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.makedirs(os.path.dirname(AT_WORK), mode=0o755, exist_ok=True)
+    handle = os.open(AT_WORK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _seen, held = poll(lambda: try_lock(handle), bool, seconds, 0.5, clock)
         if not held:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -279,7 +280,8 @@ def test_an_engine_that_starts_without_overlay_networks_is_restarted_before_it_i
 def test_a_run_waits_for_the_module_of_a_killed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Any
 ) -> None:
-    monkeypatch.setattr(restore_host, "LOCK", str(tmp_path / "run" / "restore.lock"))
+    assert os.path.dirname(restore_host.AT_WORK) == "/run/flotilla.swarm"
+    monkeypatch.setattr(restore_host, "AT_WORK", str(tmp_path / "run" / "restore.lock"))
     with (
         restore_host.alone(30.0, clock),
         pytest.raises(SwarmError, match="for 30 s") as error,
