@@ -114,14 +114,16 @@ notes:
 failure:
   description:
     - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
-    - The code is V(refused), V(bad_backup), V(wrong_identity), V(no_age), V(age_failed), V(no_unlock_key), V(wrong_unlock_key),
-      V(bad_key_file), V(unsupported_encryption), V(no_crypto), V(no_pipelining), V(no_sdk), V(not_root), V(os_error),
-      V(systemctl_failed), V(not_stopped), V(not_back), V(timeout), V(other_swarm), or another one for an error of the engine.
+    - The code is V(refused), V(in_progress), V(bad_backup), V(wrong_identity), V(no_age), V(age_failed), V(no_unlock_key), V(wrong_unlock_key),
+      V(bad_key_file), V(unsupported_encryption), V(no_crypto), V(no_pipelining), V(no_sdk), V(no_space), V(not_root),
+      V(os_error), V(systemctl_failed), V(not_stopped), V(not_back), V(timeout), V(other_swarm), or another one for an error of the
+      engine.
   type: dict
   returned: failure
   sample: {code: wrong_identity, details: {}}
 """
 
+import contextlib
 from typing import Any
 
 from ..module_utils._common.argspec import DEFAULT_DOCKER_HOST, Module
@@ -129,12 +131,16 @@ from ..module_utils._common.errors import SwarmError, failure_of
 from ..module_utils._common.waiting import bounded
 from ..module_utils._lifecycle.backup_files import parse_meta
 from ..module_utils._lifecycle.restore_host import (
+    UNPACK,
+    HostState,
     Restore,
     Wanted,
+    alone,
     check,
     missing_tools,
     observe,
     plan,
+    refuse_without_room,
     refuse_without_sdk,
 )
 from ..module_utils._lifecycle.restore_plan import OLDER_ENGINE, RESTORE_RISKS
@@ -171,32 +177,56 @@ def main() -> None:
             autolock=meta["autolock"],
             older_engine=OLDER_ENGINE in given["accepted_risks"],
         )
-        state = observe(given["docker_host"], given["timeout"], wanted)
-        result["steps"] = plan(state, wanted)
-        missing = missing_tools(meta["autolock"])
-        if module.check_mode and missing and result["steps"]:
-            result["notes"] = [
-                f"the backup was not read: {', '.join(missing)} is missing here, and a run installs it before it reads the backup"
-            ]
-        elif result["steps"]:
-            refuse_without_sdk()
-            content = check(wanted, hidden["identity"], hidden["unlock_key"] or "")
-            result["checked"] = True
-            if not module.check_mode:
-                params = {
-                    **given,
-                    "tls": False,
-                    "validate_certs": False,
-                    "api_version": "auto",
-                }
-                restore = Restore(params, wanted, bounded(module.run_command), result["applied"])
-                restore.carry_out(state, result["steps"], content)
+        with contextlib.ExitStack() as held:
+            restore(module, hidden, wanted, result, held)
         result["changed"] = bool(result["steps"])
     except (SwarmError, OSError) as error:
         failure = failure_of("restore the backup on this host", error)
         result["changed"] = bool(result["applied"])
         module.fail_json(msg=failure.message, failure=failure.as_failure(), **result)
     module.exit_json(**result)
+
+
+def restore(
+    module: Module,
+    hidden: dict[str, Any],
+    wanted: Wanted,
+    result: dict[str, Any],
+    held: contextlib.ExitStack,
+) -> None:
+    """Observe, plan, and carry the plan out, unless in check mode. Fills in the result. `held` gets the lock of the host."""
+    given = module.params
+
+    def planned() -> HostState:
+        found = observe(given["docker_host"], given["timeout"], wanted)
+        result["steps"] = plan(found, wanted)
+        return found
+
+    state = planned()
+    if result["steps"] and not module.check_mode:
+        held.enter_context(alone(given["wait_timeout"]))
+        # What a run that was still at work has done is not done again.
+        state = planned()
+    missing = missing_tools(wanted.autolock)
+    if module.check_mode and missing and result["steps"]:
+        result["notes"] = [
+            f"the backup was not read: {', '.join(missing)} is missing here, and a run installs it before it reads the backup"
+        ]
+    elif result["steps"]:
+        refuse_without_sdk()
+        content = check(wanted, hidden["identity"], hidden["unlock_key"] or "")
+        if UNPACK in result["steps"]:
+            refuse_without_room(state, content)
+        result["checked"] = True
+        if not module.check_mode:
+            params = {
+                **given,
+                "tls": False,
+                "validate_certs": False,
+                "api_version": "auto",
+            }
+            work = Restore(params, wanted, bounded(module.run_command), result["applied"])
+            work.carry_out(state, result["steps"], content)
 
 
 if __name__ == "__main__":

@@ -137,6 +137,7 @@ def test_an_export_comes_back_as_a_new_swarm_on_fresh_hosts(
     assert refused.failures == {"refused"}
     assert "the data of 1 secret is not given: shop_token (used by loose, shop_web)" in refused.text
     assert not drive.cluster_ids()
+    nothing_lies_around()
 
     run = restore(tmp_path, swarm_restore_secrets=VAULT)
     assert run.code == 0, run.text[-6000:]
@@ -172,6 +173,7 @@ def test_a_raft_backup_of_a_locked_swarm_comes_back_on_hosts_with_the_old_addres
         swarm_unlock_key=key,
     )
     assert taken.code == 0, taken.text[-6000:]
+    before = running()
     drive.ssh("m1", "docker service create -d --name late registry.lab:5000/hello:1 >/dev/null")
     (cluster,) = drive.cluster_ids()
     asked: dict[str, Any] = {"swarm_restore_kind": "raft", "swarm_unlock_key": key}
@@ -188,6 +190,7 @@ def test_a_raft_backup_of_a_locked_swarm_comes_back_on_hosts_with_the_old_addres
     )
     assert wrong.failures == {"wrong_unlock_key"}, wrong.text[-3000:]
     assert not drive.cluster_ids()
+    nothing_lies_around()
 
     asked["swarm_restore_confirm"] = cluster
     for moment in drive.hits(1, 100.0, lambda after: killed(after, tmp_path, asked), 30.0):
@@ -200,8 +203,12 @@ def test_a_raft_backup_of_a_locked_swarm_comes_back_on_hosts_with_the_old_addres
     assert drive.cluster_ids() == {cluster}
     drive.assert_whole()
     assert secrets_seen() == {SECRET}
-    # What came after the backup is lost. Autolock is on, with another key.
-    assert "late" not in running()
+    # What came after the backup is lost. What belongs to the backup itself is not restored.
+    assert running() == before
+    assert {node["Spec"]["Availability"] for node in drive.nodes().values()} == {"active"}
+    record = drive.ssh("m1", "docker config inspect flotilla.swarm.backup")
+    assert json.loads(json.loads(record)[0]["Spec"]["Labels"]["flotilla.swarm.backup"])["state"] == "done"  # fmt: skip
+    # Autolock is on, with another key.
     assert drive.ssh("m1", "docker info -f '{{.Swarm.Cluster.Spec.EncryptionConfig.AutoLockManagers}}'").strip() == "true"  # fmt: skip
     new = drive.ssh("m1", "docker swarm unlock-key -q").strip()
     assert new not in ("", key)

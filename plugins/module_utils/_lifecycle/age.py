@@ -11,9 +11,11 @@ Identities go to age on its standard input, so that no secret is in an argument 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from typing import IO
@@ -69,6 +71,23 @@ def encrypt(
             os.unlink(path)
 
 
+def encrypt_in_memory(
+    what: str,
+    recipients: Sequence[str],
+    write: Callable[[IO[bytes]], None],
+    limit: float = LIMIT,
+) -> bytes:
+    """What `write` writes into a stream, encrypted for all recipients. Touches no file, so no disk can delay it.
+
+    Raises no_age, age_failed or what `write` raises.
+    """
+    words = ["age", *(word for each in recipients for word in ("-r", each.strip()))]
+    with open(os.memfd_create("encrypted", os.MFD_CLOEXEC), "w+b") as output:
+        _stream(words, f"encrypt {what}", output, write, limit)
+        output.seek(0)
+        return output.read()
+
+
 def decrypt(path: str, identity: str, limit: float = LIMIT) -> bytes:
     """The content of an encrypted file. Raises no_age, age_failed or wrong_identity."""
     return _run(["age", "-d", "-i", "-", "--", path], f"decrypt {path}", identity.encode(), limit)
@@ -83,27 +102,38 @@ def _stream(
 ) -> None:
     # The limit is that of coreutils, because a stream that is full blocks the writer.
     process = subprocess.Popen(
-        ["timeout", f"{limit:.0f}", _found(words[0], attempt), *words[1:]],
+        ["timeout", "--kill-after=10", f"{limit:.0f}", _found(words[0], attempt), *words[1:]],
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     if process.stdin is None or process.stderr is None:
         raise AssertionError("both are pipes")
-    broken = False
     try:
-        write(process.stdin)
-        process.stdin.close()
-    except BrokenPipeError:
-        # What age says is the reason.
-        broken = True
+        broken = _written(process.stdin, write)
+        errors = process.stderr.read()
     except BaseException:
-        process.kill()
-        process.wait()
+        # Both, or age would be left behind.
+        os.killpg(process.pid, signal.SIGTERM)
         raise
-    errors = process.stderr.read()
-    if process.wait() or broken:
+    finally:
+        failed = process.wait()
+        for pipe in (process.stdin, process.stderr):
+            with contextlib.suppress(OSError):
+                pipe.close()
+    if failed or broken:
         raise _failure(attempt, errors.decode(errors="replace"))
+
+
+def _written(stream: IO[bytes], write: Callable[[IO[bytes]], None]) -> bool:
+    """Write into a stream and close it. Returns whether its reader has ended before, which says why."""
+    try:
+        write(stream)
+        stream.close()
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def _run(words: Sequence[str], attempt: str, stdin: bytes = b"", limit: float = LIMIT) -> bytes:

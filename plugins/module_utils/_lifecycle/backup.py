@@ -58,10 +58,12 @@ STATE_DIR = "/var/lib/flotilla.swarm"
 RUN_DIR = "/run/flotilla.swarm"
 NOTE = f"{STATE_DIR}/backup.json"
 RECORD = "flotilla.swarm.backup"
-# Seconds until the engine is back; to put the node back into service.
-BACK_LIMIT, ACTIVE_LIMIT = 300, 60
+# Seconds until the engine is back; to put the node back into service; to read and encrypt the state of the stopped engine.
+BACK_LIMIT, ACTIVE_LIMIT, ARCHIVE_LIMIT = 300, 60, 300
 _STARTS = 3
 _RETRIES = 6
+# Why an engine that answers is not back. A manager has the role of a worker for a moment after its start.
+_LEFT, _DEMOTED = "it has left its swarm", "it is a worker now"
 _TASK_LABEL = "com.docker.swarm.task.id"
 _STARTS_AGAIN = ("always", "unless-stopped")
 
@@ -279,8 +281,17 @@ class BackupRun:
             return False
         self._say("puts right what an interrupted backup has left")
         self._key = self._key or key
-        if note.stopped:
-            self._bring_back(note.docker_host, note.node_id)
+        try:
+            if note.stopped:
+                self._bring_back(note.docker_host, note.node_id)
+            else:
+                self._wait_until_back(note.docker_host, note.node_id)
+        except SwarmError as error:
+            if error.code != "not_manager":
+                raise
+            _remove_note()
+            self._say("this host is not that manager any more, and has nothing to put right")
+            return True
         client = connect(note.docker_host)
         if note.drained:
             self._activate(client, note.node_id)
@@ -372,8 +383,9 @@ class BackupRun:
                     with self._out_of_service(client, view):
                         self._say(f"stops the engine of {name_of(me)}")
                         with self._engine_stopped(me.id):
-                            written = self._archive(partial, own, data_root_of(info))
+                            encrypted, written = self._archive(own, data_root_of(info))
                         self._say(f"the engine is back after {self.stopped_seconds} s")
+                    export.write_whole(partial, encrypted)
                     sealed = self._check(partial, identity, written, given_key)
                     return self._publish(partial, place, name, view, info, sealed)
                 finally:
@@ -454,7 +466,10 @@ class BackupRun:
         def look() -> str:
             try:
                 client = connect(docker_host)
-                state = parse_member(client.info()).state
+                member = parse_member(client.info())
+                state = member.state
+                if state == "inactive" or member.node_id not in (None, node_id):
+                    return _LEFT
                 if state == "locked":
                     if not self._key:
                         return "locked"
@@ -463,6 +478,8 @@ class BackupRun:
                     return "it is being unlocked"
                 if state != "active":
                     return f"it is {state} in its swarm"
+                if member.role != "manager":
+                    return _DEMOTED
                 nodes = [parse_node(document) for document in client.nodes()]
             except SwarmError as error:
                 return error.message
@@ -470,8 +487,13 @@ class BackupRun:
             return "" if me is not None and me.ready else "the other managers do not reach it"
 
         why, _done = poll(
-            look, lambda seen: seen in ("", "locked"), BACK_LIMIT, INTERVAL, self._clock
+            look, lambda seen: seen in ("", "locked", _LEFT), BACK_LIMIT, INTERVAL, self._clock
         )
+        if why in (_LEFT, _DEMOTED):
+            raise SwarmError(
+                "not_manager",
+                f"Could not put this manager back into service: {why}. Run site.yml, and then the backup again.",
+            )
         if why == "locked":
             raise SwarmError(
                 "locked",
@@ -484,14 +506,15 @@ class BackupRun:
                 f"Could not bring the engine of this manager back within {BACK_LIMIT} s: {why}. See journalctl -u docker on it.",
             )
 
-    def _archive(self, partial: str, own: str, data_root: str) -> dict[str, int]:
+    def _archive(self, own: str, data_root: str) -> tuple[bytes, dict[str, int]]:
+        """The archive, encrypted, and what is in it. In memory: a share that hangs must not keep the engine stopped."""
         written: dict[str, int] = {}
 
         def write(stream: Any) -> None:
             written.update(write_tar(data_root, stream))
 
-        age.encrypt(partial, [*self._wanted.recipients, own], write)
-        return written
+        recipients = [*self._wanted.recipients, own]
+        return age.encrypt_in_memory("the raft backup", recipients, write, ARCHIVE_LIMIT), written
 
     def _check(self, partial: str, identity: str, written: dict[str, int], given_key: str) -> bool:
         """Read the file back: it is complete, and the unlock key opens it. Returns whether a restore needs the key."""
@@ -523,6 +546,8 @@ class BackupRun:
             autolock=view.autolock,
         )
         meta["key_needed"] = sealed
+        # The state in the archive has the drain, which a restore ends.
+        meta["drained"] = bool(view.drain and view.drain.steps)
         os.rename(partial, path)
         export.write_whole(meta_path, (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode())
         self.done.append(f"write {name.data}")

@@ -40,11 +40,13 @@ from .backup import (
 )
 from .backup_files import EXPORT, RAFT
 from .backup_plan import BackupPlan, Wanted, choose, name_for, plan_backup
-from .backup_service import LAST, MEETING, alone
+from .backup_service import ASKING, LAST, MEETING, alone
 from .backup_units import CODE, NOW_SERVICE, TIMER_SERVICE, UNIT_DIR
 
 # Seconds: until the service asks for its work; the longest backup; until a killed service has put things right.
 _MEET, _LONGEST, _PUT_RIGHT = 90.0, 7200.0, 420.0
+# Seconds until systemd answers.
+_SYSTEMD = 60
 
 
 @dataclass
@@ -77,9 +79,11 @@ def back_up(
     clock: Clock | None = None,
 ) -> None:
     """Fill in the outcome. `options` is what the service gets, and `among` has the IDs of the nodes that the caller reaches."""
+    # Before the note: the backup in progress can end between two looks.
+    last = _last()
     if read_note() is not None:
-        if _active():
-            _adopt(wanted, check, outcome, clock)
+        if _at_work():
+            _adopt(last, check, outcome, clock)
             return
         _put_right(wanted, key, check, outcome)
     client = connect(wanted.docker_host)
@@ -158,18 +162,37 @@ def _take(answer: Mapping[str, Any], outcome: Outcome) -> None:
 # A backup that is in progress on this host, or was interrupted
 
 
-def _active() -> bool:
-    done = subprocess.run(
-        ["systemctl", "is-active", "--quiet", NOW_SERVICE, TIMER_SERVICE],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=60,
-        check=False,
+def _at_work(*units: str) -> bool:
+    """Whether a service runs, or systemd is about to start it again after a kill; of both, unless one is named."""
+    done = _systemctl("is-active", "--", *(units or (NOW_SERVICE, TIMER_SERVICE)))
+    return not set(done.stdout.split()) <= {"inactive", "failed", "unknown"}
+
+
+def _systemctl(*words: str) -> subprocess.CompletedProcess[str]:
+    """Raises systemctl_failed where systemd does not answer."""
+    try:
+        return subprocess.run(
+            ["systemctl", *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SYSTEMD,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _failed(words[0], f"systemd does not answer within {_SYSTEMD} s") from None
+
+
+def _failed(verb: str, why: str) -> SwarmError:
+    return SwarmError(
+        "systemctl_failed",
+        f"Could not back up the swarm: systemctl {verb} {NOW_SERVICE}: {why}. See the journal of this host.",
     )
-    return done.returncode == 0
 
 
-def _adopt(wanted: Wanted, check: bool, outcome: Outcome, clock: Clock | None) -> None:
+def _adopt(
+    before: dict[str, Any] | None, check: bool, outcome: Outcome, clock: Clock | None
+) -> None:
     """The backup in progress, which the controller has lost, is the one of this run."""
     outcome.acting = os.uname().nodename
     outcome.notes.append(
@@ -178,7 +201,6 @@ def _adopt(wanted: Wanted, check: bool, outcome: Outcome, clock: Clock | None) -
     outcome.plan = ["PLAN  wait for the backup that is in progress"]
     if check:
         return
-    before = _last()
     _wait_for_end(_LONGEST, clock)
     answer = _last()
     if answer is None or answer == before:
@@ -196,8 +218,8 @@ def _last() -> dict[str, Any] | None:
         return None
 
 
-def _wait_for_end(seconds: float, clock: Clock | None) -> None:
-    _seen, done = poll(lambda: not _active(), bool, seconds, 1.0, clock)
+def _wait_for_end(seconds: float, clock: Clock | None, *units: str) -> None:
+    _seen, done = poll(lambda: not _at_work(*units), bool, seconds, 1.0, clock)
     if not done:
         raise SwarmError(
             "timeout",
@@ -234,34 +256,10 @@ def _ask(request: Mapping[str, Any], clock: Clock | None) -> dict[str, Any]:
             " flotilla.swarm.swarm_backup on all managers first.",
         )
     os.makedirs(RUN_DIR, mode=0o755, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(MEETING)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        before = os.umask(0o177)
-        try:
-            listener.bind(MEETING)
-        finally:
-            os.umask(before)
-        listener.listen(1)
-        listener.settimeout(_MEET)
-        subprocess.run(
-            ["systemctl", "start", "--no-block", NOW_SERVICE],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        try:
-            peer, _address = listener.accept()
-        except socket.timeout:
-            raise SwarmError(
-                "no_answer",
-                f"Could not back up the swarm: {NOW_SERVICE} does not answer within {_MEET:.0f} s. See journalctl -u"
-                f" {NOW_SERVICE} on this host.",
-            ) from None
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(MEETING)
+    with alone(ASKING):
+        # The service for a run that was lost can be in its first or last moments, without a note. To start it then does nothing.
+        _wait_for_end(_LONGEST, clock, NOW_SERVICE)
+        peer = _met()
     with peer:
         peer.settimeout(_LONGEST)
         text = b""
@@ -273,3 +271,32 @@ def _ask(request: Mapping[str, Any], clock: Clock | None) -> dict[str, Any]:
         _wait_for_end(_PUT_RIGHT, clock)
         raise _interrupted()
     return dict(json.loads(text))
+
+
+def _met() -> socket.socket:
+    """Start the service; its connection. Raises no_answer or systemctl_failed."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(MEETING)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        before = os.umask(0o177)
+        try:
+            listener.bind(MEETING)
+        finally:
+            os.umask(before)
+        listener.listen(1)
+        listener.settimeout(_MEET)
+        try:
+            started = _systemctl("start", "--no-block", "--", NOW_SERVICE)
+            if started.returncode:
+                raise _failed("start", started.stderr.strip() or "it fails")
+            peer, _address = listener.accept()
+        except socket.timeout:
+            raise SwarmError(
+                "no_answer",
+                f"Could not back up the swarm: {NOW_SERVICE} does not answer within {_MEET:.0f} s. See journalctl -u"
+                f" {NOW_SERVICE} on this host.",
+            ) from None
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(MEETING)
+    return peer

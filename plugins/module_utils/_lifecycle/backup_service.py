@@ -13,7 +13,6 @@ engine runs, whoever is killed. The module listens on a socket, gives the servic
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -47,9 +46,11 @@ from .backup_plan import (
     plan_backup,
 )
 from .backup_units import CONFIG
-from .export import write_whole
+from .export import try_lock, write_whole
 
 LOCK = f"{RUN_DIR}/backup.lock"
+# Held by the module that waits for the service.
+ASKING = f"{RUN_DIR}/backup-asking.lock"
 MEETING = f"{RUN_DIR}/backup.sock"
 LAST = f"{STATE_DIR}/backup-last.json"
 # Seconds: between two looks at the record; to answer the service; bytes of a request.
@@ -68,8 +69,10 @@ def main(mode: str) -> int:
     os.makedirs(RUN_DIR, mode=0o755, exist_ok=True)
     key = _kept_key()
     try:
+        if mode == "now":
+            return _for_module(key)
         with alone():
-            return _for_module(key) if mode == "now" else _for_timer(key)
+            return _for_timer(key)
     except SwarmError as error:
         say(error.message)
         return 1
@@ -82,17 +85,15 @@ def main(mode: str) -> int:
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Hold the lock of this host; the kernel releases it when the process ends."""
-    handle = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def alone(lock: str = "") -> Iterator[None]:
+    """Hold the lock of this host, or another one; the kernel releases it when the process ends. Raises in_progress."""
+    handle = os.open(lock or LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise SwarmError(
-            "in_progress",
-            "Could not back up the swarm: another backup is in progress on this host. Wait until it has ended, and run again.",
-        ) from None
-    else:
+        if not try_lock(handle):
+            raise SwarmError(
+                "in_progress",
+                "Could not back up the swarm: another backup is in progress on this host. Wait until it has ended, and run again.",
+            )
         yield
     finally:
         os.close(handle)
@@ -102,8 +103,7 @@ def alone() -> Iterator[None]:
 
 
 def _for_timer(key: str) -> int:
-    with open(CONFIG, encoding="utf-8") as file:
-        wanted = parse_wanted(json.load(file))
+    wanted = _settings()
     run = BackupRun(wanted, say, _keep_key)
     slot = time.time()
     run.resume(key)
@@ -122,6 +122,17 @@ def _for_timer(key: str) -> int:
                 if error.code != "in_progress":
                     raise
         time.sleep(_LOOK)
+
+
+def _settings() -> Wanted:
+    try:
+        with open(CONFIG, encoding="utf-8") as file:
+            return parse_wanted(json.load(file))
+    except (ValueError, TypeError, KeyError):
+        raise SwarmError(
+            "bad_option",
+            f"Could not back up the swarm: {CONFIG} cannot be read. Run the role flotilla.swarm.swarm_backup on all managers.",
+        ) from None
 
 
 def _look(wanted: Wanted, slot: float) -> tuple[str, str, str]:
@@ -168,28 +179,36 @@ def _for_module(key: str) -> int:
     request = _request()
     if request is None:
         # The module is gone, or this is the start after a kill.
-        note = read_note()
-        if note is not None:
-            BackupRun(_nothing(note.docker_host), say, _keep_key).resume(key)
+        with alone():
+            note = read_note()
+            if note is not None:
+                BackupRun(_nothing(note.docker_host), say, _keep_key).resume(key)
         say("nobody asks for a backup")
         return 1
     peer, asked = request
-    run = BackupRun(parse_wanted(asked["wanted"]), say, _keep_key)
-    answer: dict[str, Any]
     try:
-        run.resume(key or asked["unlock_key"])
-        answer = {"result": run.run(asked["unlock_key"]), "done": run.done}
+        with alone():
+            answer = _answer(asked, key)
+            _write_last(answer)
     except SwarmError as error:
-        answer = {"failure": error.as_failure(), "msg": error.message, "done": run.done}
+        # The timer's service is at work. The module need not wait for an answer that does not come.
+        answer = {"failure": error.as_failure(), "msg": error.message, "done": []}
         say(error.message)
-    except OSError as caught:
-        failure = failure_of("back up the swarm", caught)
-        answer = {"failure": failure.as_failure(), "msg": failure.message, "done": run.done}
-        say(failure.message)
-    _write_last(answer)
     with contextlib.suppress(OSError), peer:
         peer.sendall(json.dumps(answer).encode() + b"\n")
     return 1 if "failure" in answer else 0
+
+
+def _answer(asked: dict[str, Any], key: str) -> dict[str, Any]:
+    """Make the backup that the module asks for; its result or its failure."""
+    run = BackupRun(parse_wanted(asked["wanted"]), say, _keep_key)
+    try:
+        run.resume(key or asked["unlock_key"])
+        return {"result": run.run(asked["unlock_key"]), "done": run.done}
+    except (SwarmError, OSError) as caught:
+        failure = failure_of("back up the swarm", caught)
+        say(failure.message)
+        return {"failure": failure.as_failure(), "msg": failure.message, "done": run.done}
 
 
 def _nothing(docker_host: str) -> Wanted:

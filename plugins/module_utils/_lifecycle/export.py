@@ -231,9 +231,7 @@ def alone_in(place: str, clock: Clock | None = None) -> Iterator[None]:
     """
     descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _seen, locked = poll(
-            lambda: _lock(descriptor), lambda held: held, _TURN, interval=0.5, clock=clock
-        )
+        _seen, locked = poll(lambda: try_lock(descriptor), bool, _TURN, interval=0.5, clock=clock)
         if not locked:
             raise SwarmError(
                 "busy",
@@ -248,7 +246,8 @@ def alone_in(place: str, clock: Clock | None = None) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Whether an open file or folder could be locked now; the kernel releases it when the process ends."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -23,6 +23,7 @@ from .._common.errors import SwarmError
 from .._common.words import count_of
 from .._model.documents import dig, id_of, parse_node
 from .._model.labels import (
+    BACKUP_LABEL,
     HOST_LABEL,
     LEAVING_LABEL,
     MOVING_LABEL,
@@ -91,7 +92,12 @@ def export_of(listed: Listed) -> dict[str, Any]:
             if network.get("Scope") == "swarm"
         ),
         "predefined_networks": dict(sorted(listed.predefined.items())),
-        "configs": _sorted(map(_plain, listed.configs)),
+        # Without the record of backups. In another swarm, it would say that a manager that is not there makes one.
+        "configs": _sorted(
+            _plain(config)
+            for config in listed.configs
+            if BACKUP_LABEL not in (dig(config, "Spec", "Labels") or {})
+        ),
         "secrets": _sorted(
             {**_without_data(secret), "used_by": _users(secret, listed.services)}
             for secret in listed.secrets
@@ -244,3 +250,5 @@ def _problems(document: Any) -> Iterator[str]:
                 yield f"a {kind} in it has no name"
             elif part != "nodes" and not isinstance(entry.get("spec"), dict):
                 yield f"{kind} {entry['name']} has no spec"
+            elif part == "nodes" and not isinstance(entry.get("labels"), dict):
+                yield f"node {entry['name']} has no labels"

@@ -20,6 +20,7 @@ import os
 import shutil
 import sys
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ from .._cluster.settings import change_settings
 from .._common.errors import SwarmError
 from .._common.waiting import Clock, poll, retry
 from .._engine.config import Runner
+from .._engine.overlays import overlays_come
 from .._engine.unit import EngineUnit
 from .._engine.versions import compare, upstream
 from .._host.engine import daemon_config
@@ -37,17 +39,21 @@ from .._host.network import addresses
 from .._model.documents import Member, parse_member, parse_node
 from .._model.labels import name_of
 from .age import decrypt
-from .export import write_whole
+from .backup import close_record
+from .backup_plan import DONE
+from .export import try_lock, write_whole
 from .raft_key import is_sealed, open_key
 from .restore_plan import BEGUN, RESTORED, UNPACKED
 
 NOTE = "/var/lib/flotilla.swarm/restore.json"
+AT_WORK = "/run/flotilla.swarm/restore.lock"
 _KEY = "certificates/swarm-node.key"
 # What the state of a manager has, without which the backup is of something else.
 _PARTS = (_KEY, "certificates/swarm-node.crt", "certificates/swarm-root-ca.crt", "state.json")
 _NEW = ".flotilla-restore-new"
 _ASIDE = "swarm.before-restore-"
 STOP, UNPACK, START = "stop the engine", "unpack the backup", "start the engine"
+RESTART = "restart the engine, because it started without overlay networks"
 FORCE, LOCK = "force a new cluster", "turn on autolock, with a new unlock key"
 REMOVE = "remove the nodes of the other managers"
 # Seconds for a forced new cluster, whose node starts again.
@@ -79,6 +85,24 @@ class HostState:
     phase: str  # how far an interrupted restore of this backup has got; empty if there is none
     addresses: tuple[str, ...]
     systemd: bool = True
+
+
+@contextlib.contextmanager
+def alone(seconds: float, clock: Clock | None = None) -> Iterator[None]:
+    """Hold this host: the module of a run whose controller was killed can still be at work. Raises in_progress after a while."""
+    os.makedirs(os.path.dirname(AT_WORK), mode=0o755, exist_ok=True)
+    handle = os.open(AT_WORK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _seen, held = poll(lambda: try_lock(handle), bool, seconds, 0.5, clock)
+        if not held:
+            raise SwarmError(
+                "in_progress",
+                f"Could not restore the backup on this host: another run has been restoring one for {seconds:.0f} s. Wait until it has"
+                " ended, and run again.",
+            )
+        yield
+    finally:
+        os.close(handle)
 
 
 # Observe -----------------------------------------------------------------------------------------------
@@ -163,6 +187,7 @@ class Content:
     archive: bytes
     prefix: str
     key: str
+    size: int  # of all files, unpacked
 
 
 def check(wanted: Wanted, identity: str, unlock_key: str) -> Content:
@@ -178,7 +203,7 @@ def check(wanted: Wanted, identity: str, unlock_key: str) -> Content:
     if digest != wanted.sha256:
         raise _bad(wanted, "it has another hash than its meta file says")
     archive = decrypt(wanted.file, identity)
-    prefix, pem = _read(archive, wanted)
+    prefix, pem, size = _read(archive, wanted)
     if is_sealed(pem):
         if not unlock_key:
             raise SwarmError(
@@ -187,13 +212,31 @@ def check(wanted: Wanted, identity: str, unlock_key: str) -> Content:
                 " the unlock key of that time.",
             )
         pem = open_key(pem, unlock_key)
-    return Content(archive, prefix, pem)
+    return Content(archive, prefix, pem, size)
 
 
-def _read(archive: bytes, wanted: Wanted) -> tuple[str, str]:
-    """The prefix of the names in the archive, and the key file in it; every member is read."""
+def refuse_without_room(state: HostState, content: Content) -> None:
+    """Raise no_space before the engine is stopped, if the files do not fit beside the old ones."""
+    root = os.path.dirname(state.swarm_dir)
+    while not os.path.isdir(root):
+        root = os.path.dirname(root)
+    disk = os.statvfs(root)
+    free = disk.f_bavail * disk.f_frsize
+    if free < content.size:
+        raise SwarmError(
+            "no_space",
+            f"Could not restore the backup on this host: {root} has {free >> 20} MB free, and the backup has {content.size >> 20} MB."
+            " Free space there, and run again.",
+            free=free,
+            needed=content.size,
+        )
+
+
+def _read(archive: bytes, wanted: Wanted) -> tuple[str, str, int]:
+    """The prefix of the names in the archive, the key file in it, and the bytes of all files; every member is read."""
     pem = None
     names = []
+    size = 0
     # Two blocks of zeros. Python takes an archive that is cut off for one that ends.
     if archive[-2 * tarfile.BLOCKSIZE :].strip(b"\0") or not archive:
         raise _bad(wanted, "its end is missing")
@@ -204,6 +247,7 @@ def _read(archive: bytes, wanted: Wanted) -> tuple[str, str]:
                 if problem:
                     raise _bad(wanted, f"{member.name} in it {problem}")
                 names.append(member.name)
+                size += member.size
                 stream = tar.extractfile(member) if member.isfile() else None
                 content = b""
                 while stream is not None and (piece := stream.read(1 << 20)):
@@ -215,7 +259,7 @@ def _read(archive: bytes, wanted: Wanted) -> tuple[str, str]:
     prefix = prefix_of(names)
     if prefix is None or pem is None:
         raise _bad(wanted, f"it lacks {', '.join(_PARTS)} of a manager")
-    return prefix, pem
+    return prefix, pem, size
 
 
 def unsafe(member: tarfile.TarInfo) -> str | None:
@@ -296,11 +340,27 @@ class Restore:
             self._force(state.swarm_dir)
             self._done.append(FORCE)
         self._verify()
+        self._ensure_overlays(EngineClient(self._params), state.swarm_dir)
         client = EngineClient(self._params)
         if LOCK in steps:
             self._lock(client, state.swarm_dir)
         self._remove_managers(client)
+        # The state is that of a moment within the backup, and the record would keep the other managers from making one.
+        own = self._member().node_id or ""
+        retry(
+            lambda: close_record(client, own, DONE), self._params["wait_timeout"], clock=self._clock
+        )
         self._remember(RESTORED)
+
+    def _ensure_overlays(self, client: EngineClient, swarm_dir: str) -> None:
+        """Restart an engine that has started without a leader, and so without its overlay networks: it rejects all tasks in them."""
+        # A manager that is locked again has been here before.
+        if is_sealed(text_of(os.path.join(swarm_dir, _KEY))) or overlays_come(client, self._clock):
+            return
+        self._unit.stop()
+        self._unit.start_and_wait(self._params["docker_host"], self._params["wait_timeout"])
+        self._verify()
+        self._done.append(RESTART)
 
     def _remember(self, phase: str) -> None:
         os.makedirs(os.path.dirname(NOTE), mode=0o755, exist_ok=True)

@@ -273,6 +273,8 @@ class _Raft(_Planner):
         others = [name for name in self.observed if name != host]
         if others:
             self.steps.append((", ".join(others), "join again, by the plan of site.yml"))
+        if self.meta.get("drained"):
+            self.steps.append((host, "put it back into service: it was drained for the backup"))
         self.notes.append(f"what was changed in the swarm after {taken_words(self.meta)} is lost")
 
     def _confirmation(self) -> None:

@@ -137,10 +137,18 @@ def _checked(place: str, name: BackupName) -> Backup:
 
 
 def check_identity(path: str) -> None:
-    """Raise not_found or bad_option unless a file on the controller looks like an identity of age or ssh.
+    """Raise not_found or bad_option unless a file on the controller looks like an identity of age or ssh, or is encrypted by
+    Ansible Vault, which the playbook opens.
 
     The content is not kept.
     """
+    # A pipe, such as that of <(command), gives its content only once.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise SwarmError(
+            "bad_option",
+            f"Could not read the identity: {path} is no regular file. Set swarm_restore_identity_file to a file that age-keygen has"
+            " written. It can be encrypted by ansible-vault.",
+        )
     try:
         with open(path, "rb") as file:
             text = file.read(1 << 16)
@@ -150,6 +158,8 @@ def check_identity(path: str) -> None:
             f"Could not read the identity: {path}: {error.strerror}. Set swarm_restore_identity_file to the file with the identity"
             " of age on the controller.",
         ) from error
+    if text.startswith(b"$ANSIBLE_VAULT;"):
+        return
     if b"AGE-SECRET-KEY-1" not in text and b"PRIVATE KEY-----" not in text:
         raise SwarmError(
             "bad_option",

@@ -191,6 +191,12 @@ def test_a_swarm_that_changes_is_read_until_it_rests() -> None:
     assert reader.reads == 4
 
 
+def test_the_record_of_backups_stays_in_its_swarm() -> None:
+    record = {"ID": "c2", "Spec": {"Name": "r", "Labels": {"flotilla.swarm.backup": "{}"}}}
+    content = export_of(listed(configs=[*DOCUMENTS["/configs"], record]))
+    assert [config["name"] for config in content["configs"]] == ["motd"]
+
+
 def test_a_swarm_that_never_rests_is_not_exported() -> None:
     with pytest.raises(SwarmError, match="has changed between each of 8 reads") as error:
         export.take_export(FakeReader(*map(rename, range(20))))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +230,19 @@ def test_the_directory_is_replaced_as_a_whole_and_the_old_one_kept(
     assert (tmp_path / "docker" / "swarm.before-restore-2").exists()
 
 
+def test_a_disk_without_room_is_found_before_the_engine_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = restore_host.check(put(tmp_path, monkeypatch, archive()), "identity", "")
+    assert content.size == sum(map(len, FILES.values()))
+    # The folder of the engine does not exist yet.
+    host = state(swarm_dir=str(tmp_path / "docker" / "swarm"))
+    restore_host.refuse_without_room(host, content)
+    with pytest.raises(SwarmError, match=f"{tmp_path} has .* MB free") as error:
+        restore_host.refuse_without_room(host, replace(content, size=1 << 60))
+    assert error.value.code == "no_space"
+
+
 def test_an_empty_directory_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "docker" / "swarm"
     place.mkdir(parents=True)
@@ -236,6 +251,68 @@ def test_an_empty_directory_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monk
     restore = Restore(params, wanted(), lambda *_words, **_more: (0, "", ""), [])
     restore._unpack(state(swarm_dir=str(place)), content)
     assert sorted(path.name for path in place.parent.iterdir()) == ["swarm"]
+
+
+@pytest.mark.parametrize(
+    ("sealed", "comes", "restarts"),
+    [(False, False, True), (False, True, False), (True, False, False)],
+)
+def test_an_engine_that_starts_without_overlay_networks_is_restarted_before_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sealed: bool, comes: bool, restarts: bool
+) -> None:
+    (tmp_path / "certificates").mkdir()
+    key = KEY.replace("EC PRIVATE", "ENCRYPTED PRIVATE") if sealed else KEY
+    (tmp_path / "certificates" / "swarm-node.key").write_text(key)
+    monkeypatch.setattr(restore_host, "overlays_come", lambda _client, _clock: comes)
+    done: list[str] = []
+    params = {"docker_host": "unix:///nowhere", "timeout": 1, "wait_timeout": 1}
+    restore = Restore(params, wanted(), lambda *_words, **_more: (0, "", ""), done)
+    calls: list[str] = []
+    for name in ("stop", "start_and_wait"):
+        monkeypatch.setattr(restore._unit, name, lambda *_more, name=name: calls.append(name))
+    monkeypatch.setattr(restore, "_verify", lambda: calls.append("verify"))
+    client: Any = None
+    restore._ensure_overlays(client, str(tmp_path))
+    assert calls == (["stop", "start_and_wait", "verify"] if restarts else [])
+    assert done == ([restore_host.RESTART] if restarts else [])
+
+
+def test_a_run_waits_for_the_module_of_a_killed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    assert os.path.dirname(restore_host.AT_WORK) == "/run/flotilla.swarm"
+    monkeypatch.setattr(restore_host, "AT_WORK", str(tmp_path / "run" / "restore.lock"))
+    with (
+        restore_host.alone(30.0, clock),
+        pytest.raises(SwarmError, match="for 30 s") as error,
+        restore_host.alone(30.0, clock),
+    ):
+        raise AssertionError("two at once")
+    assert error.value.code == "in_progress"
+    assert sum(clock.slept) == 30.0
+    with restore_host.alone(0.0, clock):
+        pass
+
+
+def test_the_record_of_the_backup_that_is_restored_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that the backup is in progress, and no other manager could make one for an hour."""
+    closed: list[tuple[str, str]] = []
+    monkeypatch.setattr(restore_host, "EngineClient", lambda _params: None)
+    monkeypatch.setattr(
+        restore_host, "close_record", lambda _client, node, state: closed.append((node, state))
+    )
+    monkeypatch.setattr(restore_host, "NOTE", str(tmp_path / "restore.json"))
+    params = {"docker_host": "unix:///nowhere", "timeout": 1, "wait_timeout": 1}
+    restore = Restore(params, wanted(), lambda *_words, **_more: (0, "", ""), [])
+    for name in ("_verify", "_ensure_overlays", "_remove_managers"):
+        monkeypatch.setattr(restore, name, lambda *_more: None)
+    monkeypatch.setattr(restore, "_member", lambda: Member(state="active", node_id="n2"))
+    content: Any = None
+    restore.carry_out(state(), [restore_host.REMOVE], content)
+    assert closed == [("n2", "done")]
+    assert json.loads((tmp_path / "restore.json").read_text())["phase"] == "restored"
 
 
 def test_the_addresses_stay() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,12 @@ def test_fresh_hosts_with_the_old_addresses() -> None:
         "  4  m1, m3, w1  join again, by the plan of site.yml",
         "  ! what was changed in the swarm after 2026-11-29 07:45 UTC is lost",
     ]
+
+
+def test_a_manager_that_was_drained_for_the_backup_goes_back_into_service_last() -> None:
+    plan = planned({**meta(), "drained": True})
+    assert plan.steps[-1] == ("m2", "put it back into service: it was drained for the backup")
+    assert len(plan.steps) == len(planned({**meta(), "drained": False}).steps) + 1
 
 
 def test_without_confirmation_the_plan_is_shown_and_refused() -> None:
@@ -278,7 +285,12 @@ def test_what_is_damaged_incomplete_or_no_backup_is_refused(tmp_path: Path) -> N
 def test_what_is_no_identity_is_refused(tmp_path: Path) -> None:
     (tmp_path / "id").write_text("# a comment\nAGE-SECRET-KEY-1XYZ\n", encoding="utf-8")
     restore_source.check_identity(str(tmp_path / "id"))
+    # Ansible opens it where the playbook reads it.
+    (tmp_path / "vault").write_text("$ANSIBLE_VAULT;1.1;AES256\n6163\n", encoding="utf-8")
+    restore_source.check_identity(str(tmp_path / "vault"))
     (tmp_path / "public").write_text("age1xyz\n", encoding="utf-8")
-    for name in ("public", "nowhere"):
+    # Nobody writes into it: to open it would wait for ever.
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("public", "nowhere", "pipe", "."):
         with pytest.raises(SwarmError, match="swarm_restore_identity_file"):
             restore_source.check_identity(str(tmp_path / name))
