@@ -138,6 +138,22 @@ def test_a_host_of_another_swarm_and_one_that_does_not_answer_are_refused() -> N
 
 
 @soak
+def test_a_host_that_was_silent_leaves_later() -> None:
+    cluster_id = the_id()
+    with drive.stopped("w2"):
+        run = reset(confirm=cluster_id, accepted_risks=["unreachable_hosts"])
+    show(run)
+    assert run.code == 0, run.text[-5000:]
+    assert "w2 does not answer" in run.text
+    assert state("w2") != "inactive"
+    # It still knows which swarm it was in, and the others know nothing any more.
+    run = reset(confirm=cluster_id)
+    show(run)
+    assert run.code == 0, run.text[-5000:]
+    assert_out_of_swarm()
+
+
+@soak
 @pytest.mark.parametrize("depth", ["engine", "data"])
 def test_the_engine_and_its_data_go(depth: str) -> None:
     cluster_id = the_id()
