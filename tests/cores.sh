@@ -77,7 +77,7 @@ install() { "$1/bin/pip" install -q --disable-pip-version-check "ansible-core==$
 
 # --- checks: each with the commands of one ansible-core first in PATH ---------------------------------
 
-check_unit() { python -m pytest -q -p no:cacheprovider tests/unit; }
+check_unit() { FLOTILLA_PROPERTIES=few python -m pytest -q -p no:cacheprovider tests/unit; }
 
 check_syntax() {
     local inventory

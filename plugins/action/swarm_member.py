@@ -16,4 +16,4 @@ class ActionModule(SecretAction):
     attempt = "change the membership"
     # Not join_token: site.yml must work with Ansible's defaults, which have no pipelining, and a token can be rotated.
     secrets = ("unlock_key",)
-    nothing: Mapping[str, Any] = {"member": {}, "steps": []}
+    nothing: Mapping[str, Any] = {"member": {}, "steps": [], "needs_restart": None}

@@ -190,8 +190,8 @@ failure:
   description:
     - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
     - The code is V(refused), V(in_progress), V(wrong_unlock_key), V(bad_copy), V(interrupted), V(not_installed), V(no_space),
-      V(no_age), V(age_failed), V(not_back), V(locked), V(no_pipelining), one of M(flotilla.swarm.swarm_drain), or another one for an
-      error of the engine.
+      V(no_age), V(age_failed), V(systemctl_failed), V(not_stopped), V(not_back), V(locked), V(no_pipelining), one of
+      M(flotilla.swarm.swarm_drain), or another one for an error of the engine.
   type: dict
   returned: failure
   sample: {code: refused, details: {}}

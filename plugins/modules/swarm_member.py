@@ -179,6 +179,13 @@ steps:
   elements: str
   returned: always
   sample: [join as worker]
+needs_restart:
+  description: With O(state=unlocked), whether the engine has come up without its overlay networks. It then looks healthy, and
+    rejects every task in one until it is restarted, which M(flotilla.swarm.docker_engine_restart) does. V(null) in another
+    state, in check mode, with O(wait_timeout=0), and on failure.
+  type: bool
+  returned: always
+  sample: false
 failure:
   description:
     - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
@@ -190,7 +197,7 @@ failure:
   sample: {code: foreign_swarm, details: {}}
 """
 
-from ..module_utils._cluster.member import change_member, observe
+from ..module_utils._cluster.member import change_member, needs_restart, observe
 from ..module_utils._common.argspec import Module, docker_argument_spec
 from ..module_utils._common.errors import SwarmError
 
@@ -228,8 +235,14 @@ def main() -> None:
             failure=error.as_failure(),
             member=observe(module.params, tolerant=True).as_dict(),
             steps=[],
+            needs_restart=None,
         )
-    result = {"changed": bool(steps), "member": after.as_dict(), "steps": steps}
+    result = {
+        "changed": bool(steps),
+        "member": after.as_dict(),
+        "steps": steps,
+        "needs_restart": needs_restart(module.params, after, module.check_mode),
+    }
     if module._diff:
         wanted = {"state": "; ".join(steps)} if steps else {}
         result["diff"] = {

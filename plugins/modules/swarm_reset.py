@@ -111,7 +111,7 @@ failure:
   description:
     - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
     - The code is V(foreign_swarm), V(not_reset), V(bad_data_root), V(bad_option), V(not_root), V(apt_failed), V(locked),
-      V(systemctl_failed), V(os_error), or another one for an error of the engine.
+      V(systemctl_failed), V(not_stopped), V(not_back), V(os_error), or another one for an error of the engine.
   type: dict
   returned: failure
   sample: {code: foreign_swarm, details: {}}

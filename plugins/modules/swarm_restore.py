@@ -116,7 +116,7 @@ failure:
     - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
     - The code is V(refused), V(bad_backup), V(wrong_identity), V(no_age), V(age_failed), V(no_unlock_key), V(wrong_unlock_key),
       V(bad_key_file), V(unsupported_encryption), V(no_crypto), V(no_pipelining), V(no_sdk), V(not_root), V(os_error),
-      V(systemctl_failed), V(not_back), V(timeout), V(other_swarm), or another one for an error of the engine.
+      V(systemctl_failed), V(not_stopped), V(not_back), V(timeout), V(other_swarm), or another one for an error of the engine.
   type: dict
   returned: failure
   sample: {code: wrong_identity, details: {}}

@@ -12,7 +12,9 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +40,30 @@ def make_importable() -> None:
 
 make_importable()
 
-# The number of cases for each property. FLOTILLA_SOAK=1 tries more, to find rare failures.
+# The number of cases for each property. FLOTILLA_SOAK=1 tries more, to find rare failures; tests/cores.sh tries fewer, because it
+# looks for what another Python or ansible-core does differently, and not for a case that nobody thought of.
 settings.register_profile("quick", max_examples=100, deadline=None)
 settings.register_profile("soak", max_examples=2000, deadline=None)
-settings.load_profile("soak" if os.environ.get("FLOTILLA_SOAK") == "1" else "quick")
+settings.register_profile("few", max_examples=10, deadline=None)
+soak = os.environ.get("FLOTILLA_SOAK") == "1"
+settings.load_profile("soak" if soak else os.environ.get("FLOTILLA_PROPERTIES", "quick"))
+
+
+@pytest.fixture
+def clock() -> Any:
+    """A clock whose `time` passes only while somebody sleeps; `slept` has for how long, each time."""
+    from ansible_collections.flotilla.swarm.plugins.module_utils._common.waiting import Clock
+
+    class FakeClock(Clock):
+        def __init__(self) -> None:
+            self.time = 0.0
+            self.slept: list[float] = []
+
+        def now(self) -> float:
+            return self.time
+
+        def sleep(self, seconds: float) -> None:
+            self.slept.append(seconds)
+            self.time += seconds
+
+    return FakeClock()

@@ -98,11 +98,6 @@ def state(host: str) -> str:
     ).strip()
 
 
-def autolock_is_on() -> bool:
-    ask = "docker info --format '{{.Swarm.Cluster.Spec.EncryptionConfig.AutoLockManagers}}'"
-    return drive.ssh("m1", ask).strip() == "true"
-
-
 def engine_is_stopped(host: str) -> bool:
     return drive.ssh(host, "systemctl is-active docker; true").strip() != "active"
 
@@ -228,7 +223,7 @@ def test_a_backup_under_autolock(identity: str, tmp_path: Path) -> None:
     assert min(look["shop_web"].running for look in looks) >= 3
     drive.wait_until(in_service, 60)
     # Autolock stayed on, and a manager that restarts is locked.
-    assert autolock_is_on()
+    assert drills.autolock_is_on()
     assert "ENCRYPTED" in drive.ssh(
         acting[0], "cat /var/lib/docker/swarm/certificates/swarm-node.key"
     )
@@ -429,7 +424,7 @@ def test_the_timer_elapses_on_all_managers_and_one_acts(identity: str) -> None:
     assert [host for host, text in journals.items() if "backup complete" in text] == acting
     made = {host: len(names) - len(had[host]) for host, names in raft_files().items()}
     assert made == {host: int(host in acting) for host in drive.MANAGERS}
-    assert autolock_is_on()
+    assert drills.autolock_is_on()
     drive.wait_until(in_service, 60)
     # A frozen manager does not stop backups: without a margin there is no raft backup, and there is still an export.
     since, had_files = soon(0), drive.on_each(drive.MANAGERS, files)
@@ -507,7 +502,7 @@ def test_whatever_is_killed_the_engine_runs_and_the_next_run_makes_a_backup(
         assert run.code == 0, run.text[-3000:]
         assert not leaks
         assert sum(map(len, raft_files().values())) > had
-        assert autolock_is_on()
+        assert drills.autolock_is_on()
         assert not [name for each in drive.MANAGERS for name in files(each) if "partial" in name]
         drive.wait_until(in_service, 60)
     for host in drive.MANAGERS:

@@ -17,6 +17,19 @@ from .._model.documents import id_of
 from .reader import EngineReader, as_query, document_of, elements, failed, message_of, unreachable
 
 
+def local_client(docker_host: str, seconds: float) -> EngineClient:
+    """A connection to the engine of this host, without the options of a user; it raises as EngineClient does."""
+    return EngineClient(
+        {
+            "docker_host": docker_host,
+            "api_version": "auto",
+            "timeout": seconds,
+            "tls": False,
+            "validate_certs": False,
+        }
+    )
+
+
 class EngineClient:
     """A connection to one engine; `params` are the options of docker_argument_spec.
 

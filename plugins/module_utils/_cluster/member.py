@@ -16,6 +16,7 @@ from .._api.reader import EngineReader, failed, message_of, unreachable
 from .._api.unix import post
 from .._common.errors import SwarmError
 from .._common.waiting import Clock, poll, retry
+from .._engine.overlays import LIMIT, overlays_come
 from .._host.engine import join_note, pause_before_unlock
 from .._model.documents import SWARM_PORT, Member, parse_member, parse_node
 from .settings import apply_settings, plan_settings, read_settings
@@ -31,15 +32,9 @@ NO_KEY = "what was given is no unlock key, which is SWMKEY-1- and 43 characters"
 
 def observe(params: dict[str, Any], tolerant: bool = False) -> Member:
     """The host's membership; with `tolerant`, an engine that does not answer has the state unknown, and nothing is
-    raised.
-
-    Through a socket it is read without the SDK: in check mode that may not be installed yet.
-    """
+    raised."""
     try:
-        if params["docker_host"].startswith("unix://"):
-            info = EngineReader(params["docker_host"], params["timeout"]).info()
-        else:
-            info = EngineClient(params).info()
+        info = _reader(params).info()
     except SwarmError as error:
         if not tolerant:
             raise
@@ -346,6 +341,27 @@ def _verify(settled: Member | None, params: dict[str, Any], clock: Clock | None 
             state=member.state,
         )
     return member
+
+
+def needs_restart(
+    params: dict[str, Any], member: Member, check_mode: bool, clock: Clock | None = None
+) -> bool | None:
+    """Whether the engine of an unlocked manager has come up without its overlay networks; None if nobody looked.
+
+    Right after its unlock, it is given `LIMIT` seconds, and it is not asked where the caller does not wait for a leader.
+    """
+    waits = params["wait_timeout"] > 0
+    if params["state"] != "unlocked" or member.state != "active" or check_mode or not waits:
+        return None
+    limit = min(LIMIT, params["wait_timeout"])
+    return not overlays_come(_reader(params), clock, limit)
+
+
+def _reader(params: dict[str, Any]) -> EngineReader | EngineClient:
+    """Through a socket without the SDK: in check mode that may not be installed yet."""
+    if params["docker_host"].startswith("unix://"):
+        return EngineReader(params["docker_host"], params["timeout"])
+    return EngineClient(params)
 
 
 def _reachable(params: dict[str, Any], member: Member) -> bool:

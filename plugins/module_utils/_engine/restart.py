@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from .._api.client import EngineClient
+from .._api.client import local_client
 from .._api.reader import EngineReader
 from .._common.errors import SwarmError
 from .._common.waiting import INTERVAL, Clock, poll
@@ -29,8 +29,11 @@ from .._host.engine import (
 from .._model.documents import parse_member, parse_node, quorum_of
 from .._model.labels import name_of
 from .config import Config, Runner
+from .overlays import overlays_come
+from .unit import UNIT
 
-UNIT = "docker.service"
+# How often an engine is started at most until it is in its overlay networks.
+_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,6 @@ class EngineRestart:
         self._clock = clock or Clock()
         self.managers: dict[str, int] | None = None
         self.touched = False
-        # Only in memory, and never part of a result.
-        self._unlock_key = ""
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         """Carry it out, and return the result of docker_engine_restart.
@@ -129,10 +130,11 @@ class EngineRestart:
         """
         started = self._clock.now()
         before = self.observe()
-        restart = self._params["state"] == "restarted" and engine_is_active()
+        restart, unlock_key = self._params["state"] == "restarted" and engine_is_active(), ""
         if restart:
             before = self._permitted(before)
-            self._unlock_key = self._read_unlock_key(before)
+            # Only in memory, and never part of a result.
+            unlock_key = self._read_unlock_key(before)
         config = Config(self._params, self._run)
         config.validate()
         changed = bool(restart or config.files or not before.answers or not unit_is_enabled())
@@ -141,7 +143,7 @@ class EngineRestart:
         if changed and not check_mode:
             self.touched = True
             config.write(restart)
-            self._apply(restart, before)
+            self._apply(restart, before, unlock_key)
         now = self.observe() if changed and not check_mode else before
         return {
             "changed": changed,
@@ -189,23 +191,13 @@ class EngineRestart:
         answer = reader.get("/swarm/unlockkey", "read the key that unlocks this manager")
         return str((answer or {}).get("UnlockKey") or "")
 
-    def _unlock(self) -> None:
+    def _unlock(self, key: str) -> None:
         """Unlock this manager with that key; the caller sees by its state whether it worked."""
-        key, self._unlock_key = self._unlock_key, ""
         self._clock.sleep(pause_before_unlock())
-        client = EngineClient(
-            {
-                "docker_host": self._params["docker_host"],
-                "api_version": "auto",
-                "timeout": 30,
-                "tls": False,
-                "validate_certs": False,
-            }
-        )
-        client.unlock(key)
+        local_client(self._params["docker_host"], 30).unlock(key)
 
-    def _apply(self, restart: bool, before: View) -> None:
-        failed = self._started(restart, before)
+    def _apply(self, restart: bool, before: View, unlock_key: str) -> None:
+        failed = self._started(restart, before, unlock_key)
         if failed is None:
             clear_restart_pending()
             return
@@ -217,7 +209,7 @@ class EngineRestart:
                 " journalctl -u docker on the host.",
             )
         restore_daemon_json()
-        again = self._started(True, before)
+        again = self._started(True, before, unlock_key)
         state = (
             "and the engine runs with it"
             if again is None
@@ -232,12 +224,18 @@ class EngineRestart:
             restored=again is None,
         )
 
-    def _started(self, restart: bool, before: View) -> str | None:
+    def _started(self, restart: bool, before: View, unlock_key: str) -> str | None:
         """Start or restart it; None once everything is back, else what is missing."""
-        # The old engine answers until systemd stops it, on a busy host for seconds.
-        old = self._invocation() if restart else ""
-        self._start(restart)
-        return self._wait(before, old)
+        for _attempt in range(_STARTS):
+            # The old engine answers until systemd stops it, on a busy host for seconds.
+            old = self._invocation() if restart else ""
+            self._start(restart)
+            missing = self._wait(before, old, unlock_key)
+            reader = EngineReader(self._params["docker_host"], 10)
+            if missing or not unlock_key or overlays_come(reader, self._clock):
+                return missing
+            restart = True
+        return "it has no overlay networks"
 
     def _invocation(self) -> str:
         """The ID that systemd gives to this run of the engine; it changes with each start (systemd.exec(5))."""
@@ -262,8 +260,9 @@ class EngineRestart:
                 "systemctl_failed", f"Could not {args[0]} {args[-1]}: {errors.strip()}."
             )
 
-    def _wait(self, before: View, old: str) -> str | None:
+    def _wait(self, before: View, old: str, unlock_key: str) -> str | None:
         """None once everything is back, else what is missing; `old` is the run of the engine that must end."""
+        keys = [unlock_key] if unlock_key else []
 
         def back(view: View) -> str | None:
             if old and self._invocation() == old:
@@ -278,8 +277,8 @@ class EngineRestart:
             return None
 
         def ended(seen: View) -> bool:
-            if seen.state == "locked" and self._unlock_key:
-                self._unlock()
+            if seen.state == "locked" and keys:
+                self._unlock(keys.pop())
                 return False
             return back(seen) is None or (not seen.answers and self._crashes())
 

@@ -24,10 +24,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Callable
 
-from .._api.client import EngineClient
+from .._api.client import EngineClient, local_client
 from .._common.errors import SwarmError, failure_of
 from .._common.waiting import INTERVAL, Clock, poll, retry
-from .._host.engine import engine_is_active, pause_before_unlock
+from .._engine.overlays import overlays_come
+from .._engine.unit import EngineUnit
+from .._host.engine import pause_before_unlock
 from .._host.files import DATA_ROOT, text_of
 from .._model.documents import parse_member, parse_node
 from .._model.labels import BACKUP_LABEL, name_of
@@ -48,6 +50,7 @@ from .backup_plan import (
     parse_record,
     plan_backup,
 )
+from .raft_files import size_of
 from .raft_key import is_sealed, open_key
 from .raft_tar import FOLDER, KEY_FILE, check_contents, read_tar, write_tar
 
@@ -55,11 +58,8 @@ STATE_DIR = "/var/lib/flotilla.swarm"
 RUN_DIR = "/run/flotilla.swarm"
 NOTE = f"{STATE_DIR}/backup.json"
 RECORD = "flotilla.swarm.backup"
-UNIT, SOCKET = "docker.service", "docker.socket"
-# Seconds: to stop the engine, of which one without a leader needs 60; until it is back; to put the node back into service.
-STOP_LIMIT, BACK_LIMIT, ACTIVE_LIMIT = 150, 300, 60
-# Seconds until it is in its overlay networks.
-OVERLAY_LIMIT = 20
+# Seconds until the engine is back; to put the node back into service.
+BACK_LIMIT, ACTIVE_LIMIT = 300, 60
 _STARTS = 3
 _RETRIES = 6
 _TASK_LABEL = "com.docker.swarm.task.id"
@@ -104,15 +104,7 @@ def shielded() -> Iterator[None]:
 
 def connect(docker_host: str) -> EngineClient:
     """A connection to the engine of this host."""
-    return EngineClient(
-        {
-            "docker_host": docker_host,
-            "api_version": "auto",
-            "timeout": 60,
-            "tls": False,
-            "validate_certs": False,
-        }
-    )
+    return local_client(docker_host, 60)
 
 
 def observe(client: Any, wanted: Wanted) -> tuple[HostView, dict[str, Any]]:
@@ -185,7 +177,7 @@ def preflight(wanted: Wanted, data_root: str) -> None:
     while not os.path.lexists(place):
         place = os.path.dirname(place)
     disk = os.statvfs(place)
-    free, needed = disk.f_bavail * disk.f_frsize, _size_of(os.path.join(data_root, FOLDER))
+    free, needed = disk.f_bavail * disk.f_frsize, size_of(os.path.join(data_root, FOLDER))
     if free < needed:
         raise SwarmError(
             "no_space",
@@ -194,16 +186,6 @@ def preflight(wanted: Wanted, data_root: str) -> None:
             free=free,
             needed=needed,
         )
-
-
-def _size_of(folder: str) -> int:
-    """Bytes on the disk."""
-    total = 0
-    for place, _folders, files in os.walk(folder):
-        for name in files:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(place, name)).st_blocks * 512
-    return total
 
 
 # The record in the swarm
@@ -285,6 +267,7 @@ class BackupRun:
         self._say = say
         self._keep_key = keep_key
         self._clock = clock or Clock()
+        self._unit = EngineUnit(_command, self._clock)
         self._key = ""  # only in memory, and never part of a result
         self.done: list[str] = []
         self.stopped_seconds: float | None = None
@@ -442,7 +425,7 @@ class BackupRun:
         _write_note(replace(_noted(), stopped=True))
         began = self._clock.now()
         try:
-            self._stop()
+            self._unit.stop()
             yield
         finally:
             with shielded():
@@ -450,39 +433,20 @@ class BackupRun:
                 self.stopped_seconds = round(self._clock.now() - began, 1)
                 _write_note(replace(_noted(), stopped=False))
 
-    def _stop(self) -> None:
-        # The socket first, or the next request would start the engine again.
-        errors = _systemctl("stop", SOCKET, UNIT, limit=STOP_LIMIT)
-        if engine_is_active():
-            raise SwarmError(
-                "systemctl_failed",
-                f"Could not stop {UNIT}: {errors or 'its process still runs'}. See journalctl -u docker on the host.",
-            )
-
     def _bring_back(self, docker_host: str, node_id: str) -> None:
         """Start the engine until it is whole: an engine that is unlocked may lack its overlay networks (`pause_before_unlock`)."""
         for attempt in range(_STARTS):
             if attempt:
                 self._say("its overlay networks do not come up: restarts the engine")
-                self._stop()
-            self._start()
+                self._unit.stop()
+            self._unit.start()
             self._wait_until_back(docker_host, node_id)
-            if self._overlays_come(docker_host):
+            if overlays_come(connect(docker_host), self._clock):
                 return
         raise SwarmError(
             "not_back",
             "Could not bring the engine of this manager back: it has no overlay networks. Restart it, and see journalctl -u docker on it.",
         )
-
-    def _overlays_come(self, docker_host: str) -> bool:
-        client = connect(docker_host)
-        return poll(lambda: _has_overlays(client), bool, OVERLAY_LIMIT, INTERVAL, self._clock)[1]
-
-    def _start(self) -> None:
-        # After some starts within a minute, systemd refuses the next one until the unit is reset.
-        _systemctl("reset-failed", UNIT, SOCKET)
-        _systemctl("start", SOCKET)
-        _systemctl("start", "--no-block", UNIT)
 
     def _wait_until_back(self, docker_host: str, node_id: str) -> None:
         """The engine answers, is unlocked, and the other managers reach it."""
@@ -572,37 +536,17 @@ def refuse(plan: BackupPlan) -> None:
         raise SwarmError("refused", f"Nothing was changed: {'; '.join(plan.refusals)}.")
 
 
-def _has_overlays(client: Any) -> bool:
-    """Whether this engine is in the network that every node is in; a swarm without an ingress network cannot tell."""
-    try:
-        listed = client.get("/networks", "list the networks", filters={"driver": "overlay"})
-        for network in listed or []:
-            if network.get("Ingress"):
-                found = client.get(f"/networks/{network['Id']}", "read the ingress network")
-                return bool(found.get("Peers"))
-    except SwarmError:
-        return False
-    return True
-
-
 def _unlock_key_of(client: Any) -> str:
     answer = client.get("/swarm/unlockkey", "read the key that unlocks this manager")
     return str((answer or {}).get("UnlockKey") or "")
 
 
-def _systemctl(*words: str, limit: int = 60) -> str:
-    """Its errors, empty if it succeeded."""
-    try:
-        done = subprocess.run(
-            ["systemctl", *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=limit,
-            check=False,
-        )
-    except (subprocess.TimeoutExpired, OSError) as error:
-        return f"systemctl {words[0]}: {error}"
-    return done.stderr.decode("utf-8", "replace").strip() if done.returncode else ""
+def _command(args: list[str]) -> tuple[int, str, str]:
+    """Run a command that ends by itself: its exit code, output and errors."""
+    done = subprocess.run(
+        args, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 # The note on the host

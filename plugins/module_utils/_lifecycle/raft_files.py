@@ -107,7 +107,7 @@ def read_node(folder: str) -> NodeFiles | None:
         peers=peers_in(text_of(os.path.join(folder, "state.json"))),
         raft=raft,
         problem=problem,
-        size_bytes=_size_of(folder),
+        size_bytes=size_of(folder),
     )
 
 
@@ -215,7 +215,7 @@ def _varint(data: Buffer, at: int, end: int) -> tuple[int, int]:
     raise ValueError("cut off")
 
 
-def _size_of(folder: str) -> int:
+def size_of(folder: str) -> int:
     """What the folder takes on the disk. The raft log has reserved space in it."""
     total = 0
     for place, _folders, names in os.walk(folder):

@@ -13,14 +13,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
 from typing import Any
 
-from .._api.client import EngineClient
+from .._api.client import EngineClient, local_client
 from .._api.reader import EngineReader
 from .._common.errors import SwarmError
 from .._common.waiting import Clock, poll
-from .._host.engine import engine_is_active
+from .._engine.config import Runner
+from .._engine.unit import EngineUnit
 from .._host.files import text_of
 from .._model.documents import parse_member, parse_node
 from .raft_files import key_file
@@ -41,13 +41,8 @@ from .recovery_plan import (
     survivor_steps,
 )
 
-Runner = Callable[[list[str]], tuple[int, str, str]]
-
-UNIT = "docker.service"
 # Seconds. An engine without a leader takes up to a minute to stop, and it has nothing left to do in it.
 _STOP = 20
-# Seconds until an engine answers after its start. With a swarm that has no leader, it takes 20.
-_START = 120
 # Seconds for the engine to write a key file that is locked.
 _SEAL = 30
 
@@ -59,6 +54,7 @@ class Recovery:
         self._params = params
         self._run = run
         self._clock = clock or Clock()
+        self._unit = EngineUnit(run, self._clock)
         self.steps: list[str] = []
         self.applied: list[str] = []
         self.copy: str | None = None
@@ -83,7 +79,7 @@ class Recovery:
             self._need_sdk()
         for step in self.steps:
             if step == STOP:
-                self._stop()
+                self._unit.stop(_STOP)
             elif step == COPY:
                 self._copy(host)
             elif step == OPEN:
@@ -153,55 +149,11 @@ class Recovery:
 
     # The engine
 
-    def _stop(self) -> None:
-        """Stop the engine, with kill -9 if it takes longer: its log is made for that, and nobody else has its entries."""
-        self._run(["timeout", str(_STOP), "systemctl", "stop", "docker.socket", UNIT])
-        if engine_is_active():
-            self._run(["systemctl", "kill", "--kill-who=main", "--signal=SIGKILL", UNIT])
-            self._run(["timeout", str(_STOP), "systemctl", "stop", "docker.socket", UNIT])
-        _seen, gone = poll(
-            engine_is_active, lambda active: not active, _STOP, 0.5, clock=self._clock
-        )
-        if not gone:
-            raise SwarmError(
-                "not_stopped",
-                "Could not stop the engine of this host: it still runs after kill -9. Check the host (journalctl -u docker), or"
-                " reboot it and run again.",
-            )
-
     def _start(self) -> None:
-        self._run(["systemctl", "reset-failed", UNIT])
-        code, _output, errors = self._run(["systemctl", "start", "--no-block", UNIT])
-        if code != 0:
-            raise SwarmError("systemctl_failed", f"Could not start {UNIT}: {errors.strip()}.")
-        reader = EngineReader(self._params["docker_host"], self._params["timeout"])
-
-        def answers() -> str:
-            try:
-                reader.ping(5)
-                reader.info()
-            except SwarmError as error:
-                return error.message
-            return ""
-
-        problem, back = poll(answers, lambda seen: not seen, _START, 0.5, clock=self._clock)
-        if not back:
-            raise SwarmError(
-                "not_back",
-                f"Could not start the engine of this host: it does not answer within {_START} s ({problem.rstrip('.')}). See"
-                " journalctl -u docker on the host, and run again.",
-            )
+        self._unit.start_and_wait(self._params["docker_host"])
 
     def _client(self, seconds: int) -> EngineClient:
-        return EngineClient(
-            {
-                "docker_host": self._params["docker_host"],
-                "api_version": "auto",
-                "timeout": seconds,
-                "tls": False,
-                "validate_certs": False,
-            }
-        )
+        return local_client(self._params["docker_host"], seconds)
 
     def _need_sdk(self) -> None:
         """Raise no_sdk before anything changes, not when the engine has been stopped."""
@@ -272,14 +224,14 @@ class Recovery:
             # A call that hangs keeps a lock of the engine, and then every other call hangs too.
             if error.code not in ("engine_unreachable", "no_answer", "timeout"):
                 raise
-            self._stop()
+            self._unit.stop(_STOP)
             self._start()
             if not self._leads():
                 self._init()
         self._wait_for_leader()
 
     def _restart(self) -> None:
-        self._stop()
+        self._unit.stop(_STOP)
         self._start()
         self._wait_for_leader()
         self._note["restart"] = False
@@ -347,11 +299,11 @@ class Recovery:
         except SwarmError as error:
             if error.code != "not_in_swarm":
                 # An engine that hangs, or that cannot load its swarm: start it without the files, which have been copied.
-                self._stop()
+                self._unit.stop(_STOP)
                 self._discard()
                 self._start()
         if os.path.isdir(os.path.join(self._folder, "raft")):
-            self._stop()
+            self._unit.stop(_STOP)
             self._discard()
             self._start()
 

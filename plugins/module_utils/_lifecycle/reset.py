@@ -19,7 +19,6 @@ import json
 import os
 import re
 import shutil
-import signal
 from typing import Any, Callable
 
 from .._api.reader import EngineReader, as_query, failed, message_of, unreachable
@@ -29,8 +28,9 @@ from .._common.waiting import bounded, poll
 from .._engine.apt import Apt
 from .._engine.content import PROXY_DROPIN
 from .._engine.packages import LONGEST_APT
+from .._engine.unit import STOPS, EngineUnit
 from .._host import files
-from .._host.engine import daemon_config, engine_is_active, engine_pid
+from .._host.engine import daemon_config, engine_is_active
 from .._host.network import GOSSIP_PORT, addresses, observe_ports
 from .._host.packages import installed_packages
 from .._model.documents import SWARM_PORT, parse_member, parse_node
@@ -48,9 +48,6 @@ _PACKAGES = (
     *("moby-engine", "python3-docker", "runc"),
 )
 _UNITS = ("docker.socket", "docker.service", "containerd.service")
-# Seconds. systemd kills an engine that does not stop within 90; one without a leader takes 60.
-_STOP = 120
-_START = 120
 # Seconds for the engine to close its ports after it has left.
 _PORTS = 20
 _INTERFACES = ("docker_gwbridge", "docker0")
@@ -294,13 +291,14 @@ class Reset:
     def __init__(self, params: dict[str, Any], run: Run, applied: list[str]) -> None:
         self._params = params
         self._plain = run
-        self._run = bounded(run, _STOP)
+        self._run = bounded(run, STOPS)
+        self._unit = EngineUnit(run)
         self._applied = applied
         self._root = files.DATA_ROOT
         self._reader = EngineReader(params["docker_host"], params["timeout"])
 
     def carry_out(self, seen: dict[str, Any], steps: list[str]) -> None:
-        """Do what the plan says. Raises not_reset, systemctl_failed, apt_failed, locked and OSError."""
+        """Do what the plan says. Raises not_reset, not_stopped, not_back, systemctl_failed, apt_failed, locked and OSError."""
         self._root = seen["data_root"]
         depth, state = self._params["depth"], self._params["state"]
         if not steps:
@@ -380,7 +378,7 @@ class Reset:
             return ""
 
     def _leave_without_engine(self) -> None:
-        self._stop()
+        self._unit.stop()
         for folder in _swarm_folders(self._root):
             for name in files.names_in(folder):
                 _remove_path(os.path.join(folder, name))
@@ -411,7 +409,7 @@ class Reset:
         poll(lambda: _DATA_PORT in observe_ports()["listening"]["udp"], lambda held: not held, 5)
         if poll(busy, closed, _PORTS)[1]:
             return
-        self._stop()
+        self._unit.stop()
         self._start()
         found, done = poll(busy, closed, _PORTS)
         if not done:
@@ -424,49 +422,11 @@ class Reset:
 
     # The engine
 
-    def _stop(self) -> None:
-        if os.path.isdir("/run/systemd/system"):
-            # The socket first, or a client would start the engine again.
-            self._run(["systemctl", "stop", "docker.socket", "docker.service"])
-            if engine_is_active():
-                self._run(["systemctl", "kill", "--signal=KILL", "docker.service"])
-        pid = engine_pid()
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        _dead, done = poll(lambda: not engine_is_active(), bool, 20)
-        if not done:
-            raise SwarmError(
-                "not_reset",
-                "Could not stop the engine of this host: its process does not end, also when it is killed. Reboot the host, and"
-                " run again.",
-            )
-
     def _start(self) -> None:
-        if not os.path.isdir("/run/systemd/system"):
-            raise SwarmError(
-                "not_reset",
-                "Could not start the engine of this host again: PID 1 is not systemd. Its swarm is removed. Start dockerd.",
-            )
-        self._run(["systemctl", "reset-failed", "docker.service"])
-        code, _output, errors = self._run(["systemctl", "start", "docker.service"])
-        if code != 0:
-            raise SwarmError(
-                "systemctl_failed",
-                f"Could not start the engine of this host again: {errors.strip().rstrip('.')}. Its swarm is removed. See"
-                " journalctl -u docker on the host.",
-            )
-        poll(self._answers, bool, _START)
-
-    def _answers(self) -> bool:
-        try:
-            self._reader.ping(10)
-        except SwarmError:
-            return False
-        return True
+        self._unit.start_and_wait(self._params["docker_host"])
 
     def _remove_engine(self) -> None:
-        self._stop()
+        self._unit.stop()
         if os.path.isdir("/run/systemd/system"):
             self._run(["systemctl", "stop", *_UNITS])
         self._end_containers()

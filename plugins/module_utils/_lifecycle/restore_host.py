@@ -20,7 +20,6 @@ import os
 import shutil
 import sys
 import tarfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +28,8 @@ from .._api.reader import EngineReader
 from .._cluster.settings import change_settings
 from .._common.errors import SwarmError
 from .._common.waiting import Clock, poll, retry
+from .._engine.config import Runner
+from .._engine.unit import EngineUnit
 from .._engine.versions import compare, upstream
 from .._host.engine import daemon_config
 from .._host.files import DATA_ROOT, text_of
@@ -49,11 +50,8 @@ _ASIDE = "swarm.before-restore-"
 STOP, UNPACK, START = "stop the engine", "unpack the backup", "start the engine"
 FORCE, LOCK = "force a new cluster", "turn on autolock, with a new unlock key"
 REMOVE = "remove the nodes of the other managers"
-UNITS = ("docker.socket", "docker.service")
 # Seconds for a forced new cluster, whose node starts again.
 _FORCE = 120.0
-
-Runner = Callable[..., tuple[int, str, str]]
 
 
 @dataclass(frozen=True)
@@ -277,23 +275,22 @@ class Restore:
         done: list[str],
         clock: Clock | None = None,
     ) -> None:
-        self._params, self._wanted, self._run, self._done = params, wanted, run, done
+        self._params, self._wanted, self._done = params, wanted, done
         self._clock = clock
+        self._unit = EngineUnit(run, clock)
         self._reader = EngineReader(params["docker_host"], params["timeout"])
 
     def carry_out(self, state: HostState, steps: list[str], content: Content) -> None:
-        """Carry out the plan; raises systemctl_failed, not_back, timeout, other_swarm or what the engine refuses."""
+        """Carry out the plan; raises not_stopped, systemctl_failed, not_back, timeout, other_swarm or what the engine refuses."""
         if UNPACK in steps:
             self._remember(BEGUN)
-            self._systemctl("stop", *UNITS)
+            self._unit.stop()
             self._done.append(STOP)
             self._unpack(state, content)
             self._remember(UNPACKED)
             self._done.append(UNPACK)
         if START in steps:
-            self._systemctl("reset-failed", UNITS[1])
-            self._systemctl("start", UNITS[1])
-            self._wait_for_engine()
+            self._unit.start_and_wait(self._params["docker_host"], self._params["wait_timeout"])
             self._done.append(START)
         if FORCE in steps and not self._member().cluster_id:
             self._force(state.swarm_dir)
@@ -313,20 +310,6 @@ class Restore:
             "phase": phase,
         }
         write_whole(NOTE, json.dumps(note).encode())
-
-    def _systemctl(self, *words: str) -> None:
-        code, _output, errors = self._run(["systemctl", *words])
-        # A unit that never failed, or a socket that does not exist, is as it should be.
-        if code and words[0] == "start":
-            raise SwarmError(
-                "systemctl_failed",
-                f"Could not start the engine: {errors.strip() or 'systemctl failed'}. See journalctl -u docker.",
-            )
-        if words[0] == "stop" and not self._run(["systemctl", "is-active", "--quiet", UNITS[1]])[0]:
-            raise SwarmError(
-                "systemctl_failed",
-                f"Could not stop the engine: {errors.strip() or 'it still runs'}. See systemctl status docker.",
-            )
 
     def _unpack(self, state: HostState, content: Content) -> None:
         """Beside the old state first, so that the directory is there as a whole or not at all."""
@@ -374,22 +357,6 @@ class Restore:
             number += 1
         os.rename(place, aside)
         self._done.append(f"move {place} to {aside}")
-
-    def _wait_for_engine(self) -> None:
-        def answers() -> bool:
-            try:
-                self._reader.ping(5.0)
-            except SwarmError:
-                return False
-            return True
-
-        _seen, up = poll(answers, bool, self._params["wait_timeout"], 0.5, self._clock)
-        if not up:
-            raise SwarmError(
-                "not_back",
-                f"Could not start the engine with the restored state: it did not answer within {self._params['wait_timeout']} s."
-                " See journalctl -u docker.",
-            )
 
     def _member(self) -> Member:
         return parse_member(self._reader.info())

@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._cluster.member import change_member
+from ansible_collections.flotilla.swarm.plugins.module_utils._cluster.member import (
+    change_member,
+    needs_restart,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._model.documents import Member
 
 
 def wish(state: str, socket: Path, **more: Any) -> dict[str, Any]:
@@ -56,3 +60,26 @@ def test_a_host_that_gets_its_engine_in_the_run_is_planned_for_in_check_mode(
     tmp_path: Path,
 ) -> None:
     assert change_member(wish("joined", tmp_path / "none.sock"), True)[2] == ["join as worker"]
+
+
+@pytest.mark.parametrize(
+    ("state", "member", "check_mode", "wait_timeout"),
+    [
+        ("joined", "active", False, 30),
+        ("unlocked", "locked", False, 30),
+        ("unlocked", "active", True, 30),
+        # The key was only handed over.
+        ("unlocked", "active", False, 0),
+    ],
+)
+def test_the_overlay_networks_are_looked_for_only_after_an_unlock(
+    state: str, member: str, check_mode: bool, wait_timeout: int, tmp_path: Path
+) -> None:
+    # The engine does not answer: a question would be answered with True.
+    params = wish(state, tmp_path / "none.sock", wait_timeout=wait_timeout)
+    assert needs_restart(params, Member(state=member), check_mode) is None
+
+
+def test_an_engine_that_is_not_in_them_within_the_time_needs_a_restart(tmp_path: Path) -> None:
+    params = wish("unlocked", tmp_path / "none.sock")
+    assert needs_restart(params, Member(state="active"), False) is True

@@ -18,7 +18,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._cluster import (
 from ansible_collections.flotilla.swarm.plugins.module_utils._cluster.member import init_body, plan
 from ansible_collections.flotilla.swarm.plugins.module_utils._cluster.observe import settled_nodes
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._common.waiting import Clock, poll
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.waiting import poll
 from ansible_collections.flotilla.swarm.plugins.module_utils._model.documents import (
     Member,
     may_lose,
@@ -280,24 +280,10 @@ def test_quorum_is_a_majority(managers: int) -> None:
 # Waiting
 
 
-class FakeClock(Clock):
-    def __init__(self) -> None:
-        self.time = 0.0
-        self.slept: list[float] = []
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.time += seconds
-
-
 @pytest.mark.parametrize(("heard_after", "waits"), [(0, 0), (12, 12), (1000, 60)])
 def test_the_nodes_are_read_once_a_new_leader_has_heard_from_them(
-    heard_after: int, waits: int
+    heard_after: int, waits: int, clock: Any
 ) -> None:
-    clock = FakeClock()
     signs: list[float] = []
     description = {"Engine": {"EngineVersion": "26.1.5"}}
 
@@ -317,8 +303,7 @@ def test_the_nodes_are_read_once_a_new_leader_has_heard_from_them(
     assert signs == [*range(waits + 1)]
 
 
-def test_the_last_sleep_ends_at_the_deadline_and_is_followed_by_a_look() -> None:
-    clock = FakeClock()
+def test_the_last_sleep_ends_at_the_deadline_and_is_followed_by_a_look(clock: Any) -> None:
     looks: list[float] = []
 
     def probe() -> float:
@@ -330,10 +315,9 @@ def test_the_last_sleep_ends_at_the_deadline_and_is_followed_by_a_look() -> None
     assert looks == [0, 2, 4, 5]
 
 
-def test_what_is_true_at_the_deadline_counts() -> None:
-    clock = FakeClock()
+def test_what_is_true_at_the_deadline_counts(clock: Any) -> None:
     assert poll(clock.now, lambda seen: seen >= 5, 5, 2, clock) == (5, True)
 
 
-def test_no_timeout_still_looks_once() -> None:
-    assert poll(lambda: 7, lambda seen: True, 0, clock=FakeClock()) == (7, True)
+def test_no_timeout_still_looks_once(clock: Any) -> None:
+    assert poll(lambda: 7, lambda seen: True, 0, clock=clock) == (7, True)

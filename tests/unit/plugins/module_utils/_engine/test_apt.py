@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._common.waiting import Clock
 from ansible_collections.flotilla.swarm.plugins.module_utils._engine import apt as debian
 
 MADISON = """ docker-ce | 5:28.2.0-1~x | http://mirror/debian bookworm/stable amd64 Packages
@@ -69,19 +68,6 @@ def test_an_engine_that_is_too_old_is_not_installed() -> None:
     assert error.value.code == "too_old"
 
 
-class FakeClock(Clock):
-    """Time that passes only in sleep."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
 LOCKED = (
     "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7",
     "dpkg: error: dpkg frontend lock was locked by another process with pid 7",
@@ -90,7 +76,7 @@ LOCKED = (
 )
 
 
-def locked_for(seconds: float, clock: FakeClock, words: str = LOCKED[0]) -> debian.AptRunner:
+def locked_for(seconds: float, clock: Any, words: str = LOCKED[0]) -> debian.AptRunner:
     def run(args: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
         assert environment["DEBIAN_FRONTEND"] == "noninteractive"
         if clock.time < seconds:
@@ -101,8 +87,7 @@ def locked_for(seconds: float, clock: FakeClock, words: str = LOCKED[0]) -> debi
 
 
 @pytest.mark.parametrize("words", LOCKED)
-def test_the_lock_is_waited_for(words: str) -> None:
-    clock = FakeClock()
+def test_the_lock_is_waited_for(words: str, clock: Any) -> None:
     assert (
         debian.Apt(locked_for(30, clock, words), 60, clock).command("do it", "apt-get", "x")
         == "done"
@@ -110,16 +95,14 @@ def test_the_lock_is_waited_for(words: str) -> None:
     assert clock.time >= 30
 
 
-def test_the_lock_is_not_waited_for_for_ever() -> None:
-    clock = FakeClock()
+def test_the_lock_is_not_waited_for_for_ever(clock: Any) -> None:
     with pytest.raises(SwarmError) as error:
         debian.Apt(locked_for(90, clock), 60, clock).command("do it", "apt-get", "x")
     assert error.value.code == "locked"
     assert "docker_engine_lock_timeout" in error.value.message
 
 
-def test_the_reason_of_a_failure_is_the_line_with_the_error() -> None:
-    clock = FakeClock()
+def test_the_reason_of_a_failure_is_the_line_with_the_error(clock: Any) -> None:
 
     def run(args: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
         return 100, "", "W: something\nE: Unable to locate package x\n"
@@ -129,14 +112,14 @@ def test_the_reason_of_a_failure_is_the_line_with_the_error() -> None:
     assert error.value.message == "Could not install x: E: Unable to locate package x."
 
 
-def test_a_name_is_never_an_option() -> None:
+def test_a_name_is_never_an_option(clock: Any) -> None:
     ran: list[list[str]] = []
 
     def run(args: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
         ran.append(args)
         return 0, "", ""
 
-    apt = debian.Apt(run, 60, FakeClock())
+    apt = debian.Apt(run, 60, clock)
     apt.offers(["--help"])
     apt.hold(["--help"])
     apt.hold(["--help"], release=True)
@@ -144,7 +127,7 @@ def test_a_name_is_never_an_option() -> None:
 
 
 def test_a_package_that_was_half_replaced_is_left_to_the_install_that_replaces_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clock: Any
 ) -> None:
     monkeypatch.setattr(debian.files, "POLICY_RC_D", str(tmp_path / "policy-rc.d"))
 
@@ -153,7 +136,7 @@ def test_a_package_that_was_half_replaced_is_left_to_the_install_that_replaces_i
             return 1, "", "dpkg: error processing package docker.io (--configure):"
         return 0, "containerd ok\ndocker.io reinstreq\n", ""
 
-    apt = debian.Apt(run, 60, FakeClock())
+    apt = debian.Apt(run, 60, clock)
     apt.repair(["docker.io", "docker-cli"])
     for others in ([], ["docker-cli"]):
         with pytest.raises(SwarmError, match="error processing package"):

@@ -309,22 +309,9 @@ def test_a_file_that_does_not_read_back_is_no_backup(
     assert not list((tmp_path / "c1").iterdir())
 
 
-class ImpatientClock:
-    """Time passes only while somebody waits."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
-def test_two_runs_do_not_write_into_one_folder_at_the_same_time(tmp_path: Path) -> None:
+def test_two_runs_do_not_write_into_one_folder_at_the_same_time(tmp_path: Path, clock: Any) -> None:
     with export.alone_in(str(tmp_path)):
-        with pytest.raises(SwarmError) as error, export.alone_in(str(tmp_path), ImpatientClock()):  # type: ignore[arg-type]
+        with pytest.raises(SwarmError) as error, export.alone_in(str(tmp_path), clock):
             pass
         assert error.value.code == "busy"
     with export.alone_in(str(tmp_path)):

@@ -210,22 +210,11 @@ class Engine:
             raise SwarmError(code, "Could not change the swarm's settings: why.")
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> rotate.Rotation:
+def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clock: Any) -> rotate.Rotation:
     monkeypatch.setattr(rotate, "EngineClient", Engine)
     params = {"recipients": [], "escrow_path": str(tmp_path / "escrow")}
-    return rotate.Rotation(params, Clock())  # type: ignore[arg-type]
+    return rotate.Rotation(params, clock)
 
 
 def engine(made: rotate.Rotation) -> Engine:

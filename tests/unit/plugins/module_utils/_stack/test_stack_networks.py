@@ -12,7 +12,6 @@ import pytest
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._api.client import EngineClient
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._common.waiting import Clock
 from ansible_collections.flotilla.swarm.plugins.module_utils._model.labels import (
     DETOUR_LABEL,
     STACK_LABEL,
@@ -217,33 +216,23 @@ class Engine:
         self.calls.append(("remove", kind, object_id))
 
 
-class FakeClock(Clock):
-    time = 0.0
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
 def replaced(
     engine: Engine,
     writes: list[Write],
     live: StackSnapshot,
     applied: list[str],
-    clock: FakeClock | None = None,
+    clock: Any,
 ) -> list[StackStep]:
     """The first network is emptied and removed; the stand-in has what that takes of the engine."""
     client = cast(EngineClient, engine)
-    return Detour("s", client, 60, clock or FakeClock()).run(writes[:1], live, applied)
+    return Detour("s", client, 60, clock).run(writes[:1], live, applied)
 
 
-def test_services_leave_before_the_network_goes() -> None:
+def test_services_leave_before_the_network_goes(clock: Any) -> None:
     writes, live = drift(service("s_web", "old", "x"), service("s_other", "x"))
     applied: list[str] = []
     engine = Engine()
-    left = replaced(engine, writes, live, applied)
+    left = replaced(engine, writes, live, applied, clock)
     assert engine.calls == [
         ("create", "network", "s_front-detour", True, "s_front"),
         (
@@ -259,26 +248,26 @@ def test_services_leave_before_the_network_goes() -> None:
     ]
 
 
-def test_a_network_stays_until_every_node_has_ended_its_tasks_on_it() -> None:
+def test_a_network_stays_until_every_node_has_ended_its_tasks_on_it(clock: Any) -> None:
     writes, live = drift(service("s_web", "old"))
-    engine, clock = Engine(ending=5), FakeClock()
+    engine = Engine(ending=5)
     replaced(engine, writes, live, [], clock)
     assert engine.calls[-1] == ("remove", "network", "old")
     # Five looks at tasks that still run, and the two at which a manager says that it is in use.
     assert clock.time > 2.5
     engine = Engine(ending=10**6)
     with pytest.raises(SwarmError, match="its tasks still run on m2") as error:
-        replaced(engine, writes, live, [])
+        replaced(engine, writes, live, [], clock)
     assert error.value.code == "timeout"
     assert ("remove", "network", "old") not in engine.calls
 
 
-def test_a_service_that_does_not_leave_has_a_deadline() -> None:
+def test_a_service_that_does_not_leave_has_a_deadline(clock: Any) -> None:
     writes, live = drift(service("s_web", "old"))
     engine = Engine()
     engine.busy = 10**6
     with pytest.raises(SwarmError) as error:
-        replaced(engine, writes, live, [])
+        replaced(engine, writes, live, [], clock)
     assert error.value.code == "timeout"
     assert "in use by task 1" in error.value.message
 
