@@ -164,13 +164,17 @@ def test_the_engine_and_its_data_go(depth: str) -> None:
         "mkdir -p /srv/shared && touch /srv/shared/theirs && docker volume create rs_shared"
         " && mount --bind /srv/shared /var/lib/docker/volumes/rs_shared/_data",
     )
+    # An engine that was killed, and that does not start any more: its containers outlive it.
+    drive.ssh("w1", "echo '{' > /etc/docker/daemon.json && pkill -9 -x dockerd")
     check = reset("--check", depth=depth)
+    assert "the engine of w1 does not answer" in check.text
+    assert drive.ssh("w1", "pgrep -x httpd"), "no container outlives the engine"
     run = reset(depth=depth, confirm=cluster_id)
     show(run)
     assert run.code == 0, run.text[-5000:]
     assert run.plan == check.plan
     ask = (
-        "command -v dockerd containerd; pgrep -x 'dockerd|containerd';"
+        "command -v dockerd containerd; pgrep 'dockerd|containerd|httpd';"
         f" ls -d /etc/docker/daemon.json {FOLDER} 2>/dev/null; ss -Hlntup | grep -E ':(2377|7946)\\b'; true"
     )
     assert set(drive.on_each(drive.HOSTS, lambda host: drive.ssh(host, ask)).values()) == {""}

@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import signal
 from typing import Any, Callable
 
 from .._api.reader import EngineReader, as_query, failed, message_of, unreachable
@@ -400,7 +401,9 @@ class Reset:
             state = self._state()
             words = []
             if state != "inactive":
-                words = [f"its engine {f'reports the state {state}' if state else 'does not answer'}"]
+                words = [
+                    f"its engine {f'reports the state {state}' if state else 'does not answer'}"
+                ]
             return [*words, *(f"port {port} is still open" for port in _open_ports())]
 
         def closed(found: list[str]) -> bool:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -465,7 +466,7 @@ class _Hanging:
         return []
 
 
-def _leaving(monkeypatch: pytest.MonkeyPatch, send: Any) -> tuple[list[str], list[str]]:
+def _leaving(monkeypatch: pytest.MonkeyPatch, clock: Any, send: Any) -> tuple[list[str], list[str]]:
     """Leave with an engine that hangs until it is stopped. Returns what was done, and the calls."""
     calls: list[str] = []
     applied: list[str] = []
@@ -473,48 +474,43 @@ def _leaving(monkeypatch: pytest.MonkeyPatch, send: Any) -> tuple[list[str], lis
     one = reset.Reset(params, lambda args, **more: (0, "", ""), applied)
     engine = _Hanging()
 
-    def stop() -> None:
-        calls.append("stop")
-        engine.hangs = False
+    class Unit:
+        def stop(self) -> None:
+            calls.append("stop")
+            engine.hangs = False
+
+        def start_and_wait(self, _docker_host: str) -> None:
+            calls.append("start")
 
     for name, value in (
         ("_reader", engine),
-        ("_stop", stop),
-        ("_start", lambda: calls.append("start")),
+        ("_unit", Unit()),
         ("_send", lambda *args, **query: send(engine)),
         ("_write_note", lambda seen: None),
         ("_forget", lambda depth: None),
     ):
         monkeypatch.setattr(one, name, value)
-    monkeypatch.setattr(reset, "_open_ports", list)
-    monkeypatch.setattr(
-        reset, "observe_ports", lambda: {"listening": {"udp": []}, "engine_listening": {}}
-    )
-    now = iter(range(10**6))
-    monkeypatch.setattr(
-        reset, "poll", lambda probe, done, seconds: _poll(probe, done, seconds, now)
-    )
-    monkeypatch.setattr(reset, "_swarm_folders", lambda root: [])
+    ports = {"listening": {"udp": []}, "engine_listening": {"tcp": [], "udp": []}}
+    for name, value in (
+        ("observe_ports", lambda: ports),
+        ("poll", functools.partial(reset.poll, clock=clock)),
+        ("_swarm_folders", lambda root: []),
+    ):
+        monkeypatch.setattr(reset, name, value)
     one.carry_out(host("w1"), ["leave the swarm"])
     return applied, calls
 
 
-def _poll(probe: Any, done: Any, seconds: float, now: Any) -> tuple[Any, bool]:
-    deadline = next(now) + seconds
-    while not done(seen := probe()):
-        if next(now) > deadline:
-            return seen, False
-    return seen, True
-
-
-def test_an_engine_that_hangs_while_it_leaves_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    applied, calls = _leaving(monkeypatch, lambda engine: None)
+def test_an_engine_that_hangs_while_it_leaves_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    applied, calls = _leaving(monkeypatch, clock, lambda engine: None)
     assert applied == ["stopped the engine and removed the files of the swarm"]
     assert calls == ["stop", "start"]
 
 
 def test_an_engine_that_hangs_after_it_has_left_is_restarted(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, clock: Any
 ) -> None:
     answers = iter(["inactive"])
 
@@ -527,6 +523,6 @@ def test_an_engine_that_hangs_after_it_has_left_is_restarted(
 
         monkeypatch.setattr(engine, "info", info)
 
-    applied, calls = _leaving(monkeypatch, send)
+    applied, calls = _leaving(monkeypatch, clock, send)
     assert applied == ["left the swarm"]
     assert calls == ["stop", "start"]
