@@ -490,7 +490,10 @@ def _leaving(monkeypatch: pytest.MonkeyPatch, clock: Any, send: Any) -> tuple[li
         ("_forget", lambda depth: None),
     ):
         monkeypatch.setattr(one, name, value)
-    ports = {"listening": {"udp": []}, "engine_listening": {"tcp": [], "udp": []}}
+    ports: dict[str, dict[str, list[int]]] = {
+        "listening": {"udp": []},
+        "engine_listening": {"tcp": [], "udp": []},
+    }
     for name, value in (
         ("observe_ports", lambda: ports),
         ("poll", functools.partial(reset.poll, clock=clock)),
@@ -526,3 +529,23 @@ def test_an_engine_that_hangs_after_it_has_left_is_restarted(
     applied, calls = _leaving(monkeypatch, clock, send)
     assert applied == ["left the swarm"]
     assert calls == ["stop", "start"]
+
+
+def test_containers_are_killed_until_none_is_left(
+    monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    params = {**PARAMS, "docker_host": "unix:///x", "timeout": 1}
+    one = reset.Reset(params, lambda args, **more: (0, "", ""), [])
+    rounds = iter([[20, 21], [21], []])
+    monkeypatch.setattr(reset, "poll", functools.partial(reset.poll, clock=clock))
+    monkeypatch.setattr(reset, "container_processes", lambda root: next(rounds))
+    killed: list[int] = []
+    monkeypatch.setattr(reset.os, "kill", lambda pid, _signal: killed.append(pid))
+    one._end_containers()
+    assert killed == [20, 21, 21]
+    # One that hangs in the kernel.
+    monkeypatch.setattr(reset, "container_processes", lambda root: [20])
+    with pytest.raises(SwarmError) as caught:
+        one._end_containers()
+    assert caught.value.code == "not_reset"
+    assert clock.time < 60
