@@ -48,7 +48,7 @@ options:
     type: int
     default: 15
   leave_timeout:
-    description: Seconds that the engine has to leave the swarm. After that, the module stops it.
+    description: Seconds that the engine has to leave the swarm, from 1 to 1200. After that, the module stops it.
     type: int
     default: 120
   state:
@@ -136,7 +136,8 @@ def main() -> None:
             depth=dict(type="str", choices=list(DEPTHS), default=SWARM),
             cluster_id=dict(type="str"),
         ),
-        limits=dict(observe_timeout=1, leave_timeout=1),
+        # The playbook ends the whole task after 1800 seconds.
+        limits=dict(observe_timeout=1, leave_timeout=(1, 1200)),
         supports_check_mode=True,
     )
     params = module.params

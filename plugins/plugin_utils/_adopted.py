@@ -130,6 +130,14 @@ def contents(adoption: Adoption, cluster_id: str) -> dict[str, bytes]:
     for path, data in adoption.data.items():
         found[path] = base64.b64decode(data)
     found[NOTES] = adoption.notes.encode()
+    # The names come from a host that somebody else has set up.
+    outside = sorted(path for path in found if path.startswith("/") or ".." in path.split("/"))
+    if outside:
+        raise SwarmError(
+            "bad_files",
+            f"Could not adopt the swarm: the manager names files outside the folder to write: {abbreviate(outside, 3)}. Nothing was"
+            " written. Check who controls this host.",
+        )
     marker = {
         "format": 1,
         "cluster_id": cluster_id,
@@ -145,6 +153,12 @@ class Target:
     def __init__(self, path: str) -> None:
         # A link stays, and what it points to is replaced.
         self.path = Path(os.path.realpath(os.path.expanduser(path)))
+        if not self.path.name:
+            raise SwarmError(
+                "bad_option",
+                f"Could not adopt the swarm: swarm_adopt_to is {path}, the root of the file system. Set it to a new folder, for"
+                " example inventories/production.",
+            )
         self._new = self.path.with_name(f".{self.path.name}.adopt-new")
         self._old = self.path.with_name(f".{self.path.name}.adopt-old")
 
@@ -219,7 +233,7 @@ class Target:
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise SwarmError(
                     "adopting",
                     f"Could not adopt the swarm into {self.path}: another run writes there now. Wait until it has ended, and run"
@@ -238,9 +252,14 @@ class Target:
                 "not_empty",
                 f"Could not adopt the swarm into {self.path}: it is a file. Set swarm_adopt_to to a new folder.",
             )
+
+        def unreadable(error: OSError) -> None:
+            # A folder that cannot be read is not an empty one.
+            raise error
+
         return sorted(
             os.path.relpath(os.path.join(folder, name), self.path)
-            for folder, folders, names in os.walk(self.path)
+            for folder, folders, names in os.walk(self.path, onerror=unreadable)
             for name in [
                 *names,
                 *(one for one in folders if os.path.islink(os.path.join(folder, one))),

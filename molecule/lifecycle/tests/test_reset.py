@@ -138,6 +138,22 @@ def test_a_host_of_another_swarm_and_one_that_does_not_answer_are_refused() -> N
 
 
 @soak
+def test_a_host_that_was_silent_leaves_later() -> None:
+    cluster_id = the_id()
+    with drive.stopped("w2"):
+        run = reset(confirm=cluster_id, accepted_risks=["unreachable_hosts"])
+    show(run)
+    assert run.code == 0, run.text[-5000:]
+    assert "w2 does not answer" in run.text
+    assert state("w2") != "inactive"
+    # It still knows which swarm it was in, and the others know nothing any more.
+    run = reset(confirm=cluster_id)
+    show(run)
+    assert run.code == 0, run.text[-5000:]
+    assert_out_of_swarm()
+
+
+@soak
 @pytest.mark.parametrize("depth", ["engine", "data"])
 def test_the_engine_and_its_data_go(depth: str) -> None:
     cluster_id = the_id()
@@ -148,13 +164,17 @@ def test_the_engine_and_its_data_go(depth: str) -> None:
         "mkdir -p /srv/shared && touch /srv/shared/theirs && docker volume create rs_shared"
         " && mount --bind /srv/shared /var/lib/docker/volumes/rs_shared/_data",
     )
+    # An engine that was killed, and that does not start any more: its containers outlive it.
+    drive.ssh("w1", "echo '{' > /etc/docker/daemon.json && pkill -9 -x dockerd")
     check = reset("--check", depth=depth)
+    assert "the engine of w1 does not answer" in check.text
+    assert drive.ssh("w1", "pgrep -x httpd"), "no container outlives the engine"
     run = reset(depth=depth, confirm=cluster_id)
     show(run)
     assert run.code == 0, run.text[-5000:]
     assert run.plan == check.plan
     ask = (
-        "command -v dockerd containerd; pgrep -x 'dockerd|containerd';"
+        "command -v dockerd containerd; pgrep 'dockerd|containerd|httpd';"
         f" ls -d /etc/docker/daemon.json {FOLDER} 2>/dev/null; ss -Hlntup | grep -E ':(2377|7946)\\b'; true"
     )
     assert set(drive.on_each(drive.HOSTS, lambda host: drive.ssh(host, ask)).values()) == {""}

@@ -27,6 +27,8 @@ DEFAULT_DOCKER_HOST = "unix:///var/run/docker.sock"
 # must not be empty.
 Limits = Mapping[str, Union[int, tuple[int, int]]]
 _EVERYWHERE: Limits = {"timeout": 1}
+# Seconds, about 11 days. A socket cannot wait longer than 2**31 ms, and Python raises an exception for much longer times.
+_LONGEST_TIMEOUT = 10**6
 
 
 class Module(AnsibleModule):
@@ -109,7 +111,10 @@ def _value_problems(
     kind = option.get("type", "str")
     options = option.get("options") or {}
     if kind in ("int", "float"):
-        yield from _number_problems(kind, value, limits.get(name, 0), where)
+        limit = limits.get(name, 0)
+        if name.endswith("timeout") and not isinstance(limit, tuple):
+            limit = (limit, _LONGEST_TIMEOUT)
+        yield from _number_problems(kind, value, limit, where)
     elif kind == "dict" and not isinstance(value, (Mapping, str)):
         yield f"{where} is {shown(value)}, it must be a dictionary"
     elif kind == "dict" and isinstance(value, Mapping) and options:

@@ -277,7 +277,7 @@ def _remove_image(client: EngineClient, step: CleanUpStep) -> bool:
     removed = False
     for name in () if simple else (*tags, *(name for name in step.names if "@" in name)):
         path = f"/images/{quote(name, safe='/:@')}"
-        document = _existing(lambda path=path: client.get(f"{path}/json", "inspect an image"))  # type: ignore[misc]
+        document = _existing(partial(client.get, f"{path}/json", "inspect an image"))
         if document is not None and id_of(document) == step.id:
             client.call("DELETE", path, f"remove image {name}")
             removed = True

@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import signal
 from typing import Any, Callable
 
 from .._api.reader import EngineReader, as_query, failed, message_of, unreachable
@@ -51,6 +52,8 @@ _UNITS = ("docker.socket", "docker.service", "containerd.service")
 # Seconds for the engine to close its ports after it has left.
 _PORTS = 20
 _INTERFACES = ("docker_gwbridge", "docker0")
+# The ID of a container.
+_ID = re.compile(r"\b[0-9a-f]{64}\b")
 # The port of overlay networks is the kernel's; other networks of the host can use it too.
 _DATA_PORT = 4789
 # An interrupted run had stopped it.
@@ -116,7 +119,7 @@ def observe(params: dict[str, Any]) -> dict[str, Any]:
                 if os.path.isdir(f"{root}/volumes/{name}")
             ]
         )
-    seen.update(data_root=root, data=bool(_data(root)))
+    seen.update(data_root=root, data=_has_data(root))
     return seen
 
 
@@ -212,6 +215,11 @@ def _data(root: str) -> list[str]:
     return [*paths, *(os.path.join(CONTAINERD_ROOT, name) for name in names)]
 
 
+def _has_data(root: str) -> bool:
+    """Whether there is data of the engine, also in a folder from which none can be removed. Other programs have one of these two."""
+    return bool(_data(root)) or {"containers", "volumes"} <= set(files.names_in(root))
+
+
 def _is_remap(name: str) -> bool:
     return bool(re.fullmatch(r"\d+\.\d+", name))
 
@@ -303,8 +311,8 @@ class Reset:
             self._leave(seen)
         elif START in steps:
             self._start()
-            self._remove_task_containers()
             self._settle()
+            self._remove_task_containers()
             self._applied.append("started the engine")
         if state == "removed" and depth != SWARM:
             self._remove_engine()
@@ -350,8 +358,9 @@ class Reset:
         else:
             self._applied.append("left the swarm")
         if self._params["depth"] == SWARM or left:
-            self._remove_task_containers()
+            # First, because it restarts an engine that hangs.
             self._settle()
+            self._remove_task_containers()
 
     def _asked_to_leave(self) -> bool:
         """Ask the engine to leave; False if it does not, for whatever reason."""
@@ -360,10 +369,14 @@ class Reset:
         except SwarmError as error:
             if error.code != "not_in_swarm":
                 return False
-        member, done = poll(
-            lambda: parse_member(self._reader.info()), lambda each: each.state == "inactive", 30
-        )
-        return done and member.state == "inactive"
+        return poll(self._state, lambda state: state == "inactive", 30)[1]
+
+    def _state(self) -> str:
+        """What the engine says of its place in the swarm. Nothing if it does not answer: it can hang while it leaves."""
+        try:
+            return parse_member(self._reader.info()).state
+        except SwarmError:
+            return ""
 
     def _leave_without_engine(self) -> None:
         self._unit.stop()
@@ -385,8 +398,12 @@ class Reset:
         """Wait until the engine has closed the ports of the swarm. One that keeps them does so until it restarts."""
 
         def busy() -> list[str]:
-            state = parse_member(self._reader.info()).state
-            words = [f"its engine reports the state {state}"] if state != "inactive" else []
+            state = self._state()
+            words = []
+            if state != "inactive":
+                words = [
+                    f"its engine {f'reports the state {state}' if state else 'does not answer'}"
+                ]
             return [*words, *(f"port {port} is still open" for port in _open_ports())]
 
         def closed(found: list[str]) -> bool:
@@ -415,6 +432,7 @@ class Reset:
         self._unit.stop()
         if os.path.isdir("/run/systemd/system"):
             self._run(["systemctl", "stop", *_UNITS])
+        self._end_containers()
         packages = _packages()
         if packages:
             self._remove_packages(packages)
@@ -437,6 +455,24 @@ class Reset:
             raise SwarmError(
                 "not_reset",
                 f"Could not remove the engine from this host: {', '.join(left)} is still there. Run again.",
+            )
+
+    def _end_containers(self) -> None:
+        """Kill the containers that outlive their engine: it was killed itself, or daemon.json has live-restore."""
+
+        def kill() -> list[int]:
+            found = container_processes(self._root)
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return found
+
+        found, done = poll(kill, lambda found: not found, 20)
+        if not done:
+            raise SwarmError(
+                "not_reset",
+                f"Could not end the containers of this host: process {found[0]} does not end, also when it is killed. Nothing of the"
+                " engine was removed. Reboot the host, and run again.",
             )
 
     def _remove_packages(self, names: list[str]) -> None:
@@ -524,6 +560,22 @@ class Reset:
             raise failed(attempt, message_of(text), answer.status)
 
 
+def container_processes(root: str, proc: str = "/proc") -> list[int]:
+    """The processes of the containers in this data-root, and those that containerd has for each of them. `proc` is for tests."""
+    folders = [f"{root}/containers", *glob.glob(f"{glob.escape(root)}/[0-9]*.[0-9]*/containers")]
+    ids = {name for folder in folders for name in files.names_in(folder) if _ID.fullmatch(name)}
+    found = []
+    for name in files.names_in(proc) if ids else ():
+        if name.isdigit():
+            # The last part of its cgroup is the ID of its container; containerd's shim has the ID as an argument.
+            words = files.text_of(f"{proc}/{name}/cgroup")
+            if files.text_of(f"{proc}/{name}/comm").startswith("containerd-shim"):
+                words += files.text_of(f"{proc}/{name}/cmdline")
+            if not ids.isdisjoint(_ID.findall(words)):
+                found.append(int(name))
+    return sorted(found)
+
+
 def _open_ports() -> list[int]:
     """The ports of a swarm that the engine still holds."""
     held = observe_ports()["engine_listening"]
@@ -532,6 +584,8 @@ def _open_ports() -> list[int]:
 
 def _mounts_below(root: str) -> list[str]:
     """The mount points in a folder, the deepest first. A space in a path is \\040 (proc(5))."""
+    # The kernel knows no links, and a data-root can be one.
+    root = os.path.realpath(root)
     places = []
     for line in files.text_of("/proc/self/mounts").splitlines():
         place = line.split(" ")[1] if " " in line else ""

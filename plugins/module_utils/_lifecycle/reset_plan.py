@@ -82,6 +82,7 @@ class ResetHost:
     answers: bool  # whether its engine does
     has_engine: bool
     has_data: bool
+    data_root: str
     has_notes: bool
 
     @property
@@ -170,6 +171,13 @@ def plan_reset(
     target = _target(hosts, confirm, draft)
     silent = [name for name, seen in observed.items() if not seen]
     _guard(hosts, silent, observed, target, accepted, draft)
+    if depth == DATA:
+        draft.refusals += [
+            f"the data-root of {host.name} is {host.data_root}, and {problem}: remove the data there yourself, or set"
+            f" swarm_reset_depth to {ENGINE}"
+            for host in hosts
+            if host.has_data and (problem := bad_data_root(host.data_root))
+        ]
     members = [host for host in hosts if host.in_swarm]
     acting = next((host.name for host in members if host.manager and host.leader_known), "")
     managers = [host.name for host in members if host.manager]
@@ -227,6 +235,7 @@ def _host(name: str, seen: Mapping[str, Any]) -> ResetHost:
         answers=bool(seen.get("answers")),
         has_engine=bool(seen.get("packages") or seen.get("files")),
         has_data=bool(seen.get("data")),
+        data_root=str(seen.get("data_root") or ""),
         has_notes=bool(seen.get("notes") or seen.get("backups")),
     )
 

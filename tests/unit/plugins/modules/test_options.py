@@ -128,6 +128,15 @@ def test_no_number_is_negative_endless_or_none(
         refused(module, path, 1.5)
 
 
+@pytest.mark.parametrize(("module", "path", "option"), options_of("int"))
+def test_no_socket_waits_longer_than_it_can(
+    module: str, path: tuple[str, ...], option: dict[str, Any]
+) -> None:
+    if path[-1].endswith("timeout"):
+        for value in (2**31, "9" * 40):
+            assert "it must be a whole number, from " in refused(module, path, value)
+
+
 @pytest.mark.parametrize(("module", "path", "option"), options_of("dict"))
 def test_a_dictionary_is_one(module: str, path: tuple[str, ...], option: dict[str, Any]) -> None:
     for value, words in ((True, "true"), ([1], "a list"), (3, "3")):

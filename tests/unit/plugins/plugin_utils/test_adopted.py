@@ -192,6 +192,48 @@ def test_an_empty_folder_and_a_link_to_one_are_written(tmp_path: Path) -> None:
     assert (tmp_path / "empty" / "hosts.yml").exists()
 
 
+def test_the_root_of_the_file_system_is_no_folder_for_an_adoption() -> None:
+    with pytest.raises(SwarmError) as caught:
+        Target("/")
+    assert caught.value.code == "bad_option"
+
+
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = Target(str(tmp_path / "new"))
+    target.write(adoption(), "id")
+
+    def closed(*_args: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    # By hand, because root can read every folder.
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", closed)
+        with pytest.raises(PermissionError):
+            target.write(adoption("b"), "id")
+    assert (target.path / "hosts.yml").exists()
+
+
+def test_a_file_system_without_locks_is_not_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_args: Any) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(OSError, match="No locks available"):
+        Target(str(tmp_path / "new")).write(adoption(), "id")
+
+
+@pytest.mark.parametrize("path", ["stacks/../../mine", "/etc/mine", ".."])
+def test_a_manager_names_no_file_outside_the_folder(path: str) -> None:
+    found = Adoption(inventory={"all": {}}, data={path: base64.b64encode(b"x").decode()})
+    with pytest.raises(SwarmError) as caught:
+        contents(found, "id")
+    assert caught.value.code == "bad_files"
+
+
 @pytest.mark.parametrize("moment", ["writing", "between", "removing"])
 def test_the_next_run_completes_a_killed_one(tmp_path: Path, moment: str) -> None:
     target = Target(str(tmp_path / "new"))

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,15 @@ def test_a_deeper_reset_is_for_all_hosts() -> None:
     assert "lost with the data: all images and containers in /var/lib/docker" in plan.lost
 
 
+def test_a_bad_data_root_is_refused_before_any_host_leaves() -> None:
+    observed = {**swarm(), "w2": host("w2", data_root="/var")}
+    plan = plan_reset(observed, "data", ID)
+    assert [text.partition(":")[0] for text in plan.refusals] == [
+        "the data-root of w2 is /var, and it is a folder of the system"
+    ]
+    assert plan_reset(observed, "engine", ID).refusals == ()
+
+
 def test_hosts_without_a_swarm_are_confirmed_by_another_word() -> None:
     world = {name: out(name, noted=False) for name in HOSTS}
     plan = plan_reset(world, confirm=ID)
@@ -391,3 +401,151 @@ def test_mounts_are_unmounted_from_the_deepest_on(monkeypatch: pytest.MonkeyPatc
         "/var/lib/docker/volumes/a b/_data",
         "/var/lib/docker/overlay2",
     ]
+
+
+def test_mounts_in_a_data_root_that_is_a_link_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "docker").symlink_to(tmp_path / "disk")
+    place = f"{tmp_path}/disk/volumes/shared/_data"
+    monkeypatch.setattr(reset.files, "text_of", lambda path: f"nfs:/x {place} nfs rw 0 0\n")
+    assert reset._mounts_below(str(tmp_path / "docker")) == [place]
+
+
+def test_data_in_a_folder_of_the_system_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reset, "bad_data_root", lambda root: "it is a folder of the system")
+    (tmp_path / "containers").mkdir()
+    # This is podman's.
+    assert not reset._has_data(str(tmp_path))
+    (tmp_path / "volumes").mkdir()
+    assert reset._has_data(str(tmp_path))
+    assert reset._data(str(tmp_path)) == []
+
+
+def test_the_processes_of_containers_are_found_by_their_ids(tmp_path: Path) -> None:
+    mine, remapped, theirs = ("a" * 64, "b" * 64, "c" * 64)
+    (tmp_path / "docker" / "containers" / mine).mkdir(parents=True)
+    (tmp_path / "docker" / "1000.1000" / "containers" / remapped).mkdir(parents=True)
+
+    def process(pid: int, comm: str, cgroup: str, *words: str) -> None:
+        place = tmp_path / "proc" / str(pid)
+        place.mkdir(parents=True)
+        (place / "comm").write_text(f"{comm}\n")
+        (place / "cgroup").write_text(f"0::{cgroup}\n")
+        (place / "cmdline").write_text("\0".join(words))
+
+    process(1, "systemd", "/init.scope")
+    process(20, "nginx", f"/system.slice/docker-{mine}.scope")
+    process(21, "nginx", f"/docker/{remapped}/below")
+    process(22, "nginx", f"/kubepods/{theirs}")
+    process(23, "containerd-shim", "/system.slice", "containerd-shim-runc-v2", "-id", mine)
+    process(24, "grep", "/user.slice", "grep", mine)
+    (tmp_path / "proc" / "uptime").write_text("1")
+    found = reset.container_processes(str(tmp_path / "docker"), str(tmp_path / "proc"))
+    assert found == [20, 21, 23]
+    assert reset.container_processes(str(tmp_path / "none"), str(tmp_path / "proc")) == []
+
+
+class _Hanging:
+    """An engine that stops answering when it is asked to leave."""
+
+    def __init__(self) -> None:
+        self.hangs = True
+
+    def info(self) -> dict[str, Any]:
+        if self.hangs:
+            raise SwarmError("no_answer", "Could not read the state of the engine.")
+        return {"Swarm": {"LocalNodeState": "inactive"}}
+
+    def get(self, _path: str, _attempt: str, **_query: Any) -> list[Any]:
+        if self.hangs:
+            raise SwarmError("no_answer", "Could not list the containers.")
+        return []
+
+
+def _leaving(monkeypatch: pytest.MonkeyPatch, clock: Any, send: Any) -> tuple[list[str], list[str]]:
+    """Leave with an engine that hangs until it is stopped. Returns what was done, and the calls."""
+    calls: list[str] = []
+    applied: list[str] = []
+    params = {**PARAMS, "docker_host": "unix:///x", "timeout": 1, "leave_timeout": 1}
+    one = reset.Reset(params, lambda args, **more: (0, "", ""), applied)
+    engine = _Hanging()
+
+    class Unit:
+        def stop(self) -> None:
+            calls.append("stop")
+            engine.hangs = False
+
+        def start_and_wait(self, _docker_host: str) -> None:
+            calls.append("start")
+
+    for name, value in (
+        ("_reader", engine),
+        ("_unit", Unit()),
+        ("_send", lambda *args, **query: send(engine)),
+        ("_write_note", lambda seen: None),
+        ("_forget", lambda depth: None),
+    ):
+        monkeypatch.setattr(one, name, value)
+    ports: dict[str, dict[str, list[int]]] = {
+        "listening": {"udp": []},
+        "engine_listening": {"tcp": [], "udp": []},
+    }
+    for name, value in (
+        ("observe_ports", lambda: ports),
+        ("poll", functools.partial(reset.poll, clock=clock)),
+        ("_swarm_folders", lambda root: []),
+    ):
+        monkeypatch.setattr(reset, name, value)
+    one.carry_out(host("w1"), ["leave the swarm"])
+    return applied, calls
+
+
+def test_an_engine_that_hangs_while_it_leaves_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    applied, calls = _leaving(monkeypatch, clock, lambda engine: None)
+    assert applied == ["stopped the engine and removed the files of the swarm"]
+    assert calls == ["stop", "start"]
+
+
+def test_an_engine_that_hangs_after_it_has_left_is_restarted(
+    monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    answers = iter(["inactive"])
+
+    def send(engine: _Hanging) -> None:
+        def info() -> dict[str, Any]:
+            state = next(answers, None)
+            if state is None and engine.hangs:
+                raise SwarmError("no_answer", "Could not read the state of the engine.")
+            return {"Swarm": {"LocalNodeState": "inactive"}}
+
+        monkeypatch.setattr(engine, "info", info)
+
+    applied, calls = _leaving(monkeypatch, clock, send)
+    assert applied == ["left the swarm"]
+    assert calls == ["stop", "start"]
+
+
+def test_containers_are_killed_until_none_is_left(
+    monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    params = {**PARAMS, "docker_host": "unix:///x", "timeout": 1}
+    one = reset.Reset(params, lambda args, **more: (0, "", ""), [])
+    rounds = iter([[20, 21], [21], []])
+    monkeypatch.setattr(reset, "poll", functools.partial(reset.poll, clock=clock))
+    monkeypatch.setattr(reset, "container_processes", lambda root: next(rounds))
+    killed: list[int] = []
+    monkeypatch.setattr(reset.os, "kill", lambda pid, _signal: killed.append(pid))
+    one._end_containers()
+    assert killed == [20, 21, 21]
+    # One that hangs in the kernel.
+    monkeypatch.setattr(reset, "container_processes", lambda root: [20])
+    with pytest.raises(SwarmError) as caught:
+        one._end_containers()
+    assert caught.value.code == "not_reset"
+    assert clock.time < 60
