@@ -52,6 +52,9 @@ _UNITS = ("docker.socket", "docker.service", "containerd.service")
 # Seconds for the engine to close its ports after it has left.
 _PORTS = 20
 _INTERFACES = ("docker_gwbridge", "docker0")
+_INTERFACE_FOLDER = "/sys/class/net"
+# The interface of an overlay network in the host's own namespace (libnetwork: drivers/overlay/ov_network.go).
+_VXLAN = re.compile(r"vx-[0-9a-f]{6}-[0-9a-z]{5}")
 # The ID of a container.
 _ID = re.compile(r"\b[0-9a-f]{64}\b")
 # The port of overlay networks is the kernel's; other networks of the host can use it too.
@@ -410,11 +413,12 @@ class Reset:
             return not found
 
         poll(lambda: _DATA_PORT in observe_ports()["listening"]["udp"], lambda held: not held, 5)
-        if poll(busy, closed, _PORTS)[1]:
-            return
-        self._unit.stop()
-        self._start()
         found, done = poll(busy, closed, _PORTS)
+        if not done:
+            self._unit.stop()
+            self._start()
+            found, done = poll(busy, closed, _PORTS)
+        self._remove_interfaces()
         if not done:
             why = " and ".join(found)
             raise SwarmError(
@@ -422,6 +426,12 @@ class Reset:
                 f"Could not take this host out of its swarm: {why}, also after a restart of the engine. See journalctl -u docker"
                 " on the host, and run again.",
             )
+
+    def _remove_interfaces(self) -> None:
+        """An engine that was stopped while it joined a network leaves its interface behind, and the next swarm cannot use its ID."""
+        for name in files.names_in(_INTERFACE_FOLDER):
+            if _VXLAN.fullmatch(name):
+                self._run(["ip", "link", "delete", "dev", name])
 
     # The engine
 
@@ -446,8 +456,9 @@ class Reset:
         if own:
             self._applied.append(f"removed {', '.join(own)}")
         for name in _INTERFACES:
-            if os.path.exists(f"/sys/class/net/{name}"):
+            if os.path.exists(f"{_INTERFACE_FOLDER}/{name}"):
                 self._run(["ip", "link", "delete", name])
+        self._remove_interfaces()
         if os.path.isdir("/run/systemd/system"):
             self._run(["systemctl", "daemon-reload"])
         left = _packages() or (["a process of dockerd"] if engine_is_active() else [])

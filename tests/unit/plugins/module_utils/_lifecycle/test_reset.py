@@ -549,3 +549,20 @@ def test_containers_are_killed_until_none_is_left(
         one._end_containers()
     assert caught.value.code == "not_reset"
     assert clock.time < 60
+
+
+def test_interfaces_of_overlay_networks_do_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("vx-001001-qhei8", "vx-mine", "eth0", "docker0"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(reset, "_INTERFACE_FOLDER", str(tmp_path))
+    params = {**PARAMS, "docker_host": "unix:///x", "timeout": 1}
+    ran: list[list[str]] = []
+
+    def run(args: list[str], **_more: Any) -> tuple[int, str, str]:
+        ran.append(args)
+        return 0, "", ""
+
+    reset.Reset(params, run, [])._remove_interfaces()
+    assert [args[-4:] for args in ran] == [["link", "delete", "dev", "vx-001001-qhei8"]]
