@@ -226,14 +226,17 @@ class EngineRestart:
 
     def _started(self, restart: bool, before: View, unlock_key: str) -> str | None:
         """Start or restart it; None once everything is back, else what is missing."""
+        deadline = self._clock.now() + self._params["timeout"]
         for _attempt in range(_STARTS):
             # The old engine answers until systemd stops it, on a busy host for seconds.
             old = self._invocation() if restart else ""
             self._start(restart)
-            missing = self._wait(before, old, unlock_key)
+            missing = self._wait(before, old, unlock_key, deadline - self._clock.now())
             reader = EngineReader(self._params["docker_host"], 10)
             if missing or not unlock_key or overlays_come(reader, self._clock):
                 return missing
+            if self._clock.now() >= deadline:
+                break
             restart = True
         return "it has no overlay networks"
 
@@ -260,7 +263,7 @@ class EngineRestart:
                 "systemctl_failed", f"Could not {args[0]} {args[-1]}: {errors.strip()}."
             )
 
-    def _wait(self, before: View, old: str, unlock_key: str) -> str | None:
+    def _wait(self, before: View, old: str, unlock_key: str, limit: float) -> str | None:
         """None once everything is back, else what is missing; `old` is the run of the engine that must end."""
         keys = [unlock_key] if unlock_key else []
 
@@ -282,7 +285,7 @@ class EngineRestart:
                 return False
             return back(seen) is None or (not seen.answers and self._crashes())
 
-        view, _done = poll(self.observe, ended, self._params["timeout"], INTERVAL, self._clock)
+        view, _done = poll(self.observe, ended, limit, INTERVAL, self._clock)
         return back(view)
 
     def _crashes(self) -> bool:

@@ -19,9 +19,9 @@ PLAYBOOKS = sorted((Path(argspec.__file__).resolve().parents[3] / "playbooks").g
 
 
 def tasks_in(entries: list[dict[str, Any]], fatal: bool) -> Iterator[tuple[dict[str, Any], bool]]:
-    """The tasks of a play, and whether an error of one host ends each of them for all hosts."""
+    """The tasks of a play, and whether an error of one host ends each of them for all hosts. A rescue says why they end."""
     for entry in entries:
-        here = bool(entry.get("any_errors_fatal", fatal))
+        here = bool(entry.get("any_errors_fatal", fatal)) and "rescue" not in entry
         yield entry, here
         for part in ("pre_tasks", "tasks", "post_tasks", "block", "rescue", "always"):
             yield from tasks_in(entry.get(part) or [], here)

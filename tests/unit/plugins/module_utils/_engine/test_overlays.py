@@ -32,7 +32,10 @@ class Engine:
         return {"Id": "i", "Peers": peers}
 
 
-INGRESS = [{"Id": "o", "Name": "shop_default"}, {"Id": "i", "Name": "ingress", "Ingress": True}]
+INGRESS: list[dict[str, Any]] = [
+    {"Id": "o", "Name": "shop_default"},
+    {"Id": "i", "Name": "ingress", "Ingress": True},
+]
 
 
 @pytest.mark.parametrize(
