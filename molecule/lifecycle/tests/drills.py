@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def playbook(name: str, *flags: str, **extra: Any) -> drive.Run:
 def begin() -> None:
     """The lab as converge.yml has built it, whatever the drill before has left: five hosts, autolock off, the stack shop."""
     whole = drive.is_whole()
-    if whole and _runs_the_shop() and not autolock_is_on():
+    if whole and _picture() == _as_built:
         return
     if not whole:
         drive.leave_all()
@@ -48,16 +49,20 @@ def begin() -> None:
         swarm_health_thresholds=drive.LATELY,
     )
     drive.assert_whole()
+    if not _as_built:
+        _as_built.update(_picture())
 
 
-def _runs_the_shop() -> bool:
-    """Whether every node takes tasks, and the stack is what runs, and all of it."""
-    availability = drive.ssh("m1", "docker node ls --format '{{.Availability}}'").split()
+# The lab after the first run of `begin`.
+_as_built: dict[str, Any] = {}
+
+
+def _picture() -> dict[str, Any]:
+    """What site.yml decides of a lab that is whole: the specs of the nodes and of the swarm, and how much of each service runs."""
+    swarm = drive.ssh("m1", "docker info --format '{{json .Swarm.Cluster.Spec}}'")
     services = drive.ssh("m1", "docker service ls --format '{{.Name}} {{.Replicas}}'").splitlines()
-    return set(availability) == {"Active"} and sorted(services) == [
-        "shop_agent 5/5",
-        "shop_web 3/3",
-    ]
+    specs = {name: node["Spec"] for name, node in drive.nodes().items()}
+    return {"nodes": specs, "swarm": json.loads(swarm), "services": sorted(services)}
 
 
 def autolock_is_on() -> bool:
