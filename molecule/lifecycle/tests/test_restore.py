@@ -92,9 +92,8 @@ def assert_site_plans_nothing() -> None:
 def report(run: drive.Run, capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         lines = run.text.splitlines()
-        shown = [
-            line for line in lines if line.startswith(("PLAN", "  + ", "  ~ ", "  ! ", "VERDICT"))
-        ]
+        marks = ("PLAN", "  + ", "  ~ ", "  ! ", "VERDICT", "  degraded ", "  critical ")
+        shown = [line for line in lines if line.startswith(marks)]
         print(
             "\n" + "\n".join([*shown, *(line for line in lines if "s after the run began" in line)])
         )
