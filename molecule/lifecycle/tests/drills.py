@@ -65,6 +65,15 @@ def _picture() -> dict[str, Any]:
     return {"nodes": specs, "swarm": json.loads(swarm), "services": sorted(services)}
 
 
+def install(host: str, *packages: str) -> None:
+    """Packages for the drill itself, where age is not there yet."""
+    words = " ".join(packages)
+    drive.ssh(
+        host,
+        f"command -v age > /dev/null || {{ apt-get -qq update && apt-get -qq install -y {words} > /dev/null; }}",
+    )
+
+
 def autolock_is_on() -> bool:
     ask = "docker info --format '{{.Swarm.Cluster.Spec.EncryptionConfig.AutoLockManagers}}'"
     return drive.ssh("m1", ask).strip() == "true"

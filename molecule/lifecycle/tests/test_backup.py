@@ -51,11 +51,7 @@ def identity() -> Iterator[str]:
     """The identity that decrypts the backups of these tests, in memory alone. The swarm is autolocked."""
     drills.begin()
     # All that the role installs, so that it has nothing to do here. On the other managers, it does it.
-    packages = "age python3-nacl python3-cryptography"
-    drive.ssh(
-        "m1",
-        f"command -v age > /dev/null || {{ apt-get -qq update; apt-get -qq install -y {packages} > /dev/null; }}",
-    )
+    drills.install("m1", "age", "python3-nacl", "python3-cryptography")
     drive.on_each(drive.MANAGERS, lambda host: drive.ssh(host, f"rm -rf {FOLDER}"))
     made = on("m1", "age-keygen").decode()
     drive.ssh("m1", "docker swarm update --autolock=true > /dev/null")

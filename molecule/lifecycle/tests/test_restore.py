@@ -41,7 +41,7 @@ def on_host(host: str, *words: str, stdin: bytes = b"") -> bytes:
 
 def age_key(host: str, place: Path) -> str:
     """A new identity in a file on the controller; its recipient. The lab's machine needs no age."""
-    drive.ssh(host, "command -v age || { apt-get -qq update && apt-get -qq install -y age; }")
+    drills.install(host, "age")
     identity = on_host(host, "age-keygen")
     path = place / "identity"
     path.write_bytes(identity)

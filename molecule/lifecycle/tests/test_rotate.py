@@ -46,6 +46,8 @@ class Lab:
 @pytest.fixture(autouse=True, scope="module")
 def lab() -> Iterator[None]:
     drills.begin()
+    # Before the run with -vvv, in which Ansible's own module for packages can show a traceback.
+    drills.install("m1", "age")
     yield
     drive.ssh("m1", "docker swarm update --autolock=false")
 
