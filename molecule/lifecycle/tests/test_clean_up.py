@@ -83,7 +83,13 @@ def running(service: str, tag: str) -> bool:
 
 def forget_old_containers() -> None:
     """Remove the containers of old tasks, which keep their images as well: only the specs refer to them then."""
-    drive.on_each(drive.HOSTS, lambda host: drive.ssh(host, "docker container prune -f"))
+    left = (
+        "docker container prune -f > /dev/null;"
+        f" docker ps -a --format '{{{{.Image}}}}' | grep -E '{REPOSITORY}:({PREVIOUS}|{REVISED})'; true"
+    )
+    drive.wait_until(
+        lambda: not any(drive.on_each(drive.HOSTS, lambda host: drive.ssh(host, left)).values()), 60
+    )
 
 
 @contextmanager

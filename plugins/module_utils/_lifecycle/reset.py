@@ -315,7 +315,6 @@ class Reset:
         elif START in steps:
             self._start()
             self._settle()
-            self._remove_task_containers()
             self._applied.append("started the engine")
         if state == "removed" and depth != SWARM:
             self._remove_engine()
@@ -361,9 +360,7 @@ class Reset:
         else:
             self._applied.append("left the swarm")
         if self._params["depth"] == SWARM or left:
-            # First, because it restarts an engine that hangs.
             self._settle()
-            self._remove_task_containers()
 
     def _asked_to_leave(self) -> bool:
         """Ask the engine to leave; False if it does not, for whatever reason."""
@@ -398,7 +395,8 @@ class Reset:
                 self._send("DELETE", path, self._params["timeout"], force=True)
 
     def _settle(self) -> None:
-        """Wait until the engine has closed the ports of the swarm. One that keeps them does so until it restarts."""
+        """Wait until the engine has closed the ports of the swarm, and remove what it has left. One that keeps a port does so until it
+        restarts."""
 
         def busy() -> list[str]:
             state = self._state()
@@ -412,12 +410,19 @@ class Reset:
         def closed(found: list[str]) -> bool:
             return not found
 
-        poll(lambda: _DATA_PORT in observe_ports()["listening"]["udp"], lambda held: not held, 5)
         found, done = poll(busy, closed, _PORTS)
         if not done:
             self._unit.stop()
             self._start()
             found, done = poll(busy, closed, _PORTS)
+        if done:
+            # An engine that hung has been restarted by now. The last overlay network goes with the last of these.
+            self._remove_task_containers()
+            poll(
+                lambda: _DATA_PORT in observe_ports()["listening"]["udp"],
+                lambda held: not held,
+                _PORTS,
+            )
         self._remove_interfaces()
         if not done:
             why = " and ".join(found)
