@@ -66,3 +66,16 @@ def names_in(path: str) -> list[str]:
         return os.listdir(path)
     except OSError:
         return []
+
+
+def existing_part(folder: str) -> str:
+    """The nearest folder above an absolute path that exists, or the folder itself."""
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def free_bytes(folder: str) -> int:
+    """The free bytes of the file system where a folder is, or will be. Raises OSError."""
+    disk = os.statvfs(existing_part(folder))
+    return disk.f_bavail * disk.f_frsize

@@ -25,7 +25,7 @@ from .._host.files import text_of
 from .._model.documents import parse_member, parse_node
 from .raft_files import key_file
 from .raft_key import is_sealed, open_key
-from .recovery_info import NOTE, free_bytes, observe_recovery
+from .recovery_info import NOTE, free_or_unknown, observe_recovery
 from .recovery_plan import (
     COPY,
     FORCE,
@@ -173,7 +173,7 @@ class Recovery:
         partial = os.path.join(place, ".partial")
         os.makedirs(place, mode=0o700, exist_ok=True)
         os.chmod(place, 0o700)
-        need, free = host.size_bytes, free_bytes(place)
+        need, free = host.size_bytes, free_or_unknown(place)
         if free is not None and free <= need:
             raise SwarmError(
                 "copy_failed",

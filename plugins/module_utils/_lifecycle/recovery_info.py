@@ -18,7 +18,7 @@ from .._api.reader import EngineReader
 from .._common.errors import SwarmError, shown
 from .._common.waiting import Clock
 from .._host.engine import engine_is_active
-from .._host.files import text_of
+from .._host.files import free_bytes, text_of
 from .._host.network import addresses
 from .._model.documents import dig, parse_member, parse_node, quorum_of
 from .raft_files import NodeFiles, key_file, read_node, swarm_folder
@@ -56,7 +56,7 @@ def observe_recovery(
         "key": key_state(files, params.get("unlock_key")),
         "note": read_note(files.cluster_id if files else None),
         "libraries": has_libraries(),
-        "free_bytes": free_bytes(place),
+        "free_bytes": free_or_unknown(place),
         "addresses": [each["address"] for each in addresses()],
     }
 
@@ -154,13 +154,9 @@ def has_libraries() -> bool:
         return False
 
 
-def free_bytes(folder: str) -> int | None:
-    """The free bytes of the file system where the folder is, or will be; None if unknown."""
-    place = folder
-    while place != "/" and not os.path.isdir(place):
-        place = os.path.dirname(place)
+def free_or_unknown(folder: str) -> int | None:
+    """The free bytes where the folder is, or will be; None if unknown."""
     try:
-        stat = os.statvfs(place)
+        return free_bytes(folder)
     except OSError:
         return None
-    return stat.f_bavail * stat.f_frsize

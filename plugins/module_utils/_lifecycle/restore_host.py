@@ -34,7 +34,7 @@ from .._engine.overlays import overlays_come
 from .._engine.unit import EngineUnit
 from .._engine.versions import compare, upstream
 from .._host.engine import daemon_config
-from .._host.files import DATA_ROOT, text_of
+from .._host.files import DATA_ROOT, existing_part, free_bytes, text_of
 from .._host.network import addresses
 from .._model.documents import Member, parse_member, parse_node
 from .._model.labels import name_of
@@ -217,11 +217,8 @@ def check(wanted: Wanted, identity: str, unlock_key: str) -> Content:
 
 def refuse_without_room(state: HostState, content: Content) -> None:
     """Raise no_space before the engine is stopped, if the files do not fit beside the old ones."""
-    root = os.path.dirname(state.swarm_dir)
-    while not os.path.isdir(root):
-        root = os.path.dirname(root)
-    disk = os.statvfs(root)
-    free = disk.f_bavail * disk.f_frsize
+    root = existing_part(os.path.dirname(state.swarm_dir))
+    free = free_bytes(root)
     if free < content.size:
         raise SwarmError(
             "no_space",

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._host.files import free_bytes
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle import (
     recovery,
     recovery_info,
@@ -24,7 +25,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.recovery
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.recovery_info import (
     engine_of,
-    free_bytes,
     observe_recovery,
     read_note,
 )
