@@ -195,7 +195,8 @@ def test_filters_and_lookups_are_documented(kind: str) -> None:
 
 # The packages of module_utils, from the ground up: a package imports what stands below it, never beside or above.
 FLOORS = (
-    *("_common", "_model", "_api", "_host", "_scheduler", "_engine", "_spec", "_services"),
+    *("_common", "_model", "_api", "_host", "_registry", "_scheduler", "_engine", "_spec"),
+    "_services",
     *("_nodes", "_cluster", "_stack", "_health", "_lifecycle"),
 )
 # What a module that decides must not touch: files, processes, sockets and the clock.
@@ -276,6 +277,7 @@ DECIDES = {
     *("_lifecycle/backup_plan", "_lifecycle/backup_units"),
     *("_lifecycle/export_content", "_lifecycle/import_plan", "_lifecycle/restore_plan"),
     *("_lifecycle/adoption", "_lifecycle/compose_of"),
+    "_registry/reference",
 }
 
 
