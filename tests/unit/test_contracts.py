@@ -198,6 +198,9 @@ FLOORS = (
     *("_common", "_model", "_api", "_host", "_registry", "_scheduler", "_engine", "_spec"),
     "_services",
     *("_nodes", "_cluster", "_stack", "_health", "_lifecycle"),
+    *("_common", "_model", "_api", "_host", "_git", "_registry", "_notify", "_images"),
+    *("_scheduler", "_engine", "_spec", "_services", "_nodes", "_cluster", "_stack", "_health"),
+    *("_lifecycle", "_builder", "_gitops"),
 )
 # What a module that decides must not touch: files, processes, sockets and the clock.
 IO = {
@@ -274,6 +277,7 @@ DECIDES = {
     ),
     *("_stack/revisions", "_stack/rotation", "_stack/waves", "_stack/writes"),
     *("_lifecycle/hazards", "_lifecycle/package_offers", "_lifecycle/upgrade"),
+    "_host/units",
     *("_lifecycle/backup_plan", "_lifecycle/backup_units"),
     *("_lifecycle/export_content", "_lifecycle/import_plan", "_lifecycle/restore_plan"),
     *("_lifecycle/adoption", "_lifecycle/compose_of"),
