@@ -50,12 +50,12 @@ class BuildFailed(Exception):
     """The commit cannot be built, or its test fails; the text is the cause."""
 
 
-def build(
-    source: Source, tree: str, labels: Iterable[str], log: str, id_file: str
-) -> str:
+def build(source: Source, tree: str, labels: Iterable[str], log: str, id_file: str) -> str:
     """Build the image of a checkout, and return its ID. The output goes to the log as it comes."""
     context = _inside(tree, source.context, source.context, "context")
-    dockerfile = _inside(tree, os.path.join(source.context, source.dockerfile), source.dockerfile, "dockerfile")
+    dockerfile = _inside(
+        tree, os.path.join(source.context, source.dockerfile), source.dockerfile, "dockerfile"
+    )
     if os.path.islink(os.path.join(context, ".dockerignore")):
         raise BuildFailed(".dockerignore is a symbolic link; replace it with a file")
     memory = f"{source.memory_mb}m"

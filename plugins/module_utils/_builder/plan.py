@@ -231,9 +231,7 @@ def noticed(memory: Memory, head: Head, now: float) -> Memory:
 def after_error(memory: Memory, now: float) -> Memory:
     """The memory after an attempt that had no end. The next one waits twice as long."""
     pause = min(_FIRST_PAUSE * 2 ** min(memory.failures, 10), _LONGEST_PAUSE)
-    return Memory(
-        memory.handled, memory.seen, memory.seen_at, memory.failures + 1, now + pause
-    )
+    return Memory(memory.handled, memory.seen, memory.seen_at, memory.failures + 1, now + pause)
 
 
 def is_paused(memory: Memory, now: float, asked: bool) -> bool:

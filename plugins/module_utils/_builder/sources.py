@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .._common.errors import shown
 from .._common.fields import Fields
-from .._git.repository import Access, bad_access
+from .._common.words import abbreviate
+from .._git.repository import REF
 from .._registry.reference import HUB, RECORD_PREFIX, image_problem, is_tag, parse_image
 from .._spec.redaction import is_credential
 
@@ -38,10 +39,8 @@ class Source:
     """One image that is built from one branch, or from the tags that match a pattern."""
 
     name: str
-    repository: str
+    repository: str  # its name in the settings of the builder, which have its address and its keys
     image: str  # with its registry, without a tag
-    key: str = ""  # the name of a deploy key, or of a token
-    token: str = ""
     branch: str = "main"
     tag_pattern: str = ""  # instead of the branch
     paths: tuple[str, ...] = ()  # only changes below these count; all if empty
@@ -68,7 +67,9 @@ class Source:
         return f"{RECORD_PREFIX}build-{self.name}"
 
 
-def parse_sources(document: Any) -> tuple[list[Source], dict[str, str]]:
+def parse_sources(
+    document: Any, repositories: Collection[str]
+) -> tuple[list[Source], dict[str, str]]:
     """The sources of a list, or of a dictionary with the key sources; and what is wrong with others, by name or position."""
     if isinstance(document, Mapping):
         unknown = [str(key) for key in document if key != "sources"]
@@ -80,14 +81,12 @@ def parse_sources(document: Any) -> tuple[list[Source], dict[str, str]]:
     if not isinstance(document, list):
         return [], {"sources.yml": f"sources is {shown(document)}, it must be a list"}
     if len(document) > MOST_SOURCES:
-        return [], {
-            "sources.yml": f"it has {len(document)} sources, {MOST_SOURCES} are allowed"
-        }
+        return [], {"sources.yml": f"it has {len(document)} sources, {MOST_SOURCES} are allowed"}
     found: dict[str, Source] = {}
     wrong: dict[str, str] = {}
     for number, entry in enumerate(document):
         problems: list[str] = []
-        source = parse_source(entry, problems)
+        source = parse_source(entry, repositories, problems)
         label = source.name or f"sources[{number}]"
         if source.name in found or (source.name and source.name in wrong):
             # Neither of the two is what its author expects.
@@ -100,15 +99,13 @@ def parse_sources(document: Any) -> tuple[list[Source], dict[str, str]]:
     return list(found.values()), wrong
 
 
-def parse_source(document: Any, problems: list[str]) -> Source:
-    """One source; what is wrong goes to `problems`."""
+def parse_source(document: Any, repositories: Collection[str], problems: list[str]) -> Source:
+    """One source, of one of these repositories; what is wrong goes to `problems`."""
     read = Fields(document, "", problems)
     source = Source(
         name=read.text("name", form=NAME, example="shop", longest=40),
-        repository=read.text("repository", longest=1000),
+        repository=read.text("repository", form=NAME, example="shop"),
         image=read.text("image"),
-        key=read.text("key", form=NAME, example="shop"),
-        token=read.text("token", form=NAME, example="shop"),
         branch=read.text("branch", "main"),
         tag_pattern=read.text("tag_pattern", form=_PATTERN, example="v*"),
         paths=tuple(_clean(path) for path in read.texts("paths", example="app")),
@@ -131,19 +128,26 @@ def parse_source(document: Any, problems: list[str]) -> Source:
             read.wrong(key, "is missing, set it")
     if both:
         read.wrong("branch", "and tag_pattern are both set, remove one of them")
-    if source.key and source.token:
-        read.wrong("key", "and token are both set, remove one of them")
-    if source.repository:
-        refs = () if source.tag_pattern else (source.branch,)
-        wrong = bad_access(Access(source.repository), refs)
-        if wrong:
-            problems.append(wrong)
+    if source.repository and source.repository not in repositories:
+        known = abbreviate(sorted(repositories)) or "none"
+        read.wrong(
+            "repository",
+            f"is {shown(source.repository)}, which the builder does not know; its repositories are {known}",
+        )
+    if not is_branch(source.branch):
+        read.wrong("branch", f"is {shown(source.branch)}, which is not the name of a branch")
     if source.image:
         _check_image(source.image, read)
-    for key, paths in (("paths", source.paths), ("context", (source.context,)), ("dockerfile", (source.dockerfile,))):
+    for key, paths in (
+        ("paths", source.paths),
+        ("context", (source.context,)),
+        ("dockerfile", (source.dockerfile,)),
+    ):
         for path in paths:
             if path.startswith("/") or path.split("/")[0] == ".." or "\\" in path:
-                read.wrong(key, f"has {shown(path)}, it must be a path within the repository, such as app")
+                read.wrong(
+                    key, f"has {shown(path)}, it must be a path within the repository, such as app"
+                )
     for name, _value in source.args:
         if is_credential(name):
             read.wrong(
@@ -152,6 +156,11 @@ def parse_source(document: Any, problems: list[str]) -> Source:
             )
     _check_tags(source, read)
     return source
+
+
+def is_branch(name: str) -> bool:
+    """Whether git accepts this as the name of a branch."""
+    return bool(REF.fullmatch(name))
 
 
 def _clean(path: str) -> str:
@@ -171,7 +180,10 @@ def _check_image(image: str, read: Fields) -> None:
     if wrong:
         read.wrong("image", f"is {shown(image)}, which {wrong}")
     elif name.registry == HUB and not image.startswith(HUB):
-        read.wrong("image", f"is {shown(image)}, it must begin with a registry, such as registry.example:5000/shop")
+        read.wrong(
+            "image",
+            f"is {shown(image)}, it must begin with a registry, such as registry.example:5000/shop",
+        )
     elif name.digest or ":" in image.rpartition("/")[2]:
         read.wrong("image", f"is {shown(image)}, it must have no tag and no digest; set tags")
 
@@ -185,11 +197,17 @@ def _check_tags(source: Source, read: Fields) -> None:
     for template in source.tags:
         unknown = [name for name in _PLACEHOLDER.findall(template) if name not in known]
         if unknown:
-            read.wrong("tags", f"has {{{shown(unknown[0])[1:-1]}}}, it can have {', '.join(f'{{{name}}}' for name in known)}")
+            read.wrong(
+                "tags",
+                f"has {{{shown(unknown[0])[1:-1]}}}, it can have {', '.join(f'{{{name}}}' for name in known)}",
+            )
             continue
         tag = _expand(template, known)
         if not is_tag(tag) or tag.startswith(RECORD_PREFIX):
-            read.wrong("tags", f"has {shown(template)}, which makes {shown(tag)}: that is not a tag, or is reserved")
+            read.wrong(
+                "tags",
+                f"has {shown(template)}, which makes {shown(tag)}: that is not a tag, or is reserved",
+            )
 
 
 def _expand(template: str, values: Mapping[str, str]) -> str:
@@ -210,5 +228,3 @@ def image_tags(source: Source, commit: str, tag: str, committed: int) -> list[st
         "version": re.sub(r"^v(?=[0-9])", "", tag),
     }
     return list(dict.fromkeys(_expand(template, values)[:128] for template in source.tags))
-
-
