@@ -15,11 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack.compose_file import (
+    decoded,
+    read,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack.waves import (
     dependencies,
     without_conditions,
 )
-from ansible_collections.flotilla.swarm.plugins.plugin_utils._compose_file import decoded, read
 
 CONDITION = "{condition: service_healthy}"
 # Each with the text as the CLI gets it.
