@@ -29,7 +29,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 REF = re.compile(r"(?!-)(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|\.$|/$))[^\x00-\x20\x7f~^:?*\[\\]+")
 # The ways to a repository. No ext::, which runs a program, and no option.
 URL = re.compile(
-    r"(?:https?|ssh|git)://(?:[^\s/@]+@)?[\w\[][^\s\x00-\x1f]*|[\w.]+@\w[\w.-]*:[^\s\x00-\x1f-][^\s\x00-\x1f]*|/[^\x00-\x1f]+"
+    r"(?:https?|ssh|git)://(?:[^\s/@]+@)?[\w\[][\w.:\]-]*/[^\s\x00-\x1f]+|[\w.]+@\w[\w.-]*:[^\s\x00-\x1f-][^\s\x00-\x1f]*|/[^\x00-\x1f]+"
 )
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
 # Bytes of a repository and of a file in it, files in a listing, new commits whose signatures are checked, attempts to push.
