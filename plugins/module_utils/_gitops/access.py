@@ -43,9 +43,7 @@ def read_settings() -> dict[str, Any]:
 
 def keys_present() -> list[str]:
     """The paths of the keys that this host has."""
-    return [
-        os.path.join(place, name) for place, _folders, names in os.walk(KEYS) for name in names
-    ]
+    return [os.path.join(place, name) for place, _folders, names in os.walk(KEYS) for name in names]
 
 
 def repository_of(entry: Mapping[str, Any]) -> Repository:

@@ -11,37 +11,15 @@ is the same, and nothing is written.
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from .._common.words import abbreviate, count_of
-from .._services.convergence import CONVERGED, FAILED as VERDICT_FAILED, Verdict
+from .._services.convergence import CONVERGED, Verdict
+from .._services.convergence import FAILED as VERDICT_FAILED
 from .app import App
 from .catalog import Found
 from .settings import Settings
-from .state import (
-    DEGRADED,
-    DRIFT,
-    HEALTHY,
-    MISSING,
-    OUT_OF_SYNC,
-    PROGRESSING,
-    SUSPENDED,
-    SYNCED,
-    TROUBLE,
-    UNKNOWN,
-    AppState,
-    Attempt,
-    Suspension,
-    Target,
-    bounded,
-    failure_words,
-    suspended_words,
-    with_event,
-    with_status,
-)
-from .windows import opening, stamp
+from .state import DEGRADED, HEALTHY, MISSING, PROGRESSING, AppState, Target
 
 # What the caller does: nothing; plan the stack, and decide again with `changes`; deploy; roll back to `revision`; remove the stack, or
 # only the state; nothing yet; nothing, because something speaks against it.

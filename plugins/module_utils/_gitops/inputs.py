@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .._common.errors import SwarmError, shown
-from .._stack.compose_file import named_files
-from .._stack.source import REFERENCED, Source, source_of
+from .._stack.compose_file import decoded, named_files
+from .._stack.source import COMPOSE, REFERENCED, Source, source_of
 from .app import App, overlay_of, path_in
-from .decrypt import Keys, decrypted, is_encrypted
+from .decrypt import Keys, decrypted
 
 # Bytes of all files of one application.
 LARGEST = 16 << 20
@@ -35,6 +35,11 @@ _OBEYED = re.compile(
     r"|HOSTALIASES|LOCALDOMAIN|RES_OPTIONS|RESOLV_HOST_CONF|NIS_PATH|PWD|USER|LOGNAME)$"
     r"|(HTTPS?|ALL|NO|FTP)_PROXY$",
     re.IGNORECASE,
+)
+# The keys of an application that say what is deployed.
+_DEPLOYED = (
+    *("name", "compose", "environment", "env_files", "rotate", "prune", "checks"),
+    *("ignore_replicas", "with_registry_auth"),
 )
 
 
@@ -52,26 +57,24 @@ def load(app: App, read: Callable[[str], bytes], keys: Keys) -> Inputs:
 
     Raises bad_path, bad_environment, git_too_large, what `decrypted` raises, and what is wrong with the Compose files.
     """
-    digests: dict[str, str] = {}
-    left = LARGEST
+    found: dict[str, bytes] = {}
     folder = posixpath.dirname(app.compose[0])
 
     def read_file(kind: str, path: str) -> bytes:
-        nonlocal left
         place = path_in(folder if kind == REFERENCED else "", path)
         if place is None:
             raise _outside(app, path)
-        data = read(place)
-        left -= len(data)
-        if left < 0:
-            raise SwarmError(
-                "git_too_large",
-                f"Could not read application {app.name}: its files have more than {LARGEST >> 20} MB together.",
-            )
-        # Of a secret, the encrypted form is known to all readers of the repository, and its data is not.
-        digests[place] = hashlib.sha256(data).hexdigest()
-        return decrypted(place, data, keys) if is_encrypted(data) else data
+        if place not in found:
+            found[place] = read(place)
+            if sum(map(len, found.values())) > LARGEST:
+                raise SwarmError(
+                    "git_too_large",
+                    f"Could not read application {app.name}: its files have more than {LARGEST >> 20} MB together.",
+                )
+        return decrypted(place, found[place], keys)
 
+    for path in app.compose:
+        _check_names(app, path, read_file(COMPOSE, path))
     stack = {
         "name": app.name,
         "compose": app.compose,
@@ -79,21 +82,23 @@ def load(app: App, read: Callable[[str], bytes], keys: Keys) -> Inputs:
         "env_files": app.env_files,
         "rotate": app.rotate,
     }
-    for path in app.compose:
-        _check_names(app, path, decrypted(path, read(path), keys))
     source = source_of(stack, read_file)
     _check_variables(app, source.environment)
     overlay = overlay_of(app)
     return Inputs(
         source=source,
         definition=(*source.definition, *([overlay] if overlay else [])),
-        desired=_digest(app, digests),
+        desired=_digest(app, found),
     )
 
 
 def _check_names(app: App, path: str, data: bytes) -> None:
     """Refuse names of files that are not simple paths in the repository."""
-    for name in named_files(f"Stack {app.name}: {path}", data):
+    try:
+        names = named_files(decoded(data))
+    except SwarmError as error:
+        raise SwarmError(error.code, f"Stack {app.name}: {path} {error.message}.") from None
+    for name in names:
         if path_in("", name) is None or name.startswith("~") or "$" in name:
             raise _outside(app, name)
 
@@ -116,13 +121,12 @@ def _check_variables(app: App, environment: Mapping[str, str]) -> None:
         )
 
 
-def _digest(app: App, files: Mapping[str, str]) -> str:
-    """A hash of what is deployed. How and when it is deployed is no part of it."""
-    told = {
-        name: value
-        for name, value in asdict(app).items()
-        if name in ("name", "compose", "environment", "env_files", "rotate", "prune", "checks")
-        or name in ("ignore_replicas", "with_registry_auth")
-    }
-    text = json.dumps([told, dict(files)], sort_keys=True, default=str)
+def _digest(app: App, files: Mapping[str, bytes]) -> str:
+    """A hash of what is deployed. How and when it is deployed is no part of it.
+
+    Of an encrypted file, it has the encrypted form: the hash is in the swarm, and a hash of a short secret tells the secret.
+    """
+    told = {name: value for name, value in asdict(app).items() if name in _DEPLOYED}
+    digests = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
+    text = json.dumps([told, digests], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -41,6 +41,10 @@ class Attempt:
     attempts: int = 1
     cause: str = ""
     rolled_back: bool = False
+    # What the stack was before the first attempt: empty, revision:N, or unknown.
+    before: str = ""
+    # Why it has failed, while it is being rolled back.
+    undoing: str = ""
 
 
 @dataclass(frozen=True)

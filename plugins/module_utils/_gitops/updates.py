@@ -10,10 +10,8 @@ The caller asks the registry. What changes is the reference of the image, at its
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from .._common.fields import Fields
 

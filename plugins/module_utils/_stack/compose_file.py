@@ -93,18 +93,62 @@ def decoded(data: bytes) -> str:
 def read(text: str) -> ComposeFile:
     """Read the text. Conditions in `depends_on`, which the CLI does not accept, become lists. Nothing else changes."""
     text = text.removeprefix("\ufeff")
+    root, aliases = _checked_tree(text)
+    if root is None or not isinstance(root.real.data, dict):
+        raise SwarmError("bad_yaml", "is not a Compose file")
+    return ComposeFile(_listed(text, root, aliases), root.real.data)
+
+
+def _checked_tree(text: str) -> tuple[_Node | None, list[_Node]]:
+    """The tree of the text, and its aliases; raises bad_yaml with the place of what is wrong."""
     yaml = yaml_library()
     try:
-        root, aliases = _tree(text)
+        return _tree(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise SwarmError("bad_yaml", f"is not YAML: {where}{error.problem}") from error
     except (yaml.YAMLError, UnicodeError) as error:
         raise SwarmError("bad_yaml", "is not YAML: it has characters that YAML forbids") from error
-    if root is None or not isinstance(root.real.data, dict):
-        raise SwarmError("bad_yaml", "is not a Compose file")
-    return ComposeFile(_listed(text, root, aliases), root.real.data)
+
+
+def named_files(text: str) -> list[str]:
+    """All paths in the text that its reader could take for files: whatever is below a key `file` or `env_file`, at any place.
+
+    Readers of YAML differ in what wins when a key is merged and given. So this returns all that could. It raises bad_yaml for a
+    value that is encoded, because only the reader knows what it says.
+    """
+    yaml = yaml_library()
+    text = text.removeprefix("\ufeff")
+    root, _aliases = _checked_tree(text)
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        if str(getattr(event, "tag", None) or "").endswith("binary"):
+            line = event.start_mark.line + 1
+            raise SwarmError("bad_yaml", f"has a !!binary value in line {line}: write it as text")
+    found: list[str] = []
+    seen: set[int] = set()
+    left = [root] if root else []
+    while left:
+        node = left.pop().real
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        left += node.merged
+        for name, value in node.pairs:
+            left.append(value)
+            if name in ("file", "env_file"):
+                found += _strings(value.data)
+    return sorted(set(found))
+
+
+def _strings(data: Any) -> Iterator[str]:
+    if isinstance(data, dict):
+        data = [*data.values()]
+    if isinstance(data, list):
+        for item in data:
+            yield from _strings(item)
+    elif isinstance(data, str):
+        yield data
 
 
 # --- From events to a tree ------------------------------------------------------------------------------
