@@ -34,7 +34,7 @@ from .removal import Owned, created_only, owned, plan_removal, still_running
 from .remove import Removal
 from .revisions import Revision, RevisionContent, choose, content_of, restored_spec, revisions
 from .verify import Verified, Verifier
-from .writes import Refusal, Write
+from .writes import Write
 
 ATTEMPTS = 5
 
@@ -198,12 +198,9 @@ class Deployment:
     def _plan(self, capture: Capture, live: StackSnapshot) -> StackPlan:
         run = capture.run(live)
         run.refusals += refusals_of(run.writes, live, self._reader)
-        run.refusals += [
-            Refusal(write, 403, words) for write, words in self._hooks.objections(run.writes)
-        ]
         documents = self._inputs.documents()
         try:
-            capture.check(run, "plan")
+            capture.check(run, "plan", self._hooks.objections(run.writes))
         except SwarmError:
             notes, ignored = notes_on(run.output, self._params, documents)
             self.outcome.plan = StackPlan(notes=tuple(notes), ignored=tuple(ignored))

@@ -15,7 +15,7 @@ from .._common.errors import SwarmError
 from .writes import Write
 
 
-def _none(_writes: Sequence[Write]) -> list[tuple[Write, str]]:
+def _none(_writes: Sequence[Write]) -> list[str]:
     return []
 
 
@@ -31,8 +31,8 @@ def _ignore(_error: SwarmError) -> None:
 class Hooks:
     """GitOps has rules about what a stack can use, holds a lock in the swarm, and notes what it does."""
 
-    # What speaks against a write, given all writes of the CLI. The plan then refuses everything.
-    objections: Callable[[Sequence[Write]], list[tuple[Write, str]]] = _none
+    # What speaks against the writes of the CLI, in whole clauses. The plan then refuses everything.
+    objections: Callable[[Sequence[Write]], list[str]] = _none
     # Called before each part that writes. It raises SwarmError if this run must not write any more.
     before_write: Callable[[], None] = _nothing
     # Called with the failure before what the run has changed is rolled back.
