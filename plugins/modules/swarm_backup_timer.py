@@ -106,9 +106,10 @@ from typing import Any
 from ..module_utils._common.argspec import Module, docker_argument_spec
 from ..module_utils._common.errors import SwarmError
 from ..module_utils._common.waiting import bounded
-from ..module_utils._lifecycle.backup_install import apply, check_schedule, diff_of, observe
+from ..module_utils._host.service import apply, check_schedule, observe
+from ..module_utils._host.units import diff_of
 from ..module_utils._lifecycle.backup_plan import BACKUP_RISKS, check_form
-from ..module_utils._lifecycle.backup_units import wanted_files
+from ..module_utils._lifecycle.backup_units import CONFIG, TIMER, wanted_files
 
 
 def main() -> None:
@@ -135,11 +136,11 @@ def main() -> None:
     result: dict[str, Any] = dict(changed=False, steps=[], applied=[], diff={})
     try:
         check_form(options)
-        check_schedule(run, schedule)
+        check_schedule(run, schedule, "backups", "swarm_backup_schedule")
         code = base64.b64decode(module.private["_code"] or "")
         wanted = wanted_files(code, options, schedule, sys.executable)
-        plan = observe(run, wanted)
-        result.update(changed=plan.changes, steps=plan.steps, diff=diff_of(plan, wanted))
+        plan = observe(run, wanted, TIMER)
+        result.update(changed=plan.changes, steps=plan.steps, diff=diff_of(plan, wanted, CONFIG))
         if plan.changes and not module.check_mode:
             apply(run, plan, wanted, result["applied"])
     except SwarmError as error:

@@ -195,6 +195,9 @@ def test_filters_and_lookups_are_documented(kind: str) -> None:
 
 # The packages of module_utils, from the ground up: a package imports what stands below it, never beside or above.
 FLOORS = (
+    *("_common", "_model", "_api", "_host", "_git", "_registry", "_notify", "_images"),
+    *("_scheduler", "_engine", "_spec", "_services", "_nodes", "_cluster", "_stack", "_health"),
+    *("_lifecycle", "_builder", "_gitops"),
     *("_common", "_model", "_api", "_host", "_scheduler", "_engine", "_spec", "_services"),
     *("_nodes", "_cluster", "_stack", "_health", "_lifecycle", "_notify", "_gitops"),
 )
@@ -273,9 +276,11 @@ DECIDES = {
     ),
     *("_stack/revisions", "_stack/rotation", "_stack/waves", "_stack/writes"),
     *("_lifecycle/hazards", "_lifecycle/package_offers", "_lifecycle/upgrade"),
+    "_host/units",
     *("_lifecycle/backup_plan", "_lifecycle/backup_units"),
     *("_lifecycle/export_content", "_lifecycle/import_plan", "_lifecycle/restore_plan"),
     *("_lifecycle/adoption", "_lifecycle/compose_of"),
+    "_registry/reference",
 }
 
 

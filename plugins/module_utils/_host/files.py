@@ -8,8 +8,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
+# What a file is called until it is complete.
+PARTIAL = ".partial-"
 # Where an engine keeps its data unless daemon.json says otherwise.
 DATA_ROOT = "/var/lib/docker"
 DAEMON_JSON = "/etc/docker/daemon.json"
@@ -58,6 +61,19 @@ def read(path: str) -> bytes | None:
 def text_of(path: str) -> str:
     """The content of a file as text; empty if it cannot be read."""
     return (read(path) or b"").decode("utf-8", "replace")
+
+
+def write_whole(path: str, content: bytes) -> None:
+    """Write a file that only its owner can read. It is there as a whole, or not at all. Raises OSError."""
+    partial = os.path.join(os.path.dirname(path), f"{PARTIAL}{os.path.basename(path)}")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(partial)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(partial, path)
 
 
 def names_in(path: str) -> list[str]:

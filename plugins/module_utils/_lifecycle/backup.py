@@ -30,7 +30,7 @@ from .._common.waiting import INTERVAL, Clock, poll, retry
 from .._engine.overlays import overlays_come
 from .._engine.unit import EngineUnit
 from .._host.engine import pause_before_unlock
-from .._host.files import DATA_ROOT, text_of
+from .._host.files import DATA_ROOT, text_of, write_whole
 from .._model.documents import parse_member, parse_node
 from .._model.labels import BACKUP_LABEL, name_of
 from .._nodes import maintenance
@@ -385,7 +385,7 @@ class BackupRun:
                         with self._engine_stopped(me.id):
                             encrypted, written = self._archive(own, data_root_of(info))
                         self._say(f"the engine is back after {self.stopped_seconds} s")
-                    export.write_whole(partial, encrypted)
+                    write_whole(partial, encrypted)
                     sealed = self._check(partial, identity, written, given_key)
                     return self._publish(partial, place, name, view, info, sealed)
                 finally:
@@ -549,7 +549,7 @@ class BackupRun:
         # The state in the archive has the drain, which a restore ends.
         meta["drained"] = bool(view.drain and view.drain.steps)
         os.rename(partial, path)
-        export.write_whole(meta_path, (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode())
+        write_whole(meta_path, (json.dumps(meta, indent=2, sort_keys=True) + "\n").encode())
         self.done.append(f"write {name.data}")
         self._say(f"wrote {path} and read it back")
         return {"path": path, "meta_path": meta_path, "meta": meta}
@@ -595,7 +595,7 @@ def _noted() -> Note:
 
 def _write_note(note: Note) -> None:
     os.makedirs(STATE_DIR, mode=0o755, exist_ok=True)
-    export.write_whole(NOTE, json.dumps(asdict(note)).encode())
+    write_whole(NOTE, json.dumps(asdict(note)).encode())
 
 
 def _remove_note() -> None:

@@ -18,10 +18,12 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from .._common.errors import SwarmError, failure_of
+from .._host import locks
+from .._host.files import write_whole
 from .._model.documents import parse_member, parse_node
 from .._model.labels import name_of
 from .backup import (
@@ -46,7 +48,6 @@ from .backup_plan import (
     plan_backup,
 )
 from .backup_units import CONFIG
-from .export import try_lock, write_whole
 
 LOCK = f"{RUN_DIR}/backup.lock"
 # Held by the module that waits for the service.
@@ -84,19 +85,13 @@ def main(mode: str) -> int:
         return 1
 
 
-@contextlib.contextmanager
-def alone(lock: str = "") -> Iterator[None]:
-    """Hold the lock of this host, or another one; the kernel releases it when the process ends. Raises in_progress."""
-    handle = os.open(lock or LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if not try_lock(handle):
-            raise SwarmError(
-                "in_progress",
-                "Could not back up the swarm: another backup is in progress on this host. Wait until it has ended, and run again.",
-            )
-        yield
-    finally:
-        os.close(handle)
+def alone(lock: str = "") -> AbstractContextManager[None]:
+    """Hold the lock of this host, or another one. Raises in_progress."""
+    otherwise = SwarmError(
+        "in_progress",
+        "Could not back up the swarm: another backup is in progress on this host. Wait until it has ended, and run again.",
+    )
+    return locks.alone(lock or LOCK, otherwise)
 
 
 # For the timer

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +22,8 @@ from typing import Any, Protocol
 
 from .._common.errors import SwarmError, failure_of
 from .._common.waiting import Clock, poll
+from .._host.files import PARTIAL, write_whole
+from .._host.locks import try_lock
 from .._model.documents import parse_member
 from .age import bad_recipients, check_recipients, decrypt, encrypt, new_identity
 from .backup_files import EXPORT, BackupName, meta_of
@@ -32,7 +33,6 @@ from .export_content import Listed, export_of, unlisted_networks
 _READS = 8
 # Seconds to wait for another backup that writes into the same folder.
 _TURN = 60.0
-_PARTIAL = ".partial-"
 
 
 class Reader(Protocol):
@@ -187,7 +187,7 @@ def write_export(
 
 def _encrypted(plain: bytes, place: str, name: BackupName, recipients: Sequence[str]) -> str:
     """The path of the encrypted file, once it was read back."""
-    partial = os.path.join(place, f"{_PARTIAL}{name.data}")
+    partial = os.path.join(place, f"{PARTIAL}{name.data}")
     # Made for this run. With it alone, the run can read what it has written.
     identity, own = new_identity()
     encrypt(partial, [*recipients, own], lambda stream: _write(stream, plain))
@@ -210,19 +210,6 @@ def _write(stream: Any, plain: bytes) -> None:
     stream.write(plain)
 
 
-def write_whole(path: str, content: bytes) -> None:
-    """Write a file that only its owner can read. It is there as a whole, or not at all."""
-    partial = os.path.join(os.path.dirname(path), f"{_PARTIAL}{os.path.basename(path)}")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(partial)
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(partial, path)
-
-
 @contextlib.contextmanager
 def alone_in(place: str, clock: Clock | None = None) -> Iterator[None]:
     """Hold the folder of a swarm's backups while one is written, and remove what interrupted runs have left; raises busy.
@@ -239,17 +226,8 @@ def alone_in(place: str, clock: Clock | None = None) -> Iterator[None]:
                 " ended, and run again.",
             )
         for entry in os.listdir(place):
-            if entry.startswith(_PARTIAL):
+            if entry.startswith(PARTIAL):
                 os.unlink(os.path.join(place, entry))
         yield
     finally:
         os.close(descriptor)
-
-
-def try_lock(descriptor: int) -> bool:
-    """Whether an open file or folder could be locked now; the kernel releases it when the process ends."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

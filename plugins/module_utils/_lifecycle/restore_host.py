@@ -20,7 +20,7 @@ import os
 import shutil
 import sys
 import tarfile
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,15 +33,15 @@ from .._engine.config import Runner
 from .._engine.overlays import overlays_come
 from .._engine.unit import EngineUnit
 from .._engine.versions import compare, upstream
+from .._host import locks
 from .._host.engine import daemon_config
-from .._host.files import DATA_ROOT, existing_part, free_bytes, text_of
+from .._host.files import DATA_ROOT, existing_part, free_bytes, text_of, write_whole
 from .._host.network import addresses
 from .._model.documents import Member, parse_member, parse_node
 from .._model.labels import name_of
 from .age import decrypt
 from .backup import close_record
 from .backup_plan import DONE
-from .export import try_lock, write_whole
 from .raft_key import is_sealed, open_key
 from .restore_plan import BEGUN, RESTORED, UNPACKED
 
@@ -87,22 +87,14 @@ class HostState:
     systemd: bool = True
 
 
-@contextlib.contextmanager
-def alone(seconds: float, clock: Clock | None = None) -> Iterator[None]:
+def alone(seconds: float, clock: Clock | None = None) -> AbstractContextManager[None]:
     """Hold this host: the module of a run whose controller was killed can still be at work. Raises in_progress after a while."""
-    os.makedirs(os.path.dirname(AT_WORK), mode=0o755, exist_ok=True)
-    handle = os.open(AT_WORK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        _seen, held = poll(lambda: try_lock(handle), bool, seconds, 0.5, clock)
-        if not held:
-            raise SwarmError(
-                "in_progress",
-                f"Could not restore the backup on this host: another run has been restoring one for {seconds:.0f} s. Wait until it has"
-                " ended, and run again.",
-            )
-        yield
-    finally:
-        os.close(handle)
+    otherwise = SwarmError(
+        "in_progress",
+        f"Could not restore the backup on this host: another run has been restoring one for {seconds:.0f} s. Wait until it has"
+        " ended, and run again.",
+    )
+    return locks.alone(AT_WORK, otherwise, seconds, clock)
 
 
 # Observe -----------------------------------------------------------------------------------------------

@@ -20,6 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._host.units import (
+    UNIT_DIR,
+    HostFile,
+    calendar_timer,
+    interval_timer,
+    plan_install,
+    quoted,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle import backup, backup_copies
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.backup_plan import (
     DONE,
@@ -30,11 +38,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.backup_u
     CODE,
     CONFIG,
     TIMER,
-    UNIT_DIR,
-    HostFile,
-    plan_install,
     service_text,
-    timer_text,
     wanted_files,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.raft_tar import (
@@ -263,38 +267,45 @@ def files(schedule: str = "daily") -> dict[str, HostFile]:
 def test_a_bare_manager_gets_everything_and_then_nothing() -> None:
     wanted = files()
     nothing = dict.fromkeys(wanted, HostFile(None))
-    plan = plan_install(nothing, wanted, timer_runs=False, needs_reload=False)
+    plan = plan_install(nothing, wanted, TIMER, timer_runs=False, needs_reload=False)
     assert plan.write == tuple(wanted)
-    assert (plan.timer, plan.reload) == ("start", True)
-    assert not plan_install(wanted, wanted, timer_runs=True, needs_reload=False).changes
+    assert (plan.timer_action, plan.reload) == ("start", True)
+    assert not plan_install(wanted, wanted, TIMER, timer_runs=True, needs_reload=False).changes
 
 
 @pytest.mark.parametrize("reload", [True, False])
 def test_what_a_killed_run_has_left_is_completed(reload: bool) -> None:
     wanted = files()
-    plan = plan_install(wanted, wanted, timer_runs=False, needs_reload=reload)
-    assert plan.timer == "start"
-    assert plan_install(wanted, wanted, timer_runs=True, needs_reload=True).timer == "restart"
+    plan = plan_install(wanted, wanted, TIMER, timer_runs=False, needs_reload=reload)
+    assert plan.timer_action == "start"
+    assert (
+        plan_install(wanted, wanted, TIMER, timer_runs=True, needs_reload=True).timer_action
+        == "restart"
+    )
 
 
 def test_a_timer_that_is_not_wanted_any_more_is_removed() -> None:
-    plan = plan_install(files(), files(""), timer_runs=True, needs_reload=False)
+    plan = plan_install(files(), files(""), TIMER, timer_runs=True, needs_reload=False)
     assert plan.remove == (f"{UNIT_DIR}/{TIMER}",)
-    assert plan.timer == "stop"
+    assert plan.timer_action == "stop"
     assert plan.write == ()
-    assert not plan_install(files(""), files(""), timer_runs=False, needs_reload=False).changes
+    assert not plan_install(
+        files(""), files(""), TIMER, timer_runs=False, needs_reload=False
+    ).changes
 
 
 def test_a_new_time_restarts_the_timer_and_new_settings_do_not() -> None:
-    plan = plan_install(files(), files("weekly"), timer_runs=True, needs_reload=False)
-    assert (plan.write, plan.timer) == ((f"{UNIT_DIR}/{TIMER}",), "restart")
+    plan = plan_install(files(), files("weekly"), TIMER, timer_runs=True, needs_reload=False)
+    assert (plan.write, plan.timer_action) == ((f"{UNIT_DIR}/{TIMER}",), "restart")
     other = wanted_files(b"new", {**OPTIONS, "keep_count": 3}, "daily", "/usr/bin/python3")
-    plan = plan_install(files(), other, timer_runs=True, needs_reload=False)
-    assert (plan.write, plan.timer, plan.reload) == ((CODE, CONFIG), "", False)
+    plan = plan_install(files(), other, TIMER, timer_runs=True, needs_reload=False)
+    assert (plan.write, plan.timer_action, plan.reload) == ((CODE, CONFIG), "", False)
 
 
 def test_units_are_what_systemd_reads() -> None:
-    assert "OnCalendar=*-*-* 02:30\n" in timer_text(" *-*-* 02:30 ")
+    assert "OnCalendar=*-*-* 02:30\n" in calendar_timer("Schedule", " *-*-* 02:30 ")
+    assert "OnUnitInactiveSec=30s\n" in interval_timer("Schedule", 30)
+    assert quoted('a"b\\c$d%e') == '"a\\"b\\\\c$$d%%e"'
     text = service_text("/opt/a%b/python", "timer")
     assert (
         'ExecStart="/opt/a%%b/python" -I /usr/local/lib/flotilla.swarm/backup.pyz timer\n' in text
