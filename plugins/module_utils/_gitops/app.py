@@ -250,4 +250,4 @@ def overlay_of(app: App) -> dict[str, Any] | None:
     if not app.ignore_replicas:
         return None
     labels = {"deploy": {"labels": {REPLICAS_LABEL: _ANY_REPLICAS}}}
-    return {"version": "3.8", "services": {name: labels for name in app.ignore_replicas}}
+    return {"version": "3.8", "services": dict.fromkeys(app.ignore_replicas, labels)}

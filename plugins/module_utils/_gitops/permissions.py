@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
 """What specs use that they may not. Pure.
 
 The specs are those that Docker's own CLI would write, and not Compose text. So no variable, anchor, merge or extension of Compose

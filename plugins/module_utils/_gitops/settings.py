@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
 """The settings of GitOps in the inventory: repositories, what their applications may use, and limits. Pure.
 
 A repository cannot change any of this.

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
 """The state of an application, as the label of a config in the swarm keeps it. Pure.
 
 Any manager can read it, so it has no secret, and its texts are bounded. The label has what differs from the default, in a fixed order:
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from .._spec.redaction import hide
@@ -21,13 +22,17 @@ from .._spec.redaction import hide
 SYNCED, OUT_OF_SYNC, UNKNOWN, SUSPENDED = "Synced", "OutOfSync", "Unknown", "Suspended"
 HEALTHY, PROGRESSING, DEGRADED, MISSING = "Healthy", "Progressing", "Degraded", "Missing"
 # The kinds of events, see `_notify`.
-DEPLOYED, FAILED, ROLLED_BACK, DRIFT, REMOVED, TROUBLE = (
+DEPLOYED, FAILED, ROLLED_BACK, DRIFT, HEALED, REMOVED, TROUBLE = (
     *("deployed", "failed", "rolled_back"),
-    *("drift", "removed", "trouble"),
+    *("drift", "healed", "removed", "trouble"),
 )
+# Seconds without a drift after which the next one is the first again.
+CALM = 3600.0
+# What a failed deploy has left: nothing was written, all was restored, or what was written is there.
+UNTOUCHED, RESTORED, LEFT = "untouched", "restored", "left"
 FORMAT = 1
 # Characters of a text; more is cut off.
-_LONGEST = {"cause": 1000, "message": 200}
+_LONGEST = {"cause": 1000, "health_cause": 1000, "words": 1000}
 _LONGEST_OTHER = 300
 
 
@@ -41,6 +46,18 @@ class Attempt:
     attempts: int = 1
     cause: str = ""
     rolled_back: bool = False
+    # What the stack was before the first attempt: empty, revision:N, or unknown.
+    before: str = ""
+    # Why it has failed, while it is being rolled back.
+    undoing: str = ""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Objects of an application that somebody has changed since the deploy: the hash of all, and what a plan would change back."""
+
+    found: str = ""
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,7 +81,8 @@ class AppState:
     wave: int = 0
     sync: str = UNKNOWN
     health: str = MISSING
-    cause: str = ""  # of the two statuses, in our own words
+    cause: str = ""  # of `sync`, in our own words
+    health_cause: str = ""
     since: float = 0.0  # both statuses are as they are
     # What was deployed last: the commit with its subject and author, the hash of the inputs, and the revision of the stack.
     commit: str = ""
@@ -73,9 +91,9 @@ class AppState:
     deployed: float = 0.0
     desired: str = ""
     revision: int = 0
-    # The hash of the objects in the swarm as the deploy has left them, and as a drift was found.
+    # The hash of the objects in the swarm as the deploy has left them.
     found: str = ""
-    drift: str = ""
+    drift: Drift | None = None
     doing: Attempt | None = None
     failed: Attempt | None = None
     suspended: Suspension | None = None
@@ -88,26 +106,27 @@ class AppState:
     notified: float = 0.0
 
 
-_NESTED = {"doing": Attempt, "failed": Attempt, "suspended": Suspension}
+# What the dataclasses in a state are before anything is known.
+_NESTED: dict[str, Attempt | Suspension | Drift] = {
+    "doing": Attempt(""),
+    "failed": Attempt(""),
+    "suspended": Suspension(),
+    "drift": Drift(),
+}
 
 
 def as_text(state: AppState) -> str:
     """The state as the value of the label."""
-    kept: dict[str, Any] = {"format": FORMAT}
-    for one in fields(state):
-        value = getattr(state, one.name)
-        if value != one.default:
-            kept[one.name] = _plain(value)
+    kept = {"format": FORMAT, **_different(state, AppState(""))}
+    kept.pop("name", None)
+    for key, empty in _NESTED.items():
+        if key in kept:
+            kept[key] = _different(kept[key], empty)
     return json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, (Attempt, Suspension)):
-        default = type(value)("") if isinstance(value, Attempt) else Suspension()
-        return {
-            key: entry for key, entry in asdict(value).items() if entry != getattr(default, key)
-        }
-    return list(value) if isinstance(value, tuple) else value
+def _different(one: Any, default: Any) -> dict[str, Any]:
+    return {key: value for key, value in vars(one).items() if value != getattr(default, key)}
 
 
 def from_text(name: str, text: str) -> AppState:
@@ -119,9 +138,9 @@ def from_text(name: str, text: str) -> AppState:
     if not isinstance(given, Mapping):
         return AppState(name)
     state = _filled(AppState(name), given)
-    nested = {
-        key: _filled(kind("") if kind is Attempt else kind(), given[key])
-        for key, kind in _NESTED.items()
+    nested: dict[str, Any] = {
+        key: _filled(empty, given[key])
+        for key, empty in _NESTED.items()
         if isinstance(given.get(key), Mapping)
     }
     return replace(state, name=name, **nested)
@@ -143,19 +162,16 @@ def _filled(empty: Any, given: Mapping[str, Any]) -> Any:
 
 def bounded(state: AppState) -> AppState:
     """The state with texts of a bounded length and without credentials, as it is written."""
-    short = {
-        one.name: clean(getattr(state, one.name), _LONGEST.get(one.name, _LONGEST_OTHER))
-        for one in fields(state)
-        if isinstance(getattr(state, one.name), str)
+    nested: dict[str, Any] = {
+        key: _bounded(getattr(state, key)) for key in _NESTED if getattr(state, key) is not None
     }
-    failed = state.failed and replace(state.failed, cause=clean(state.failed.cause, 1000))
-    by = state.suspended
+    return replace(_bounded(state), name=state.name, sources=state.sources[:10], **nested)
+
+
+def _bounded(one: Any) -> Any:
+    texts = {key: value for key, value in vars(one).items() if isinstance(value, str)}
     return replace(
-        state,
-        **short,
-        sources=state.sources[:10],
-        failed=failed,
-        suspended=by and replace(by, by=clean(by.by, 100), why=clean(by.why, 300)),
+        one, **{key: clean(text, _LONGEST.get(key, _LONGEST_OTHER)) for key, text in texts.items()}
     )
 
 
@@ -166,10 +182,16 @@ def clean(text: str, most: int) -> str:
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
-def with_status(state: AppState, sync: str, health: str, cause: str, now: float) -> AppState:
-    """The state with these statuses; `since` stays while they do."""
-    since = state.since if (sync, health) == (state.sync, state.health) else now
-    return replace(state, sync=sync, health=health, cause=cause, since=since)
+def with_status(state: AppState, sync: str, cause: str, now: float) -> AppState:
+    """The state with another sync status; `since` stays while both statuses do."""
+    since = state.since if sync == state.sync else now
+    return replace(state, sync=sync, cause=cause, since=since)
+
+
+def with_health(state: AppState, health: str, cause: str, now: float) -> AppState:
+    """The state with another health; `since` stays while both statuses do."""
+    since = state.since if health == state.health else now
+    return replace(state, health=health, health_cause=cause, since=since)
 
 
 def with_event(state: AppState, kind: str, now: float) -> AppState:
@@ -199,11 +221,11 @@ class Target:
 def begun(state: AppState, target: Target, now: float) -> AppState:
     """The state to write before a deploy: if the run is killed, the next one finishes it."""
     old = state.doing
-    attempts = old.attempts + 1 if old is not None and old.desired == target.desired else 1
-    state = replace(state, doing=Attempt(target.desired, target.commit, now, attempts))
-    return with_status(
-        state, state.sync, PROGRESSING, f"commit {target.commit[:12]} is deployed", now
-    )
+    same = old if old is not None and old.desired == target.desired else Attempt(target.desired)
+    attempts = same.attempts + 1 if old is same else 1
+    doing = Attempt(target.desired, target.commit, now, attempts, before=same.before)
+    state = replace(state, doing=doing)
+    return with_health(state, PROGRESSING, f"commit {target.commit[:12]} is being deployed", now)
 
 
 def ended_well(
@@ -211,6 +233,7 @@ def ended_well(
 ) -> AppState:
     """The state after a deploy whose services have converged. `found` is the hash of the objects, and `heal` says that a drift was
     the reason."""
+    again = heal and now - state.healed < CALM
     state = replace(
         state,
         commit=target.commit,
@@ -220,13 +243,14 @@ def ended_well(
         deployed=now,
         found=found,
         revision=revision,
-        drift="",
+        drift=None,
         doing=None,
         failed=None,
-        heals=state.heals + 1 if heal else 0,
+        heals=state.heals + 1 if again else int(heal),
         healed=now if heal else 0.0,
     )
-    return with_event(with_status(state, SYNCED, HEALTHY, "", now), DEPLOYED, now)
+    state = with_health(with_status(state, SYNCED, "", now), HEALTHY, "", now)
+    return with_event(state, HEALED if heal else DEPLOYED, now)
 
 
 def ended_badly(
@@ -235,22 +259,30 @@ def ended_badly(
     cause: str,
     now: float,
     *,
-    rolled_back: bool,
+    outcome: str,
     found: str = "",
-    health: str = DEGRADED,
+    health: str = "",
 ) -> AppState:
-    """The state after a deploy that has failed. If it was rolled back, the application is as before, and `found` is its hash."""
+    """The state after a deploy that has failed. `outcome` is UNTOUCHED, RESTORED or LEFT; after RESTORED, `found` is the hash of the
+    objects. An empty `health` is that before."""
     old = state.failed
     attempts = old.attempts + 1 if old is not None and old.desired == target.desired else 1
-    failed = Attempt(target.desired, target.commit, now, attempts, cause, rolled_back)
+    failed = Attempt(target.desired, target.commit, now, attempts, cause, outcome == RESTORED)
+    # The health before `begun` is not kept: a deploy that is not on its way any more has the one that its failure says.
+    was = state.health if state.health != PROGRESSING else (HEALTHY if state.deployed else MISSING)
     state = replace(state, doing=None, failed=failed)
-    if rolled_back:
-        state = replace(state, found=found if state.desired else "")
-    else:
+    if outcome == LEFT:
         # What runs now is neither what was deployed before nor what is desired.
-        state = replace(state, desired="", found="")
-    state = with_status(state, OUT_OF_SYNC, health, failure_words(failed), now)
-    return with_event(state, ROLLED_BACK if rolled_back else FAILED, now)
+        state = replace(state, desired="", found="", drift=None)
+        health = health or DEGRADED
+    elif outcome == RESTORED and state.desired == target.desired:
+        # The drift that was to be healed is there again.
+        state = replace(state, drift=replace(state.drift or Drift(), found=found))
+    elif outcome == RESTORED:
+        state = replace(state, found=found)
+    state = with_status(state, OUT_OF_SYNC, failure_words(failed), now)
+    state = with_health(state, health or was, "", now)
+    return with_event(state, ROLLED_BACK if outcome == RESTORED else FAILED, now)
 
 
 def failure_words(failed: Attempt) -> str:
@@ -266,13 +298,12 @@ def rolled_back_to(state: AppState, revision: int, found: str, by: str, now: flo
         desired="",
         found=found,
         revision=revision,
-        drift="",
+        drift=None,
         doing=None,
         suspended=Suspension(by, now, f"rolled back to revision {revision}"),
     )
-    return with_event(
-        with_status(state, SUSPENDED, HEALTHY, suspended_words(state), now), ROLLED_BACK, now
-    )
+    state = with_status(state, SUSPENDED, suspended_words(state), now)
+    return with_event(with_health(state, HEALTHY, "", now), ROLLED_BACK, now)
 
 
 def suspended_words(state: AppState) -> str:

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
 """Image updates: which tag or digest a policy wants, and the Compose and env files with it. Pure.
 
 The caller asks the registry. What changes is the reference of the image, at its place. All other bytes of a file stay.
@@ -10,10 +11,8 @@ The caller asks the registry. What changes is the reference of the image, at its
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from .._common.fields import Fields
 

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
 """Sends events to people: to a webhook, and to everything that Apprise knows.
 
 A receiver that hangs, fails or answers with nonsense costs a bounded time, and never raises.
