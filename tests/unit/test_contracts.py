@@ -198,8 +198,6 @@ FLOORS = (
     *("_common", "_model", "_api", "_host", "_git", "_registry", "_notify", "_images"),
     *("_scheduler", "_engine", "_spec", "_services", "_nodes", "_cluster", "_stack", "_health"),
     *("_lifecycle", "_builder", "_gitops"),
-    *("_common", "_model", "_api", "_host", "_scheduler", "_engine", "_spec", "_services"),
-    *("_nodes", "_cluster", "_stack", "_health", "_lifecycle", "_notify", "_gitops"),
 )
 # What a module that decides must not touch: files, processes, sockets and the clock.
 IO = {
