@@ -122,7 +122,7 @@ class Fields:
         known = isinstance(value, (bool, str)) and (
             value.lower() if isinstance(value, str) else value
         )
-        if known not in _BOOLEANS or isinstance(value, (int, float)) and value is not known:
+        if known not in _BOOLEANS or (isinstance(value, (int, float)) and value is not known):
             self.wrong(key, f"is {shown(value)}, it must be true or false")
             return default
         return _BOOLEANS[known]

@@ -46,6 +46,10 @@ class Attempt:
     attempts: int = 1
     cause: str = ""
     rolled_back: bool = False
+    # What the stack was before the first attempt: empty, revision:N, or unknown.
+    before: str = ""
+    # Why it has failed, while it is being rolled back.
+    undoing: str = ""
 
 
 @dataclass(frozen=True)
@@ -217,8 +221,10 @@ class Target:
 def begun(state: AppState, target: Target, now: float) -> AppState:
     """The state to write before a deploy: if the run is killed, the next one finishes it."""
     old = state.doing
-    attempts = old.attempts + 1 if old is not None and old.desired == target.desired else 1
-    state = replace(state, doing=Attempt(target.desired, target.commit, now, attempts))
+    same = old if old is not None and old.desired == target.desired else Attempt(target.desired)
+    attempts = same.attempts + 1 if old is same else 1
+    doing = Attempt(target.desired, target.commit, now, attempts, before=same.before)
+    state = replace(state, doing=doing)
     return with_health(state, PROGRESSING, f"commit {target.commit[:12]} is being deployed", now)
 
 
