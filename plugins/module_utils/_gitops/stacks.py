@@ -143,7 +143,12 @@ class Stacks:
         return outcome
 
     def roll_back(
-        self, name: str, revision: int | None, deadline: int, outcome: StackOutcome, check: bool = False
+        self,
+        name: str,
+        revision: int | None,
+        deadline: int,
+        outcome: StackOutcome,
+        check: bool = False,
     ) -> None:
         """Restore a revision, and wait for it."""
         params = self._params(name, state="rolled_back", revision=revision, wait_timeout=deadline)
