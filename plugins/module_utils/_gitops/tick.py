@@ -17,14 +17,13 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._api.client import EngineClient, local_client
 from .._api.reader import EngineReader
 from .._common.errors import SwarmError, failure_of
 from .._model.documents import parse_member, parse_node
-from .._model.labels import GITOPS_LABEL, name_of, stack_of
-from .._stack.deploy import StackOutcome
+from .._model.labels import GITOPS_CHECK_LABEL, GITOPS_LABEL, name_of, stack_of
 from .._stack.record import read_all, state_hash
 from .app import App
 from .catalog import Found, find_apps
@@ -44,7 +43,6 @@ from .kept import HEADS, AllKept, Kept, config_name, forget, read_kept, write_ke
 from .lease import HeldLease, take
 from .repositories import Look, Repositories
 from .settings import Settings, parse_settings
-from .stacks import Stacks, left_checks
 from .state import (
     DEGRADED,
     HEALTHY,
@@ -64,6 +62,10 @@ from .state import (
     with_event,
     with_health,
 )
+
+if TYPE_CHECKING:
+    from .._stack.deploy import StackOutcome
+    from .stacks import Stacks
 
 DOCKER_HOST = "unix:///var/run/docker.sock"
 _ANSWER = 30
@@ -120,7 +122,7 @@ class Tick:
         self._rewrite = frozenset(rewrite)
         self._check_mode = check_mode
         self._reader = EngineReader(DOCKER_HOST, _ANSWER)
-        self._stacks = Stacks(DOCKER_HOST, self._may_write)
+        self._made: Stacks | None = None
         self._lease: HeldLease | None = None
         self._client: EngineClient | None = None
         self._looks: dict[str, Look] = {}
@@ -130,6 +132,15 @@ class Tick:
         # The last states of applications that were removed, whose event nobody else can notify.
         self._removed: list[AppState] = []
         self.report = Report()
+
+    @property
+    def _stacks(self) -> Stacks:
+        """What works on stacks. Importing it costs more than an idle run, which does not need it."""
+        if self._made is None:
+            from .stacks import Stacks
+
+            self._made = Stacks(DOCKER_HOST, self._may_write)
+        return self._made
 
     # The run
 
@@ -335,7 +346,7 @@ class Tick:
             state = replace(state, doing=replace(state.doing, before=self._stacks.before(app.name)))
         state = self._write(state)
         self._say(f"{app.name}: deploy commit {target.commit[:12]} ({target.message})")
-        outcome, may = StackOutcome(app.name), self._settings.may(app)
+        outcome, may = self._stacks.outcome(app.name), self._settings.may(app)
 
         def before_undo(error: SwarmError) -> None:
             self._write(_undoing_of(state, error.message))
@@ -401,7 +412,7 @@ class Tick:
         )
 
     def _roll_back(self, state: AppState, revision: int, app: App) -> None:
-        outcome = StackOutcome(state.name)
+        outcome = self._stacks.outcome(state.name)
         try:
             self._stacks.roll_back(state.name, revision or None, app.deadline, outcome)
         except SwarmError as error:
@@ -419,7 +430,7 @@ class Tick:
         self._write(rolled_back_to(state, number, self._hash(state.name), request.by, time.time()))
 
     def _remove(self, state: AppState) -> None:
-        outcome = StackOutcome(state.name)
+        outcome = self._stacks.outcome(state.name)
         try:
             self._stacks.remove(state.name, outcome)
         except SwarmError as error:
@@ -490,6 +501,14 @@ class Tick:
             elif one.name in before:
                 after[one.name] = before[one.name]
         return json.dumps(after, sort_keys=True) if after else kept.heads.text
+
+
+def left_checks(services: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The stacks of checks that a killed run has left, given the services."""
+    specs = (service.get("Spec") or {} for service in services)
+    return sorted(
+        {str(stack_of(spec)) for spec in specs if GITOPS_CHECK_LABEL in (spec.get("Labels") or {})}
+    )
 
 
 def heads_in(text: str) -> dict[str, dict[str, Any]]:
