@@ -101,13 +101,9 @@ class Repositories:
         self._document = document
         self._say = say
         self._key = _key(document)
-        self._entries = {
-            str(entry["name"]): entry for entry in document.get("repositories") or []
-        }
+        self._entries = {str(entry["name"]): entry for entry in document.get("repositories") or []}
 
-    def look(
-        self, settings: RepositorySettings, accepted: str, rewrite: bool, now: float
-    ) -> Look:
+    def look(self, settings: RepositorySettings, accepted: str, rewrite: bool, now: float) -> Look:
         """Ask the server for its head, and have that commit here. `accepted` is the latest commit that was used.
 
         With `rewrite`, a commit is accepted whose history does not have that one.
@@ -164,7 +160,9 @@ class Repositories:
         try:
             look.repository.fetch(f"refs/heads/{look.settings.branch}", look.head)
             commit = look.repository.commit(look.head)
-            paths = [entry.path for entry in look.repository.files(look.head) if entry.kind == "blob"]
+            paths = [
+                entry.path for entry in look.repository.files(look.head) if entry.kind == "blob"
+            ]
         except SwarmError as error:
             look.trouble = look.trouble or error.message
             return
@@ -215,9 +213,7 @@ class Repositories:
         """A disk that is full costs time, and nothing else."""
         with contextlib.suppress(OSError):
             os.makedirs(STATE_DIR, mode=0o700, exist_ok=True)
-            write_whole(
-                os.path.join(STATE_DIR, f"{name}.json"), json.dumps(asdict(known)).encode()
-            )
+            write_whole(os.path.join(STATE_DIR, f"{name}.json"), json.dumps(asdict(known)).encode())
 
 
 def _key(document: Mapping[str, Any]) -> str:
