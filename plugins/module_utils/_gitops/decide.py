@@ -136,9 +136,7 @@ def decide(app: App, before: AppState | None, seen: Seen, now: float) -> Decisio
     return _decision(_step(app, state, seen, now), state, before, now)
 
 
-def _decision(
-    step: _Step, state: AppState, before: AppState | None, now: float
-) -> Decision:
+def _decision(step: _Step, state: AppState, before: AppState | None, now: float) -> Decision:
     new = step.sync == UNKNOWN and (before is None or before.sync != UNKNOWN)
     state = step.state or state
     if step.action != LOOK:
@@ -146,7 +144,13 @@ def _decision(
     if new:
         state = with_event(state, TROUBLE, now)
     return Decision(
-        state.name, step.action, bounded(state), step.cause, step.heal, step.revision, step.next_look
+        state.name,
+        step.action,
+        bounded(state),
+        step.cause,
+        step.heal,
+        step.revision,
+        step.next_look,
     )
 
 
