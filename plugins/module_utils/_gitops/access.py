@@ -20,6 +20,7 @@ from .units import CONFIG, KEYS
 if TYPE_CHECKING:
     from .decrypt import Keys
 
+DOCKER_HOST = "unix:///var/run/docker.sock"
 STATE_DIR = "/var/lib/flotilla.swarm/gitops"
 
 

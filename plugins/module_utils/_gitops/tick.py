@@ -24,7 +24,9 @@ from .._api.reader import EngineReader
 from .._common.errors import SwarmError, failure_of
 from .._model.documents import parse_member, parse_node
 from .._model.labels import GITOPS_CHECK_LABEL, GITOPS_LABEL, name_of, stack_of
-from .._stack.record import read_all, state_hash
+from .._stack.objects import read_all, state_hash
+from . import idle
+from .access import DOCKER_HOST
 from .app import App
 from .catalog import Found, find_apps
 from .decide import (
@@ -67,7 +69,6 @@ if TYPE_CHECKING:
     from .._stack.deploy import StackOutcome
     from .stacks import Stacks
 
-DOCKER_HOST = "unix:///var/run/docker.sock"
 _ANSWER = 30
 _STEPS = (DEPLOY, ROLL_BACK, REMOVE, FORGET)
 # Failures that say nothing about the application. The deploy is resumed, by whoever leads then.
@@ -115,6 +116,7 @@ class Tick:
         rewrite: Collection[str] = (),
         check_mode: bool = False,
     ) -> None:
+        self._document = document
         self._settings: Settings = parse_settings(document)
         self._repositories = Repositories(document, say)
         self._say = say
@@ -168,6 +170,7 @@ class Tick:
                 view = self._view(read_kept(self._reader))
         if not self._check_mode:
             self._repositories.keep(self._looks)
+            self._remember(view)
 
     def _leader(self) -> str | None:
         """The ID of this node, if it leads the swarm."""
@@ -179,6 +182,19 @@ class Tick:
         )
         self.report.node = name_of(node)
         return node.id if node.leader else None
+
+    def _remember(self, view: View) -> None:
+        """Let the next runs be short, if this one has found nothing to do and nothing that is on its way."""
+        known = {app.name for app in view.found.apps}
+        quiet = not view.troubles and all(
+            state.health == HEALTHY for name, state in view.states.items() if name in known
+        )
+        if self._work(view, self.report.decisions) or not quiet:
+            idle.forget()
+            return
+        times = [each.next_look for each in self.report.decisions if each.next_look is not None]
+        heads = {name: look.head for name, look in self._looks.items()}
+        idle.remember(self._document, view.objects, heads, time.time(), min(times, default=None))
 
     # Observe
 
