@@ -46,7 +46,13 @@ def mark_of(
     heads: Mapping[str, str],
 ) -> str:
     """What changes when anything does that a look sees. The states of the applications are among the objects. Pure."""
-    text = json.dumps([document, objects, heads], sort_keys=True)
+    # The engine lists in no fixed order.
+    marks = sorted(
+        json.dumps([kind, each], sort_keys=True)
+        for kind, documents in objects.items()
+        for each in documents
+    )
+    text = json.dumps([document, heads, marks], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

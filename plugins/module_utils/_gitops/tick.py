@@ -101,6 +101,7 @@ class Report:
     decisions: list[Decision] = field(default_factory=list)
     states: dict[str, AppState] = field(default_factory=dict)
     plan: list[str] = field(default_factory=list)  # of what an operator asks for
+    changes: bool = False  # in check mode, whether a run would do anything
     done: list[str] = field(default_factory=list)
     failure: SwarmError | None = None  # of what an operator asks for
 
@@ -121,6 +122,8 @@ class Tick:
         self._repositories = Repositories(document, say)
         self._say = say
         self._requests = dict(requests or {})
+        # What an operator asks for concerns these alone. The rest is for the timer.
+        self._only = frozenset(self._requests)
         self._rewrite = frozenset(rewrite)
         self._check_mode = check_mode
         self._reader = EngineReader(DOCKER_HOST, _ANSWER)
@@ -159,7 +162,9 @@ class Tick:
             while True:
                 decisions = self._decide(view)
                 self.report.decisions, self.report.states = decisions, view.states
-                if self._check_mode or not self._work(view, decisions):
+                work = self._work(view, decisions)
+                if self._check_mode or not work:
+                    self._foresee(view, decisions, work)
                     break
                 if self._lease is None:
                     lease = take(self._writer(), DOCKER_HOST, node_id, self.report.node)
@@ -170,7 +175,8 @@ class Tick:
                 view = self._view(read_kept(self._reader))
         if not self._check_mode:
             self._repositories.keep(self._looks)
-            self._remember(view)
+            if not self._only:
+                self._remember(view)
 
     def _leader(self) -> str | None:
         """The ID of this node, if it leads the swarm."""
@@ -298,18 +304,50 @@ class Tick:
             each
             for each in decisions
             if each.state is not None
+            and self._concerns(each.name)
             and as_text(each.state) != getattr(view.kept.states.get(each.name), "text", "")
         ]
 
     def _next(self, decisions: Sequence[Decision]) -> Decision | None:
         for each in decisions:
-            if each.action in _STEPS and (each.name, each.action) not in self._tried:
+            new = (each.name, each.action) not in self._tried
+            if each.action in _STEPS and new and self._concerns(each.name):
                 return each
         return None
 
     def _undoing(self, view: View) -> list[AppState]:
         """Applications whose roll back was interrupted."""
-        return [s for s in view.states.values() if s.doing is not None and s.doing.undoing]
+        return [
+            state
+            for state in view.states.values()
+            if state.doing is not None and state.doing.undoing and self._concerns(state.name)
+        ]
+
+    def _concerns(self, name: str) -> bool:
+        return not self._only or name in self._only
+
+    def _foresee(self, view: View, decisions: Sequence[Decision], work: bool) -> None:
+        """In check mode: what a run would do for those that ask."""
+        if not self._check_mode:
+            return
+        self.report.changes = work
+        step = self._next(decisions)
+        if step is None:
+            return
+        apps = {app.name: app for app in view.found.apps}
+        outcome = self._stacks.outcome(step.name)
+        try:
+            if step.action == DEPLOY:
+                app = apps[step.name]
+                inputs = self._repositories.inputs(self._looks[app.repository], app)
+                outcome = self._stacks.plan(app, inputs, self._settings.may(app))
+            elif step.action == ROLL_BACK:
+                self._stacks.roll_back(step.name, step.revision or None, 1, outcome, True)
+            elif step.action == REMOVE:
+                self._stacks.remove(step.name, outcome, True)
+        except SwarmError as error:
+            self.report.failure = error
+        self.report.plan = outcome.lines
 
     # Act
 
