@@ -33,6 +33,7 @@ from .decide import (
     DEPLOY,
     FORGET,
     LOOK,
+    REFUSE,
     REMOVE,
     ROLL_BACK,
     Decision,
@@ -305,6 +306,8 @@ class Tick:
             for each in decisions
             if each.state is not None
             and self._concerns(each.name)
+            # What is refused to an operator leaves no trace.
+            and not (each.action == REFUSE and each.name in self._requests)
             and as_text(each.state) != getattr(view.kept.states.get(each.name), "text", "")
         ]
 
