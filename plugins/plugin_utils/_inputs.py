@@ -130,4 +130,8 @@ class HostVariables:
             **{name[len("docker_engine_") :]: value for name, value in inputs.items()},
             **{name: value for name, value in packages.items() if name != "packages"},
             "package_names": packages["packages"],
+            # The template is for a group that most inventories do not have.
+            "registries": self.get("__docker_engine_registries")
+            if (self.get("groups") or {}).get("swarm_registry")
+            else [],
         }

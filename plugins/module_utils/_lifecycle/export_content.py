@@ -26,6 +26,7 @@ from .._model.labels import (
     BACKUP_LABEL,
     HOST_LABEL,
     LEAVING_LABEL,
+    LOGIN_LABEL,
     MOVING_LABEL,
     REBALANCING_LABEL,
     RESTARTING_LABEL,
@@ -162,6 +163,8 @@ def _node(document: dict[str, Any]) -> dict[str, Any]:
 
 def _service(document: dict[str, Any]) -> dict[str, Any]:
     spec = unmarked(document.get("Spec") or {})
+    # A service that is created again has no login before the next deploy.
+    (spec.get("Labels") or {}).pop(LOGIN_LABEL, None)
     # A rebalance scales a service up for a while, and keeps the number that it had in a label.
     before = (spec.get("Labels") or {}).pop(REBALANCING_LABEL, None)
     replicated = dig(spec, "Mode", "Replicated")

@@ -40,6 +40,9 @@ REBALANCE_LABEL = f"{PREFIX}rebalance"
 # How many replicas a service has apart from those that are there for a rebalance.
 REBALANCING_LABEL = f"{PREFIX}rebalancing"
 
+# Which login of its registry a service has: a fingerprint.
+LOGIN_LABEL = f"{PREFIX}login"
+
 # On the config that holds a revision of a stack: its number, and its place in the history. The latest deploy or roll back has
 # the highest place; a roll back makes an old revision the latest and keeps its number.
 REVISION_LABEL = f"{PREFIX}revision"
