@@ -10,7 +10,6 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Iterator
 
 import drive
 import pipeline
@@ -68,7 +67,7 @@ images:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[tuple[Developer, Developer]]:
+def cluster() -> tuple[Developer, Developer]:
     """site.yml builds everything that the inventory asks for: the registry, the swarm, the builder and GitOps."""
     pipeline.serve_git("developer", "builder", "gitops")
     source, stacks = Developer("source"), Developer("stacks")
@@ -118,7 +117,7 @@ def cluster() -> Iterator[tuple[Developer, Developer]]:
     done(playbook("site"))
     again = done(playbook("site"))
     assert again.changed == 0, again.text[-3000:]
-    yield source, stacks
+    return source, stacks
 
 
 def receive() -> None:
