@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..filter.engine_plan import engine_plan
+from ..filter.registries import registries
 from ..module_utils._cluster.member import NO_KEY, is_unlock_key
 from ..module_utils._cluster.membership import Membership, parse_membership
 from ..module_utils._cluster.run_plan import InventoryHost, make_plan, render, render_done
@@ -127,7 +128,11 @@ class ActionModule(ActionBase):
             for name in wanted
         ]
         observed = {host.name: host.observed for host in hosts if host.observed is not None}
-        return [self._with_engine(host, variables[host.name], observed) for host in hosts]
+        try:
+            found = registries(task_vars["hostvars"], groups.get("swarm_registry") or [])
+        except AnsibleError as error:
+            return [replace(host, mistakes=(*host.mistakes, str(error))) for host in hosts]
+        return [self._with_engine(host, variables[host.name], observed, found) for host in hosts]
 
     @staticmethod
     def _host(name: str, roles: tuple[str, ...], variables: HostVariables) -> InventoryHost:
@@ -155,13 +160,17 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _with_engine(
-        host: InventoryHost, variables: HostVariables, observed: dict[str, dict[str, Any]]
+        host: InventoryHost,
+        variables: HostVariables,
+        observed: dict[str, dict[str, Any]],
+        registries_found: list[dict[str, Any]],
     ) -> InventoryHost:
         """The host with the steps that the role docker_engine plans for it."""
         if host.mistakes or host.observed is None:
             return host
         try:
-            wanted = variables.engine(host.observed["host"]["os"]["family"])
+            family = host.observed["host"]["os"]["family"]
+            wanted = variables.engine(family, registries_found)
             engine = engine_plan(host.observed, wanted, host.name, variables.get("playbook_dir"))
             checks = variables.get("__docker_engine_preflight_settings")
         except AnsibleError as error:
