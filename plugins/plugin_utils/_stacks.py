@@ -18,8 +18,9 @@ from typing import Any
 from ..module_utils._common.errors import SwarmError
 from ..module_utils._registry.inventory import with_logins
 from ..module_utils._stack import options as stack_options
+from ..module_utils._stack.checked_options import options_of
 from ..module_utils._stack.compose import with_profile
-from ..module_utils._stack.options import STACK_OPTIONS, options_of
+from ..module_utils._stack.options import STACK_OPTIONS
 
 # The options that the lookup stack_source reads from files on the controller.
 OF_FILES = ("definition", "files", "environment", "rotate", "depends_on", "ignored_keys")

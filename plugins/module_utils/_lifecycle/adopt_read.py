@@ -22,8 +22,8 @@ from .._model.labels import REVISION_LABEL, STACK_LABEL, stack_of
 from .._model.services import attachments, service_name
 from .._spec.changes import service_changes
 from .._stack.capture import Capture, begin_capture, refusals_of
+from .._stack.checked_options import options_of
 from .._stack.inputs import Inputs, read_inputs
-from .._stack.options import options_of
 from .._stack.plan import StackSnapshot
 from .._stack.planning import plan_deploy
 from .compose_of import Composed, Pools, compose_of, folder_names, safe_key, service_key

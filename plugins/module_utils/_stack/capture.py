@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from .._model.services import container_of
 from .._spec.band import check_band, within_band
 from .._spec.changes import with_platforms
 from .cli import cli_takes, run_cli
-from .cli_output import cli_failure, cli_reasons
+from .cli_output import cli_failure, cli_reasons, forbidden
 from .inputs import Inputs, compose_texts, read_file, write_files, write_login, write_private
 from .login import with_login_label
 from .plan import StackSnapshot, plan_service
@@ -100,10 +100,10 @@ class Capture:
             refuse_relative_mounts(self.stack, run.writes, directory, folder)
             return run
 
-    def check(self, run: Run, attempt: str) -> None:
+    def check(self, run: Run, attempt: str, objections: Collection[str] = ()) -> None:
         """Raise what is wrong with a run, in the words of the engine and of the CLI; `attempt` is plan or deploy.
 
-        Codes: cli_timeout, refused, cli_failed, and those of `adjust`.
+        `objections` are those of the caller. Codes: cli_timeout, forbidden, refused, cli_failed, and those of `adjust`.
         """
         if run.error is not None:
             raise run.error
@@ -113,10 +113,15 @@ class Capture:
                 f"Could not {attempt} stack {self.stack}: docker stack deploy timed out. Raise wait_timeout, or check that the"
                 " engine answers.",
             )
+        failure = None
         if run.returncode != 0 or run.refusals:
             refusals = sorted({(r.write.kind, r.write.name, r.message) for r in run.refusals})
             reasons = self._reasons(run) if attempt == "plan" and not refusals else []
-            raise cli_failure(self.stack, attempt, run.output, refusals, reasons)
+            failure = cli_failure(self.stack, attempt, run.output, refusals, reasons)
+        if objections:
+            raise forbidden(self.stack, attempt, objections, failure)
+        if failure is not None:
+            raise failure
 
     def _reasons(self, run: Run) -> list[str]:
         """All errors of the CLI, each with the file that it is in if there are several."""

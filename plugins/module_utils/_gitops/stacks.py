@@ -1,0 +1,261 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
+"""What GitOps does to one stack: plan, deploy, check afterwards, roll back, remove.
+
+All of it is a deployment as swarm_stack makes it. GitOps adds what a stack may use, and that a run that is killed is finished by another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .._api.reader import EngineReader
+from .._common.errors import SwarmError
+from .._model.labels import GITOPS_CHECK_LABEL, STACK_LABEL
+from .._services.convergence import Verdict
+from .._stack.deploy import Deployment, StackOutcome
+from .._stack.hooks import Hooks
+from .._stack.options import STACK_OPTIONS
+from .._stack.plan import StackSnapshot
+from .._stack.revisions import revisions
+from .._stack.verify import Verifier
+from .._stack.writes import Write
+from .app import ROLLBACK, App, AppCheck
+from .inputs import Inputs
+from .permissions import objections
+from .settings import May
+
+# Seconds until the engine answers, and until the tasks of a stack that is removed have ended.
+_ANSWER, _REMOVAL = 60, 300
+# What one check may use.
+_CPUS, _MEMORY = "1", "256M"
+EMPTY, UNKNOWN_BEFORE, _REVISION = "empty", "unknown", "revision:"
+
+
+class Stacks:
+    """The stacks of this swarm. `before_write` raises SwarmError when this run must not write any more."""
+
+    def __init__(self, docker_host: str, before_write: Callable[[], None]) -> None:
+        self._docker_host = docker_host
+        self._before_write = before_write
+        self.reader = EngineReader(docker_host, _ANSWER)
+
+    @staticmethod
+    def outcome(name: str) -> StackOutcome:
+        """The outcome of a deployment, before it has begun."""
+        return StackOutcome(name)
+
+    def before(self, name: str) -> str:
+        """What a stack is before a deploy, so that it can be brought back: empty, revision:N, or unknown."""
+        live = StackSnapshot(
+            services=self.reader.get("/services", "list the services"),
+            networks=self.reader.get("/networks", "list the networks"),
+            configs=self.reader.get("/configs", "list the configs"),
+        )
+        found = revisions(name, live)
+        if found:
+            return f"{_REVISION}{found[0].number}"
+        return UNKNOWN_BEFORE if live.services_of(name) else EMPTY
+
+    def plan(self, app: App, inputs: Inputs, may: May) -> StackOutcome:
+        """What a deploy would do; raises what is wrong."""
+        return self._run(app, inputs, _Hooks(app.name, may), check_mode=True)
+
+    def deploy(
+        self,
+        app: App,
+        inputs: Inputs,
+        may: May,
+        rolls_back: bool,
+        before_undo: Callable[[SwarmError], None],
+        outcome: StackOutcome,
+    ) -> None:
+        """Deploy, and wait until the services have converged; raises what is wrong."""
+        hooks = _Hooks(app.name, may, self._before_write, before_undo)
+        self._run(app, inputs, hooks, check_mode=False, rolls_back=rolls_back, outcome=outcome)
+
+    def _run(
+        self,
+        app: App,
+        inputs: Inputs,
+        hooks: _Hooks,
+        check_mode: bool,
+        rolls_back: bool = False,
+        outcome: StackOutcome | None = None,
+    ) -> StackOutcome:
+        source = inputs.source
+        params = self._params(
+            app.name,
+            prune=app.prune,
+            keep_revisions=app.keep_revisions,
+            on_failure="rollback" if rolls_back and app.on_failure == ROLLBACK else "stop",
+            wait_timeout=app.deadline,
+            with_registry_auth=app.with_registry_auth,
+            depends_on=source.depends_on,
+            ignored_keys=list(source.ignored_keys),
+            rotate={kind: source.rotate.get(kind) for kind in ("secrets", "configs")},
+        )
+        given = {**source.options(), "definition": list(inputs.definition), "registries": None}
+        outcome = outcome or StackOutcome(app.name)
+        Deployment(params, given, outcome, hooks.all()).run(check_mode)
+        return outcome
+
+    def check(self, app: App, may: May) -> None:
+        """Run the checks of an application as one-shot jobs; raises check_failed if one does not succeed in time."""
+        if not app.checks:
+            return
+        name = checks_of(app.name)
+        self.remove(name)
+        params = self._params(
+            name,
+            keep_revisions=0,
+            settle=0,
+            wait_timeout=max(check.timeout for check in app.checks),
+            with_registry_auth=app.with_registry_auth,
+            ignored_keys=[],
+        )
+        given = {
+            "definition": [check_stack(app.name, app.checks)],
+            **dict.fromkeys(("files", "environment", "registries")),
+        }
+        hooks = _Hooks(app.name, may, self._before_write)
+        try:
+            Deployment(params, given, StackOutcome(name), hooks.all()).run(False)
+        except SwarmError as error:
+            if error.code != "not_converged":
+                raise
+            raise SwarmError("check_failed", error.message, **error.details) from error
+        finally:
+            self.remove(name)
+
+    def return_to(self, name: str, before: str) -> StackOutcome:
+        """Bring a stack back to what it was before a deploy that has failed; raises gone, or what is wrong."""
+        outcome = StackOutcome(name)
+        if before == EMPTY:
+            self.remove(name, outcome)
+        elif before.startswith(_REVISION):
+            self.roll_back(name, int(before[len(_REVISION) :]), _REMOVAL, outcome)
+        else:
+            raise SwarmError(
+                "no_revision",
+                f"Could not roll back stack {name}: it was there before GitOps deployed it, and has no revision.",
+            )
+        return outcome
+
+    def roll_back(
+        self,
+        name: str,
+        revision: int | None,
+        deadline: int,
+        outcome: StackOutcome,
+        check: bool = False,
+    ) -> None:
+        """Restore a revision, and wait for it."""
+        params = self._params(name, state="rolled_back", revision=revision, wait_timeout=deadline)
+        self._without_inputs(params, outcome, check)
+
+    def remove(
+        self, name: str, outcome: StackOutcome | None = None, check_mode: bool = False
+    ) -> None:
+        """Remove a stack, if it is there."""
+        params = self._params(name, state="absent", wait_timeout=_REMOVAL)
+        self._without_inputs(params, outcome or StackOutcome(name), check_mode)
+
+    def _without_inputs(
+        self, params: dict[str, Any], outcome: StackOutcome, check_mode: bool
+    ) -> None:
+        nothing = dict.fromkeys(("definition", "files", "environment", "registries"))
+        hooks = Hooks(before_write=self._before_write)
+        Deployment(params, nothing, outcome, hooks).run(check_mode)
+
+    def verdicts(self, name: str) -> list[Verdict]:
+        """How the services of a stack run now."""
+        verifier = Verifier(name, self._params(name), self.reader)
+        services = self.reader.get(
+            "/services",
+            "list the services",
+            filters={"label": [f"{STACK_LABEL}={name}"]},
+        )
+        names = [str((each.get("Spec") or {}).get("Name")) for each in services]
+        return verifier.judge_all(names, {}, {})[0]
+
+    def _params(self, name: str, **options: Any) -> dict[str, Any]:
+        """The options of swarm_stack, and of the connection."""
+        return {
+            **{key: option.get("default") for key, option in STACK_OPTIONS.items()},
+            **dict(docker_host=self._docker_host, timeout=_ANSWER, api_version="auto"),
+            **dict(tls=False, validate_certs=False),
+            "name": name,
+            **options,
+        }
+
+
+class _Hooks:
+    """The hooks of a deployment under what a stack may use."""
+
+    def __init__(
+        self,
+        stack: str,
+        may: May,
+        before_write: Callable[[], None] | None = None,
+        before_undo: Callable[[SwarmError], None] | None = None,
+    ) -> None:
+        self._stack, self._may = stack, may
+        self._before_write, self._before_undo = before_write, before_undo
+
+    def all(self) -> Hooks:
+        """As a deployment takes them."""
+        hooks: dict[str, Any] = {"objections": self._objections}
+        if self._before_write is not None:
+            hooks["before_write"] = self._before_write
+        if self._before_undo is not None:
+            hooks["before_undo"] = self._before_undo
+        return Hooks(**hooks)
+
+    def _objections(self, writes: Sequence[Write]) -> list[str]:
+        specs: dict[str, dict[str, Any]] = {}
+        for write in writes:
+            specs.setdefault(write.kind, {})[write.name] = write.spec
+        return objections(self._stack, specs, self._may)
+
+
+def checks_of(name: str) -> str:
+    """The stack with the checks of an application. It is there while they run."""
+    return f"{name}_checks"
+
+
+def check_stack(name: str, checks: Sequence[AppCheck]) -> dict[str, Any]:
+    """The Compose file of the checks: a job each, on networks of the application, that runs once."""
+    networks = sorted({network for check in checks for network in check.networks})
+    return {
+        "version": "3.8",
+        "services": {
+            check.name: {
+                "image": check.image,
+                # Compose replaces variables in what is deployed, and there are none.
+                **({"command": [_plain(word) for word in check.command]} if check.command else {}),
+                "environment": {key: _plain(value) for key, value in check.environment.items()},
+                "networks": list(check.networks),
+                "deploy": {
+                    "mode": "replicated-job",
+                    "replicas": 1,
+                    "labels": {GITOPS_CHECK_LABEL: name},
+                    "restart_policy": {"condition": "none"},
+                    "resources": {"limits": {"cpus": _CPUS, "memory": _MEMORY}},
+                },
+            }
+            for check in checks
+        },
+        "networks": {
+            network: {"external": True, "name": f"{name}_{network}"} for network in networks
+        },
+    }
+
+
+def _plain(text: str) -> str:
+    return text.replace("$", "$$")
