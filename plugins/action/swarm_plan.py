@@ -81,6 +81,7 @@ class ActionModule(ActionBase):
         # A real run unlocks first, and plans again.
         if plan.unlock and not self._task.check_mode:
             plan.ask_managers = False
+        plan.warnings += _silent_registries(task_vars)
         report = render(plan)
         result.update(
             changed=False,
@@ -190,6 +191,17 @@ class ActionModule(ActionBase):
         alive = list(task_vars.get("ansible_play_hosts") or [])
         managers = set((task_vars.get("groups") or {}).get(args["managers_group"]) or [])
         return alive if managers & set(alive) else None
+
+
+def _silent_registries(task_vars: dict[str, Any]) -> list[str]:
+    """A warning for each registry of the inventory whose host did not answer in this run."""
+    hosts = (task_vars.get("groups") or {}).get("swarm_registry") or []
+    asked = {host: task_vars["hostvars"][host].get("__swarm_registry") or {} for host in hosts}
+    return [
+        f"the registry on {host} does not answer: nodes that need one of its images cannot pull it"
+        for host, said in asked.items()
+        if said.get("unreachable")
+    ]
 
 
 def _unlocking(variables: HostVariables) -> dict[str, Any]:
