@@ -123,6 +123,7 @@ def parse_app(document: Any, folder: str, repository: str) -> App:
         checks=_checks(fields, problems),
         images=parse_policies(fields, folder, path_in, problems),
     )
+    problems += _useless_variables(app)
     app = _policy(app, fields, problems)
     fields.finish()
     if not app.name or not app.compose:
@@ -210,6 +211,19 @@ def _checks(fields: Fields, problems: list[str]) -> tuple[AppCheck, ...]:
     for name in sorted({name for name in names if names.count(name) > 1}):
         fields.wrong("checks", f"has {shown(name)} twice; give each check a name of its own")
     return tuple(found)
+
+
+def _useless_variables(app: App) -> list[str]:
+    """Policies for a variable that no Compose file gets from there."""
+    problems = []
+    for number, policy in enumerate(app.images):
+        if policy.variable and policy.file and policy.file not in app.env_files:
+            problems.append(f"images[{number}].file is none of env_files; add it there")
+        if policy.variable in app.environment:
+            problems.append(
+                f"environment sets {policy.variable}, which hides that of images[{number}].file; remove it"
+            )
+    return problems
 
 
 def _refuse(repository: str, folder: str, problems: list[str]) -> None:

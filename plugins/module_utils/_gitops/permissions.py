@@ -213,7 +213,7 @@ def _networks(
     for name in sorted({str(entry.get("Target")) for entry in [*attachments(dict(spec)), *old]}):
         if name in own and not _ID.fullmatch(name):
             continue
-        if _ID.fullmatch(name) or (known is not None and name not in known | {*_SPECIAL_NETWORKS}):
+        if _ID.fullmatch(name) or (known is not None and name not in {*known, *_SPECIAL_NETWORKS}):
             yield f"is on network {shown(name, 70)}, which is not the name of one; write its name"
         elif name in _SPECIAL_NETWORKS and name not in (may.networks or ()):
             yield f"is on network {name}, which is not one of services; {_allow('networks', name)}"

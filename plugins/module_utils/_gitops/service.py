@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
+from .._api.reader import EngineReader
 from .._common.errors import SwarmError, failure_of
 from .._host.locks import alone
-from .access import read_settings
-from .tick import Tick
+from .access import DOCKER_HOST, read_settings
+from .idle import is_idle, leads
 
 LOCK = "/run/flotilla.swarm/gitops.lock"
+# Seconds until the engine answers.
+_ANSWER = 30
 BUSY = SwarmError(
     "in_progress",
     "Could not look at the applications: another run of GitOps is at work on this host. Wait until it has ended, and run again.",
@@ -35,7 +39,12 @@ def main() -> int:
     try:
         document = read_settings()
         with alone(LOCK, BUSY):
-            Tick(document, say).run()
+            reader = EngineReader(DOCKER_HOST, _ANSWER)
+            if leads(reader) and not is_idle(document, reader, time.time()):
+                # An idle run, and that of a manager that does not lead, needs none of it.
+                from .tick import Tick
+
+                Tick(document, say).run()
     except SwarmError as error:
         say(error.message)
         # Another process or manager is at work, and that is right.

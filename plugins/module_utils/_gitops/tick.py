@@ -17,21 +17,23 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._api.client import EngineClient, local_client
 from .._api.reader import EngineReader
 from .._common.errors import SwarmError, failure_of
 from .._model.documents import parse_member, parse_node
-from .._model.labels import GITOPS_LABEL, name_of, stack_of
-from .._stack.deploy import StackOutcome
-from .._stack.record import read_all, state_hash
+from .._model.labels import GITOPS_CHECK_LABEL, GITOPS_LABEL, name_of, stack_of
+from .._stack.objects import read_all, state_hash
+from . import idle
+from .access import DOCKER_HOST
 from .app import App
 from .catalog import Found, find_apps
 from .decide import (
     DEPLOY,
     FORGET,
     LOOK,
+    REFUSE,
     REMOVE,
     ROLL_BACK,
     Decision,
@@ -44,7 +46,6 @@ from .kept import HEADS, AllKept, Kept, config_name, forget, read_kept, write_ke
 from .lease import HeldLease, take
 from .repositories import Look, Repositories
 from .settings import Settings, parse_settings
-from .stacks import Stacks, left_checks
 from .state import (
     DEGRADED,
     HEALTHY,
@@ -65,7 +66,10 @@ from .state import (
     with_health,
 )
 
-DOCKER_HOST = "unix:///var/run/docker.sock"
+if TYPE_CHECKING:
+    from .._stack.deploy import StackOutcome
+    from .stacks import Stacks
+
 _ANSWER = 30
 _STEPS = (DEPLOY, ROLL_BACK, REMOVE, FORGET)
 # Failures that say nothing about the application. The deploy is resumed, by whoever leads then.
@@ -98,6 +102,7 @@ class Report:
     decisions: list[Decision] = field(default_factory=list)
     states: dict[str, AppState] = field(default_factory=dict)
     plan: list[str] = field(default_factory=list)  # of what an operator asks for
+    changes: bool = False  # in check mode, whether a run would do anything
     done: list[str] = field(default_factory=list)
     failure: SwarmError | None = None  # of what an operator asks for
 
@@ -113,14 +118,17 @@ class Tick:
         rewrite: Collection[str] = (),
         check_mode: bool = False,
     ) -> None:
+        self._document = document
         self._settings: Settings = parse_settings(document)
         self._repositories = Repositories(document, say)
         self._say = say
         self._requests = dict(requests or {})
+        # What an operator asks for concerns these alone. The rest is for the timer.
+        self._only = frozenset(self._requests)
         self._rewrite = frozenset(rewrite)
         self._check_mode = check_mode
         self._reader = EngineReader(DOCKER_HOST, _ANSWER)
-        self._stacks = Stacks(DOCKER_HOST, self._may_write)
+        self._made: Stacks | None = None
         self._lease: HeldLease | None = None
         self._client: EngineClient | None = None
         self._looks: dict[str, Look] = {}
@@ -130,6 +138,15 @@ class Tick:
         # The last states of applications that were removed, whose event nobody else can notify.
         self._removed: list[AppState] = []
         self.report = Report()
+
+    @property
+    def _stacks(self) -> Stacks:
+        """What works on stacks. Importing it costs more than an idle run, which does not need it."""
+        if self._made is None:
+            from .stacks import Stacks
+
+            self._made = Stacks(DOCKER_HOST, self._may_write)
+        return self._made
 
     # The run
 
@@ -146,7 +163,9 @@ class Tick:
             while True:
                 decisions = self._decide(view)
                 self.report.decisions, self.report.states = decisions, view.states
-                if self._check_mode or not self._work(view, decisions):
+                work = self._work(view, decisions)
+                if self._check_mode or not work:
+                    self._foresee(view, decisions, work)
                     break
                 if self._lease is None:
                     lease = take(self._writer(), DOCKER_HOST, node_id, self.report.node)
@@ -157,6 +176,8 @@ class Tick:
                 view = self._view(read_kept(self._reader))
         if not self._check_mode:
             self._repositories.keep(self._looks)
+            if not self._only:
+                self._remember(view)
 
     def _leader(self) -> str | None:
         """The ID of this node, if it leads the swarm."""
@@ -168,6 +189,19 @@ class Tick:
         )
         self.report.node = name_of(node)
         return node.id if node.leader else None
+
+    def _remember(self, view: View) -> None:
+        """Let the next runs be short, if this one has found nothing to do and nothing that is on its way."""
+        known = {app.name for app in view.found.apps}
+        quiet = not view.troubles and all(
+            state.health == HEALTHY for name, state in view.states.items() if name in known
+        )
+        if self._work(view, self.report.decisions) or not quiet:
+            idle.forget()
+            return
+        times = [each.next_look for each in self.report.decisions if each.next_look is not None]
+        heads = {name: look.head for name, look in self._looks.items()}
+        idle.remember(self._document, view.objects, heads, time.time(), min(times, default=None))
 
     # Observe
 
@@ -271,18 +305,52 @@ class Tick:
             each
             for each in decisions
             if each.state is not None
+            and self._concerns(each.name)
+            # What is refused to an operator leaves no trace.
+            and not (each.action == REFUSE and each.name in self._requests)
             and as_text(each.state) != getattr(view.kept.states.get(each.name), "text", "")
         ]
 
     def _next(self, decisions: Sequence[Decision]) -> Decision | None:
         for each in decisions:
-            if each.action in _STEPS and (each.name, each.action) not in self._tried:
+            new = (each.name, each.action) not in self._tried
+            if each.action in _STEPS and new and self._concerns(each.name):
                 return each
         return None
 
     def _undoing(self, view: View) -> list[AppState]:
         """Applications whose roll back was interrupted."""
-        return [s for s in view.states.values() if s.doing is not None and s.doing.undoing]
+        return [
+            state
+            for state in view.states.values()
+            if state.doing is not None and state.doing.undoing and self._concerns(state.name)
+        ]
+
+    def _concerns(self, name: str) -> bool:
+        return not self._only or name in self._only
+
+    def _foresee(self, view: View, decisions: Sequence[Decision], work: bool) -> None:
+        """In check mode: what a run would do for those that ask."""
+        if not self._check_mode:
+            return
+        self.report.changes = work
+        step = self._next(decisions)
+        if step is None:
+            return
+        apps = {app.name: app for app in view.found.apps}
+        outcome = self._stacks.outcome(step.name)
+        try:
+            if step.action == DEPLOY:
+                app = apps[step.name]
+                inputs = self._repositories.inputs(self._looks[app.repository], app)
+                outcome = self._stacks.plan(app, inputs, self._settings.may(app))
+            elif step.action == ROLL_BACK:
+                self._stacks.roll_back(step.name, step.revision or None, 1, outcome, True)
+            elif step.action == REMOVE:
+                self._stacks.remove(step.name, outcome, True)
+        except SwarmError as error:
+            self.report.failure = error
+        self.report.plan = outcome.lines
 
     # Act
 
@@ -335,7 +403,7 @@ class Tick:
             state = replace(state, doing=replace(state.doing, before=self._stacks.before(app.name)))
         state = self._write(state)
         self._say(f"{app.name}: deploy commit {target.commit[:12]} ({target.message})")
-        outcome, may = StackOutcome(app.name), self._settings.may(app)
+        outcome, may = self._stacks.outcome(app.name), self._settings.may(app)
 
         def before_undo(error: SwarmError) -> None:
             self._write(_undoing_of(state, error.message))
@@ -401,7 +469,7 @@ class Tick:
         )
 
     def _roll_back(self, state: AppState, revision: int, app: App) -> None:
-        outcome = StackOutcome(state.name)
+        outcome = self._stacks.outcome(state.name)
         try:
             self._stacks.roll_back(state.name, revision or None, app.deadline, outcome)
         except SwarmError as error:
@@ -419,7 +487,7 @@ class Tick:
         self._write(rolled_back_to(state, number, self._hash(state.name), request.by, time.time()))
 
     def _remove(self, state: AppState) -> None:
-        outcome = StackOutcome(state.name)
+        outcome = self._stacks.outcome(state.name)
         try:
             self._stacks.remove(state.name, outcome)
         except SwarmError as error:
@@ -490,6 +558,14 @@ class Tick:
             elif one.name in before:
                 after[one.name] = before[one.name]
         return json.dumps(after, sort_keys=True) if after else kept.heads.text
+
+
+def left_checks(services: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The stacks of checks that a killed run has left, given the services."""
+    specs = (service.get("Spec") or {} for service in services)
+    return sorted(
+        {str(stack_of(spec)) for spec in specs if GITOPS_CHECK_LABEL in (spec.get("Labels") or {})}
+    )
 
 
 def heads_in(text: str) -> dict[str, dict[str, Any]]:

@@ -28,6 +28,8 @@ from .._host.units import (
 CODE = f"{CODE_DIR}/gitops.pyz"
 CONFIG = f"{CONFIG_DIR}/gitops.json"
 KEYS = f"{CONFIG_DIR}/gitops.keys"
+# Where the code unpacks itself.
+UNPACKED = "/var/lib/flotilla.swarm/gitops-code"
 TIMER = "flotilla-swarm-gitops.timer"
 SERVICE = "flotilla-swarm-gitops.service"
 # The keys of a repository that are files for git and ssh.

@@ -8,21 +8,78 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from datetime import datetime, timezone
+
+# What happened, after the subject.
+_WORDS = {
+    "deployed": "is deployed",
+    "healed": "was changed by hand, and is as in git again",
+    "failed": "could not be deployed",
+    "rolled_back": "was rolled back",
+    "drift": "was changed by hand",
+    "removed": "was removed",
+    "trouble": "cannot be read from git",
+    "built": "is built",
+    "build_failed": "could not be built",
+}
+# Characters. What people read ends there; a status has the rest.
+_LONGEST = 1500
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that somebody wants to know."""
+    """Something that somebody wants to know. It has no secret: who writes the cause has hidden them."""
 
-    kind: str  # deployed, failed, rolled_back, drift, removed, trouble, build_failed, built, ...
-    subject: str  # the application or the source
+    kind: str  # one of those above, or another word
+    subject: str  # the application, repository or source
     cause: str = ""
     commit: str = ""
     message: str = ""  # the subject of the commit
     author: str = ""
     at: float = 0.0  # seconds since 1970
     swarm: str = ""  # whose it is, for receivers of several swarms
-    suppressed: int = (
-        0  # events that the limits have held back since the last one of this kind and subject
-    )
+    suppressed: int = 0  # events that nobody got since the last one of this kind and subject
+
+    @property
+    def key(self) -> str:
+        """What the limits count by."""
+        return f"{self.kind} {self.subject}"
+
+
+def title(event: Event) -> str:
+    """One line."""
+    where = f"{_line(event.swarm)}: " if event.swarm else ""
+    return f"{where}{_line(event.subject)} {_WORDS.get(event.kind, event.kind.replace('_', ' '))}"[
+        :200
+    ]
+
+
+def body(event: Event) -> str:
+    """The rest."""
+    lines = [_line(event.cause)]
+    if event.commit:
+        by = f" by {_line(event.author)}" if event.author else ""
+        lines.append(f"Commit {event.commit[:12]}{by}: {_line(event.message)}")
+    if event.at:
+        when = datetime.fromtimestamp(event.at, tz=timezone.utc)
+        lines.append(f"At {when.strftime('%Y-%m-%d %H:%M:%S')} UTC")
+    if event.suppressed:
+        lines.append(f"{event.suppressed} more like this were not sent")
+    return "\n".join(line for line in lines if line)
+
+
+def as_json(event: Event) -> bytes:
+    """The body of a request to a webhook."""
+    found = {
+        **vars(event),
+        "cause": event.cause[:_LONGEST],
+        "title": title(event),
+        "text": body(event),
+    }
+    return json.dumps(found, sort_keys=True).encode()
+
+
+def _line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:_LONGEST]).split())

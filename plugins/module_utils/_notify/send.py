@@ -11,34 +11,218 @@ A receiver that hangs, fails or answers with nonsense costs a bounded time, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+import http.client
+import os
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
-from .events import Event
+from .._common.errors import SwarmError
+from .._common.fields import Fields
+from .._host.commands import run
+from .._host.files import text_of, write_whole
+from .events import Event, as_json, body, title
+from .limits import admit, as_text, from_text, not_taken
 
-# Seconds for all receivers together.
+# Seconds: for all receivers together, and for one step of a connection.
 DEADLINE = 20.0
+_STEP = 10.0
+# Bytes of a file with a token, and of an answer.
+_LARGEST_TOKEN, _LARGEST_ANSWER = 4096, 65536
+_APPRISE = "/usr/bin/apprise"
+# How Apprise marks an event.
+_TYPES = {
+    **dict.fromkeys(("failed", "build_failed"), "failure"),
+    **dict.fromkeys(("rolled_back", "drift", "trouble"), "warning"),
+    **dict.fromkeys(("deployed", "healed", "built"), "success"),
+}
 
 
 @dataclass(frozen=True)
 class NotifyConfig:
-    """The receivers, and how many events they get. Tokens are in files that only root can read."""
+    """The receivers, and how many events they get. URLs of Apprise and tokens are in files that only root can read."""
 
     apprise_file: str = ""  # a configuration of Apprise with its URLs
     webhook: str = ""  # https://...
     token_file: str = ""  # of the webhook: sent as a bearer token
-    ca_file: str = ""
+    ca_file: str = ""  # of the webhook, if no public CA has signed its certificate
     every: int = 300  # seconds between two events of the same kind and subject
     most: int = 30  # events in an hour
-    memory: str = ""  # the file that remembers what was sent
+    memory: str = "/var/lib/flotilla.swarm/notify.json"  # the file that remembers what was sent
 
 
-def send(config: NotifyConfig, events: Sequence[Event]) -> list[str]:
-    """Send the events, within DEADLINE. Returns what a journal should say: a receiver that fails is named once, until it works."""
-    return []
+def parse_notify(
+    document: Mapping[str, Any] | None, where: str, problems: list[str]
+) -> NotifyConfig:
+    """The configuration in a dictionary with these keys; `where` is its name in messages."""
+    fields = Fields(document, where, problems)
+    default = NotifyConfig()
+    path = "/.+"
+    config = NotifyConfig(
+        apprise_file=fields.text("apprise_file", "", path, "/etc/flotilla.swarm/apprise.conf"),
+        webhook=fields.text("webhook", "", r"https://[^\s@]+", "https://hooks.example/swarm", 2000),
+        token_file=fields.text("token_file", "", path, "/etc/flotilla.swarm/webhook.token"),
+        ca_file=fields.text("ca_file", "", path, "/etc/flotilla.swarm/webhook.pem"),
+        every=fields.number("every", default.every, 0, 86400),
+        most=fields.number("most", default.most, 1, 1000),
+        memory=fields.text("memory", default.memory, path, default.memory),
+    )
+    fields.finish()
+    return config
 
 
-def parse_notify(document: Mapping[str, Any] | None, problems: list[str]) -> NotifyConfig:
-    """The configuration, from a dictionary of the inventory or of a file with the same keys."""
-    return NotifyConfig()
+def send(
+    config: NotifyConfig,
+    events: Sequence[Event],
+    now: float | None = None,
+    deadline: float = DEADLINE,
+) -> list[str]:
+    """Send the events that the limits let through. Returns lines for the journal; never raises, and ends at the deadline.
+
+    A receiver that does not work is named once, and again when it works.
+    """
+    receivers = _receivers(config)
+    if not receivers or not events:
+        return []
+    memory, due = admit(
+        from_text(text_of(config.memory)),
+        events,
+        config.every,
+        config.most,
+        time.time() if now is None else now,
+    )
+    results = _send_all(receivers, due, deadline) if due else {}
+    lines = [
+        f"Could not notify {name}: {why}. It is tried again at the next event."
+        for name, why in sorted(results.items())
+        if why and name not in memory.failing
+    ]
+    lines += [
+        f"Notifying {name} works again."
+        for name, why in sorted(results.items())
+        if not why and name in memory.failing
+    ]
+    if due:
+        failing = tuple(sorted(name for name, why in results.items() if why))
+        memory = replace(memory, failing=failing)
+        if len(failing) == len(receivers):
+            memory = not_taken(memory, due)
+    try:
+        os.makedirs(os.path.dirname(config.memory), mode=0o700, exist_ok=True)
+        write_whole(config.memory, as_text(memory).encode())
+    except OSError as error:
+        lines.append(f"Could not remember what was notified in {config.memory}: {error.strerror}.")
+    return lines
+
+
+# Sends one event, until the time on the monotonic clock. Raises SwarmError with the reason.
+Receiver = Callable[[Event, float], None]
+
+
+def _receivers(config: NotifyConfig) -> dict[str, Receiver]:
+    """By the name in the journal, which has no path and no query of a URL: these are often secrets."""
+    found: dict[str, Receiver] = {}
+    if config.webhook:
+        host = urlsplit(config.webhook).hostname or "?"
+        found[f"webhook {host}"] = lambda event, end: _post(config, event, end)
+    if config.apprise_file:
+        found["Apprise"] = lambda event, end: _apprise(config, event, end)
+    return found
+
+
+def _send_all(
+    receivers: Mapping[str, Receiver], events: Sequence[Event], seconds: float
+) -> dict[str, str]:
+    """Send to all receivers at once; by their names why the first event that failed did, or nothing."""
+    end = time.monotonic() + seconds
+    results = dict.fromkeys(receivers, f"it did not answer within {seconds:g} s")
+
+    def work(name: str, receiver: Receiver) -> None:
+        try:
+            for event in events:
+                receiver(event, end)
+            results[name] = ""
+        except SwarmError as error:
+            results[name] = error.message
+        except Exception as error:
+            # Whatever a receiver answers, a sync must not fail.
+            results[name] = f"it answers with what cannot be read ({type(error).__name__})"
+
+    # Daemons, because nothing can interrupt a look-up of a name, and the process must end without it.
+    threads = [threading.Thread(target=work, args=each, daemon=True) for each in receivers.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return dict(results)
+
+
+def _post(config: NotifyConfig, event: Event, end: float) -> None:
+    """Send an event to the webhook. A redirect is not followed: its host would get the token."""
+    url = urlsplit(config.webhook)
+    headers = {"Content-Type": "application/json", "User-Agent": "flotilla.swarm"}
+    if config.token_file:
+        headers["Authorization"] = f"Bearer {_token(config.token_file)}"
+    left = end - time.monotonic()
+    if left <= 0:
+        raise _failed("the events before it took all of the time")
+    try:
+        context = ssl.create_default_context(cafile=config.ca_file or None)
+        connection = http.client.HTTPSConnection(
+            url.hostname or "", url.port, timeout=min(_STEP, left), context=context
+        )
+        with contextlib.closing(connection):
+            path = f"{url.path or '/'}{f'?{url.query}' if url.query else ''}"
+            connection.request("POST", path, as_json(event), headers)
+            answer = connection.getresponse()
+            answer.read(_LARGEST_ANSWER)
+    except ssl.SSLError as error:
+        raise _failed(f"its certificate is not accepted ({error.reason or error})") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _failed(str(getattr(error, "strerror", "") or type(error).__name__)) from error
+    if answer.status // 100 == 3:
+        where = urlsplit(answer.getheader("Location") or "").hostname or "another place"
+        raise _failed(f"it redirects to {where[:100]}, which is not followed; name that one")
+    if answer.status // 100 != 2:
+        raise _failed(f"it answers with status {answer.status}")
+
+
+def _token(path: str) -> str:
+    token = text_of(path)[:_LARGEST_TOKEN].strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise _failed(f"the token in {path} is empty or cannot be read")
+    return token
+
+
+def _apprise(config: NotifyConfig, event: Event, end: float) -> None:
+    """Send an event with the program apprise. Its URLs are in its file, and never in arguments; its output can have them."""
+    words = [
+        _APPRISE,
+        f"--config={config.apprise_file}",
+        f"--title={title(event)}",
+        f"--notification-type={_TYPES.get(event.kind, 'info')}",
+        "--input-format=text",
+    ]
+    text = body(event) or title(event)
+    left = end - time.monotonic()
+    if left <= 0:
+        raise _failed("the events before it took all of the time")
+    environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
+    try:
+        done = run(words, left, stdin=text.encode(), environment=environment)
+    except OSError as error:
+        raise _failed(f"{_APPRISE} cannot be started; install the package apprise") from error
+    if not done.ok:
+        reason = (done.limit and f"its limit of {done.limit}") or f"code {done.code}"
+        raise _failed(
+            f"apprise ended with {reason}; run apprise -v --config={config.apprise_file} --body=test on this host"
+        )
+
+
+def _failed(why: str) -> SwarmError:
+    return SwarmError("not_notified", why)

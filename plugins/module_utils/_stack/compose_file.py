@@ -249,6 +249,39 @@ def _finish(node: _Node, event: Any, start: Any) -> None:
     node.data.update(own)
 
 
+# --- Images -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ImagePlace:
+    """An image of a service, and the part of the text that has it, with quotes and an anchor if there are any."""
+
+    service: str
+    image: str
+    start: int
+    end: int
+
+
+def image_places(text: str) -> list[ImagePlace]:
+    """The images of all services; one that several services share by an alias is there for each of them. Raises bad_yaml."""
+    read(text)
+    shift = len(text) - len(text.removeprefix("\ufeff"))
+    root, _aliases = _tree(text[shift:])
+    found = []
+    for services in _values(root.real, "services") if root else ():
+        for one in _with_sources(services.real):
+            for name, service in one.pairs:
+                data = service.real.data
+                image = data.get("image") if isinstance(data, dict) else None
+                for value in _values(service.real, "image") if isinstance(image, str) else ():
+                    # What a merged mapping has counts only if the service does not have it.
+                    if value.data == image:
+                        real = value.real
+                        found.append(ImagePlace(name, image, real.start + shift, real.end + shift))
+                        break
+    return found
+
+
 # --- Conditions -------------------------------------------------------------------------------------------
 
 
