@@ -33,6 +33,7 @@ from . import work
 from .plan import (
     ADOPT,
     BUILDING,
+    ENDS,
     ERROR,
     FAILED,
     INVALID,
@@ -56,13 +57,12 @@ from .plan import (
     parse_claim,
     parse_record,
 )
-from .settings import RUN_DIR, STATE_DIR, Settings
+from .settings import LOCK, STATE_DIR, Settings
 from .sources import Source, parse_sources
 from .sources_file import LARGEST_SOURCES, parse_yaml
 from .state import Row, answered, load_rows, load_settings, requests, save_rows
 from .work import Local, Note, Work
 
-_LOCK = f"{RUN_DIR}/builder.lock"
 _GIT = f"{STATE_DIR}/git"
 _SOURCES = f"{STATE_DIR}/sources.json"
 # The row of the file with the sources itself.
@@ -81,7 +81,7 @@ def main() -> int:
     """Run as a service; returns the exit code."""
     busy = SwarmError("in_progress", "another run is at work on this host")
     try:
-        with alone(_LOCK, busy):
+        with alone(LOCK, busy):
             settings = load_settings()
             tick = Tick(settings)
             for _round in range(_ROUNDS):
@@ -171,6 +171,8 @@ class Tick:
             answered(name, asked[name])
         if self.rows != before:
             save_rows(self.rows)
+        # When this host has last looked, for those who ask for the state.
+        os.utime(LOCK)
         return asked
 
     # Rows
@@ -262,10 +264,9 @@ class Tick:
     def _handle(self, source: Source, asked: str) -> None:
         row, now = self._row(source.name), time.time()
         head = self._head(source)
-        if is_idle(row.memory, head, bool(asked)):
-            # A branch that is back at its commit, after git did not answer.
-            if row.state not in (ERROR, WAITING, BUILDING, INVALID) or row.build is None:
-                return
+        # After an error, the state of a commit that needs nothing is read again.
+        if is_idle(row.memory, head, bool(asked)) and row.state in ENDS and row.build:
+            return
         memory = noticed(row.memory, head, now)
         row = self._put(source.name, memory=memory, head=head.commit)
         if is_paused(memory, now, bool(asked)):
@@ -387,7 +388,9 @@ class Tick:
         )
 
     def _notify(self, source: Source, build: Build) -> None:
-        config = parse_notify(self.settings.notify, [])
+        if not self.settings.notify:
+            return
+        config = parse_notify(json.loads(read(self.settings.notify) or b"{}"), "swarm_builder_notify", [])
         event = Event(
             "build_failed",
             source.name,

@@ -11,6 +11,7 @@ The settings have no secret. Each key is in a file of its own, which only root c
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,11 +34,13 @@ CODE = f"{CODE_DIR}/builder.pyz"
 CONFIG = f"{CONFIG_DIR}/builder.json"
 KEYS = f"{CONFIG_DIR}/builder.keys"
 STATE_DIR = "/var/lib/flotilla.swarm/builder"
-RUN_DIR = "/run/flotilla.swarm"
+# Held by the run at work; its time is that of the last look.
+LOCK = "/run/flotilla.swarm/builder.lock"
 TIMER = "flotilla-swarm-builder.timer"
 SERVICE = "flotilla-swarm-builder.service"
 # The keys of a repository that are files for git and ssh.
-KEYS_OF_REPOSITORY = ("deploy_key", "known_hosts", "password", "ca")
+SECRETS_OF_REPOSITORY = ("deploy_key", "password")
+KEYS_OF_REPOSITORY = (*SECRETS_OF_REPOSITORY, "known_hosts", "ca")
 # Seconds: the longest run, in which several images can be built, and the time to end.
 _LONGEST, _TO_STOP = 6 * 3600, 30
 _BUILDER = r"[^\s\x00-\x1f]+"
@@ -56,7 +59,7 @@ class Settings:
     sources_path: str = "sources.yml"
     takeover: int = 600
     keep_logs: int = 50
-    notify: Mapping[str, Any] | None = None
+    notify: str = ""  # the file with the receivers of notifications
 
 
 def parse_settings(document: Any) -> Settings:
@@ -73,7 +76,7 @@ def parse_settings(document: Any) -> Settings:
         sources_path=read.text("sources_path", "sources.yml", longest=1000),
         takeover=read.number("takeover", 600, 1, 86400),
         keep_logs=read.number("keep_logs", 50, 1, 10000),
-        notify=read.given("notify"),
+        notify=read.text("notify", longest=1000),
     )
     read.finish()
     known = settings.repositories
@@ -139,7 +142,11 @@ def settings_and_keys(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
                 keys[path] = _key_text(str(plain[name]))
                 plain[name] = path
         repositories.append(plain)
-    return {**given, "repositories": repositories}, keys
+    settings = {**given, "repositories": repositories, "notify": ""}
+    if given.get("notify"):
+        settings["notify"] = f"{KEYS}/notify"
+        keys[settings["notify"]] = json.dumps(given["notify"], sort_keys=True).encode() + b"\n"
+    return settings, keys
 
 
 def _key_text(text: str) -> bytes:

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .._common.errors import SwarmError
@@ -38,8 +38,8 @@ class Row:
     log: str = ""
     build: Build | None = None  # the latest that came to an end, on any builder
     request: str = ""  # the last one that was answered
-    memory: Memory = Memory()
-    local: Local = Local()
+    memory: Memory = field(default_factory=Memory)
+    local: Local = field(default_factory=Local)
 
 
 def load_settings() -> Settings:

@@ -20,7 +20,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from .._common.errors import SwarmError
 from .._git.repository import Repository, printable, redacted

@@ -201,7 +201,9 @@ def _why_issue(observed: Observed, wanted: Wanted, authority: str) -> str:
     if certificate.key != observed.key:
         return "its key does not fit"
     if certificate.names != {wanted.name}:
-        return f"it is for {', '.join(sorted(certificate.names)) or 'no name'}, not for {wanted.name}"
+        return (
+            f"it is for {', '.join(sorted(certificate.names)) or 'no name'}, not for {wanted.name}"
+        )
     if certificate.due(observed.now):
         return "its time is almost over"
     # A renewed authority has the same key. Whether it has issued this certificate is known afterwards.

@@ -415,7 +415,9 @@ def registry_files(wanted: Wanted) -> dict[str, HostFile]:
     """The files of the registry, of its mirror and of the garbage collection, by path, without those that are secret."""
     auth = {"htpasswd": {"realm": "flotilla.swarm", "path": HTPASSWD}}
     mirror = wanted.mirror
-    proxied = _config(mirror.port, mirror.storage, proxy={"remoteurl": mirror.url}) if mirror else None
+    proxied = (
+        _config(mirror.port, mirror.storage, proxy={"remoteurl": mirror.url}) if mirror else None
+    )
     texts = {
         CONFIG: _config(wanted.port, wanted.storage, auth=auth),
         READ_ONLY: _config(wanted.port, wanted.storage, read_only=True, auth=auth),
