@@ -90,7 +90,7 @@ def send(
     if not receivers or not events:
         return []
     memory, due = admit(
-        from_text(read_text(config.memory)),
+        from_text(text_of(config.memory)),
         events,
         config.every,
         config.most,

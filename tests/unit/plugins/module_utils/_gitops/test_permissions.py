@@ -122,10 +122,11 @@ def test_the_inventory_allows_folders(grants: list[str], path: str, allowed: boo
 
 
 def test_an_objection_names_the_variable() -> None:
-    assert said(bind("/var/run/docker.sock")) == [
+    (words,) = said(bind("/var/run/docker.sock"))
+    assert words == (
         "service shop_web mounts '/var/run/docker.sock' at /data, a folder of the system; the inventory can allow it with"
         " may.bind_mounts: [/run/docker.sock]"
-    ]
+    )
     assert "which contains /var/backups" in said(bind("/var"))[0]
 
 

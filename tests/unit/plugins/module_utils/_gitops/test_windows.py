@@ -177,8 +177,8 @@ def test_windows_are_read_with_all_that_is_wrong() -> None:
     assert problems == [
         "windows[0].kind is 'maybe', it must be allow or deny",
         "windows[0].days is 'mon', it must be a list",
-        "windows[0].from is '79200', which is not allowed; use one, such as '22:00', in quotes",
-        "windows[0].to is '25:00', which is not allowed; use one, such as '22:00', in quotes",
+        "windows[0].from is '79200', which is not allowed; use one such as '22:00', in quotes",
+        "windows[0].to is '25:00', which is not allowed; use one such as '22:00', in quotes",
         "windows[0].time_zone is 'Mars/Base', it must be one such as Europe/Berlin",
         "windows[0].until is not a key that this file can have; known are kind, days, from, to, time_zone",
         "windows[1] is 'x', it must be a dictionary",
