@@ -206,7 +206,6 @@ class Work:
         return Made(build, local, self._keep_log())
 
     def _build(self, names: tuple[str, ...]) -> Note:
-        write_note(Note(self.source.name, self.head.commit))
         if self.source.platforms and not engine.has_buildx():
             raise SwarmError(
                 "no_buildx",
@@ -214,6 +213,7 @@ class Work:
                 " docker-buildx (Debian 13 or newer), or remove platforms.",
             )
         engine.check_engine()
+        write_note(Note(self.source.name, self.head.commit))
         with self._step("checkout"):
             self._check_out()
         with self._step("build"):
