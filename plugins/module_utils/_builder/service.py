@@ -171,7 +171,7 @@ class Tick:
         self._forget({*self.sources, *wrong, *([FILE_ROW] if trouble else [])})
         for source in found:
             self._look(source, asked.get(source.name, ""))
-        if self.note and self.note.image:
+        if self.note and self.note.tested:
             waits = (
                 self.sources.get(self.note.source)
                 and self._row(self.note.source).head == self.note.commit
@@ -323,11 +323,11 @@ class Tick:
         local = self._row(source.name).local
         if (
             mine
-            and mine.image
+            and mine.tested
             and mine.commit == record.commit
             and record.builder == self.settings.name
         ):
-            now = Local(record.images, (mine.image, *mine.images))
+            now = Local(mine.names, mine.images)
             work.replace_local(local, now)
             local = now
             work.finish()
@@ -377,7 +377,7 @@ class Tick:
                 )  # fmt: skip
                 local, log = row.local, row.log
             else:
-                tested = mine if mine and mine.image and mine.commit == head.commit else None
+                tested = mine if mine and mine.tested and mine.commit == head.commit else None
                 made = Work(
                     source, head, repository, desk.client, self.settings.name, row.local, self.settings.keep_logs,
                     desk.check_claim, say,
