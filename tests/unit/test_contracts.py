@@ -280,6 +280,7 @@ DECIDES = {
     *("_lifecycle/adoption", "_lifecycle/compose_of"),
     *("_builder/plan", "_builder/report", "_builder/settings", "_builder/sources"),
     *("_notify/files", "_registry/reference"),
+    *("_registry/inventory", "_registry/plan", "_registry/reference", "_registry/settings"),
 }
 
 

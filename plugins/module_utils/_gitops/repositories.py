@@ -63,6 +63,7 @@ class Look:
     settings: RepositorySettings
     repository: Repository
     known: Known
+    signing_key: str = ""  # the file of the key for commits of image updates
     head: str = ""  # the commit that is used; empty if there is none
     trouble: str = ""  # why a newer one, or any, cannot be used
 
@@ -112,8 +113,10 @@ class Repositories:
 
         With `rewrite`, a commit is accepted whose history does not have that one.
         """
-        repository = repository_of(self._entries[settings.name])
-        look = Look(settings, repository, self._remembered(settings.name), accepted)
+        entry = self._entries[settings.name]
+        key = str(entry.get("signing_key") or "")
+        known = self._remembered(settings.name)
+        look = Look(settings, repository_of(entry), known, key, accepted)
         silent = look.known.silence and 0 <= now - look.known.silent_at < _AGAIN
         if silent and not rewrite:
             look.trouble = look.known.silence

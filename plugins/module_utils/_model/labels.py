@@ -57,6 +57,9 @@ GITOPS_LEASE_LABEL = f"{PREFIX}gitops.lease"
 # On a one-shot job that checks an application after a deploy: the name of the application.
 GITOPS_CHECK_LABEL = f"{PREFIX}gitops.check"
 
+# On configs that only record what this collection does in this swarm. In another swarm, or in a Compose file, they say nothing.
+RECORD_LABELS = frozenset((BACKUP_LABEL, GITOPS_LABEL, GITOPS_LEASE_LABEL))
+
 # On a detour: the network whose services are on it for a while.
 DETOUR_LABEL = f"{PREFIX}detour"
 
