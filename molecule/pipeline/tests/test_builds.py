@@ -109,7 +109,7 @@ def row(host: str, source: str = "shop") -> dict[str, Any]:
 
 
 def ended(
-    commit: str, source: str = "shop", state: str = "built", seconds: float = 90
+    commit: str, source: str = "shop", state: str = "built", seconds: float = 240
 ) -> dict[str, Any]:
     """Wait until both builders know this end of a commit; the build."""
 

@@ -45,7 +45,7 @@ def test_the_newest_commit_counts_and_of_that_the_furthest() -> None:
 
 
 def test_a_builder_that_is_away_is_noted_and_what_is_wrong_is_listed() -> None:
-    found = {
+    found: dict[str, dict[str, Any]] = {
         "b1": {
             "builder": "b1",
             "looked_at": NOW,
