@@ -278,6 +278,8 @@ DECIDES = {
     *("_lifecycle/backup_plan", "_lifecycle/backup_units"),
     *("_lifecycle/export_content", "_lifecycle/import_plan", "_lifecycle/restore_plan"),
     *("_lifecycle/adoption", "_lifecycle/compose_of"),
+    *("_builder/plan", "_builder/report", "_builder/settings", "_builder/sources"),
+    *("_notify/files", "_registry/reference"),
     *("_registry/inventory", "_registry/plan", "_registry/reference", "_registry/settings"),
 }
 
