@@ -59,8 +59,8 @@ def label(config: str, on: str = "m1") -> dict[str, Any]:
         on, f"docker config inspect {config} -f '{{{{json .Spec.Labels}}}}'", check=False
     ).strip()
     labels = json.loads(text) if text else {}
-    found = next((value for key, value in labels.items() if "gitops" in key), "{}")
-    return dict(json.loads(found))
+    found = [value for key, value in labels.items() if key.endswith((".gitops", ".lease"))]
+    return dict(json.loads(found[0])) if found else {}
 
 
 def state(app: str = "shop", on: str = "m1") -> dict[str, Any]:
