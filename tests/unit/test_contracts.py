@@ -278,7 +278,7 @@ DECIDES = {
     *("_lifecycle/backup_plan", "_lifecycle/backup_units"),
     *("_lifecycle/export_content", "_lifecycle/import_plan", "_lifecycle/restore_plan"),
     *("_lifecycle/adoption", "_lifecycle/compose_of"),
-    "_registry/reference",
+    *("_registry/inventory", "_registry/plan", "_registry/reference", "_registry/settings"),
 }
 
 

@@ -11,11 +11,10 @@ import re
 import shlex
 import time
 
-import drive
 import pipeline
 import pytest
 import yaml
-from pipeline import Developer, done, playbook
+from pipeline import Developer, done, drive, playbook
 
 PORT = 8443
 # Accepts what a webhook gets, over TLS with the certificate of the registry, whose name is the same.

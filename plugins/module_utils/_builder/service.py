@@ -268,7 +268,10 @@ class Tick:
         if is_idle(row.memory, head, bool(asked)) and row.state in ENDS and row.build:
             return
         memory = noticed(row.memory, head, now)
-        row = self._put(source.name, memory=memory, head=head.commit)
+        if memory != row.memory:
+            row = self._put(
+                source.name, memory=memory, head=head.commit, state=WAITING, cause="a new commit"
+            )
         if is_paused(memory, now, bool(asked)):
             return
         desk = Desk.of(source, self.settings)

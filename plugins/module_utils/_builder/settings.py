@@ -71,7 +71,7 @@ def parse_settings(document: Any) -> Settings:
         builders=read.texts("builders", form=_BUILDER),
         repositories=_repositories(read, problems),
         sources=read.given("sources"),
-        sources_repository=read.text("sources_repository", form=NAME, example="infra"),
+        sources_repository=read.text("sources_repository", form=f"({NAME})?", example="infra"),
         sources_branch=read.text("sources_branch", "main"),
         sources_path=read.text("sources_path", "sources.yml", longest=1000),
         takeover=read.number("takeover", 600, 1, 86400),

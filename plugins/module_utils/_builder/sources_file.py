@@ -14,7 +14,8 @@ from typing import Any
 from .._common.errors import SwarmError
 from .._git.repository import printable
 
-LARGEST_SOURCES = 256 << 10
+# Bytes, and levels of lists and dictionaries: the reader needs much time for many of either.
+LARGEST_SOURCES, _DEEPEST = 128 << 10, 20
 
 
 def parse_yaml(data: bytes, name: str) -> Any:
@@ -28,7 +29,12 @@ def parse_yaml(data: bytes, name: str) -> Any:
         ) from None
     try:
         text = data.decode("utf-8")
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise _bad(name, f"it has more than {_DEEPEST} levels of lists and dictionaries")
             if isinstance(event, yaml.AliasEvent):
                 raise _bad(name, "it has an alias, such as *name; write the value again")
         # As the inventory gives it: dates are text, and keys are strings.

@@ -382,13 +382,18 @@ def parse_policies(
             order=one.choice("order", SEMVER, (SEMVER, NUMBER, NAME)),
             digest_of=one.text("digest_of", "", "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "stable"),
             variable=one.text("variable", "", "[A-Za-z_][A-Za-z0-9_]*", "TAG"),
-            file=path_in(folder, one.text("file", "", ".+", ".env")) or "",
+            file=_file(one, folder, path_in),
         )
         for words in _policy_problems(policy, one):
             problems.append(f"{where} {words}")
         one.finish()
         found.append(policy)
     return tuple(found)
+
+
+def _file(one: Fields, folder: str, path_in: Callable[[str, str], str | None]) -> str:
+    path = one.text("file", "", ".+", ".env")
+    return (path_in(folder, path) or "") if path else ""
 
 
 def _policy_problems(policy: ImagePolicy, one: Fields) -> Iterable[str]:

@@ -39,6 +39,18 @@ _USED_BY = {
 
 
 @dataclass(frozen=True)
+class Held:
+    """The certificates and keys of the host. Of a key, it is a hash of its public part."""
+
+    ca: Certificate | None = None
+    ca_key: str = ""
+    certificate: Certificate | None = None
+    key: str = ""
+    issued: bool = False  # by the authority of the host, and valid
+    given: bool = False  # the given certificate and key are what the host has
+
+
+@dataclass(frozen=True)
 class Observed:
     """What the host has."""
 
@@ -49,12 +61,7 @@ class Observed:
     masked: bool = True
     files: InstallPlan = field(default_factory=lambda: InstallPlan(""))
     renewal: InstallPlan = field(default_factory=lambda: InstallPlan(""))
-    ca: Certificate | None = None
-    ca_key: str = ""  # a hash of its public part
-    certificate: Certificate | None = None
-    key: str = ""
-    issued: bool = False  # by the authority of the host, and valid
-    given: bool = False  # the given certificate, key and authority are what the host has
+    held: Held = Held()
     folders: tuple[str, ...] = ()  # that are missing, or not the registry's
     secret: bool = True
     mirror_secret: bool = True
@@ -139,7 +146,7 @@ def plan_registry(observed: Observed, wanted: Wanted) -> RegistryPlan:
         issue = _why_issue(observed, wanted, authority)
     else:
         authority = ""
-    put_given = not wanted.own_ca and not observed.given
+    put_given = not wanted.own_ca and not observed.held.given
     names = [user.name for user in wanted.users]
     stop_mirror = wanted.mirror is None and MIRROR_SERVICE in (observed.running | observed.enabled)
     secret = not observed.secret
@@ -185,20 +192,24 @@ def plan_registry(observed: Observed, wanted: Wanted) -> RegistryPlan:
 
 def _authority(observed: Observed) -> str:
     """create, renew or nothing."""
-    if not observed.ca_key:
+    if not observed.held.ca_key:
         return "create"
-    if observed.ca is None or observed.ca.key != observed.ca_key or observed.ca.due(observed.now):
+    if (
+        observed.held.ca is None
+        or observed.held.ca.key != observed.held.ca_key
+        or observed.held.ca.due(observed.now)
+    ):
         return "renew"
     return ""
 
 
 def _why_issue(observed: Observed, wanted: Wanted, authority: str) -> str:
-    certificate = observed.certificate
-    if certificate is None or not observed.key:
+    certificate = observed.held.certificate
+    if certificate is None or not observed.held.key:
         return "there is none"
     if authority == "create":
         return "its authority is new"
-    if certificate.key != observed.key:
+    if certificate.key != observed.held.key:
         return "its key does not fit"
     if certificate.names != {wanted.name}:
         return (
@@ -207,6 +218,6 @@ def _why_issue(observed: Observed, wanted: Wanted, authority: str) -> str:
     if certificate.due(observed.now):
         return "its time is almost over"
     # A renewed authority has the same key. Whether it has issued this certificate is known afterwards.
-    if not observed.issued and not authority:
+    if not observed.held.issued and not authority:
         return "it is not from the authority of this host"
     return ""

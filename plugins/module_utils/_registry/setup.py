@@ -36,7 +36,7 @@ from .certificates import (
     put_key,
     read_certificate,
 )
-from .plan import Observed, RegistryPlan
+from .plan import Held, Observed, RegistryPlan
 from .settings import (
     CA,
     CA_KEY,
@@ -96,7 +96,7 @@ class RegistrySetup:
                 masked=units.get(DEBIAN_SERVICE, {}).get("LoadState") == "masked",
                 files=service.observe(self._run, self._files, GC_TIMER),
                 renewal=service.observe(self._run, self._renewal, RENEW_TIMER),
-                **self._certificates("openssl" in missing),
+                held=self._held("openssl" in missing),
                 folders=tuple(self._wrong_folders()),
                 secret=os.path.exists(SECRET),
                 mirror_secret=wanted.mirror is None or text_of(MIRROR_SECRET) == self._mirror(),
@@ -201,20 +201,21 @@ class RegistrySetup:
                 f"Could not set up the registry: {problem}. Give a pair that fits, or none for an authority on the host.",
             )
 
-    def _certificates(self, blind: bool) -> dict[str, object]:
+    def _held(self, blind: bool) -> Held:
         wanted = self._wanted
         key, certificate = text_of(KEY), text_of(CERTIFICATE)
-        given = not wanted.own_ca and (key, certificate) == (wanted.key, wanted.certificate)
+        private = _mode_of(KEY) == 0o640
         if blind or not wanted.own_ca:
-            return {"given": given and _mode_of(KEY) == 0o640}
+            given = (key, certificate) == (wanted.key, wanted.certificate)
+            return Held(given=given and private)
         ca = text_of(CA)
-        return {
-            "ca": read_certificate(self._run, ca) if ca else None,
-            "ca_key": public_key(self._run, text_of(CA_KEY)) if os.path.exists(CA_KEY) else "",
-            "certificate": read_certificate(self._run, certificate) if certificate else None,
-            "key": public_key(self._run, key) if key and _mode_of(KEY) == 0o640 else "",
-            "issued": bool(ca and certificate) and is_issued(self._run),
-        }
+        return Held(
+            ca=read_certificate(self._run, ca) if ca else None,
+            ca_key=public_key(self._run, text_of(CA_KEY)),
+            certificate=read_certificate(self._run, certificate) if certificate else None,
+            key=public_key(self._run, key) if private else "",
+            issued=bool(ca and certificate) and is_issued(self._run),
+        )
 
     def _wrong_folders(self) -> Iterator[str]:
         wanted = self._wanted

@@ -18,26 +18,21 @@ from typing import Any
 from .._host.logins import auth_of, fingerprint
 from .._model.labels import LOGIN_LABEL
 from .._model.services import container_of
+from .._registry.reference import HUB, parse_image
 
-_DOCKER_HUB = "https://index.docker.io/v1/"
+# As Docker names the login of Docker Hub.
+_HUB_LOGIN = "https://index.docker.io/v1/"
 
 
 def with_login_label(
     spec: dict[str, Any], registries: Iterable[Mapping[str, str]]
 ) -> dict[str, Any]:
     """The spec of a service with the label, if one of the given logins is for the registry of its image."""
-    wanted = registry_of(str(container_of(spec).get("Image") or ""))
+    registry = parse_image(str(container_of(spec).get("Image") or "")).registry
+    wanted = _HUB_LOGIN if registry == HUB else registry
     for login in registries:
         if login["registry"] == wanted:
             auth = auth_of(login["username"], login["password"])
             labels = {**(spec.get("Labels") or {}), LOGIN_LABEL: fingerprint(wanted, auth)}
             return {**spec, "Labels": labels}
     return spec
-
-
-def registry_of(image: str) -> str:
-    """The registry of an image, as Docker names it in its logins (distribution: reference.ParseNormalizedNamed)."""
-    domain, slash, _rest = image.partition("/")
-    if slash and ("." in domain or ":" in domain or domain == "localhost"):
-        return _DOCKER_HUB if domain in ("docker.io", "index.docker.io") else domain
-    return _DOCKER_HUB
