@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import socket
 import ssl
 import threading
 import time
@@ -65,7 +66,10 @@ def parse_notify(
     path = "/.+"
     config = NotifyConfig(
         apprise_file=fields.text("apprise_file", "", path, "/etc/flotilla.swarm/apprise.conf"),
-        webhook=fields.text("webhook", "", r"https://[^\s@]+", "https://hooks.example/swarm", 2000),
+        # The path of a webhook is often a secret.
+        webhook=fields.text(
+            "webhook", "", r"https://[^\s@]+", "https://hooks.example/swarm", 2000, private=True
+        ),
         token_file=fields.text("token_file", "", path, "/etc/flotilla.swarm/webhook.token"),
         ca_file=fields.text("ca_file", "", path, "/etc/flotilla.swarm/webhook.pem"),
         every=fields.number("every", default.every, 0, 86400),
@@ -149,9 +153,9 @@ def _send_all(
             results[name] = ""
         except SwarmError as error:
             results[name] = error.message
-        except Exception as error:
+        except Exception:
             # Whatever a receiver answers, a sync must not fail.
-            results[name] = f"it answers with what cannot be read ({type(error).__name__})"
+            results[name] = "its answer cannot be read"
 
     # Daemons, because nothing can interrupt a look-up of a name, and the process must end without it.
     threads = [threading.Thread(target=work, args=each, daemon=True) for each in receivers.items()]
@@ -183,8 +187,12 @@ def _post(config: NotifyConfig, event: Event, end: float) -> None:
             answer.read(_LARGEST_ANSWER)
     except ssl.SSLError as error:
         raise _failed(f"its certificate is not accepted ({error.reason or error})") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _failed(str(getattr(error, "strerror", "") or type(error).__name__)) from error
+    except socket.timeout as error:
+        raise _failed(f"it did not answer within {_STEP:g} s") from error
+    except OSError as error:
+        raise _failed(error.strerror or "its connection broke") from error
+    except http.client.HTTPException as error:
+        raise _failed("it does not answer as a web server does") from error
     if answer.status // 100 == 3:
         where = urlsplit(answer.getheader("Location") or "").hostname or "another place"
         raise _failed(f"it redirects to {where[:100]}, which is not followed; name that one")
