@@ -278,7 +278,7 @@ DECIDES = {
     *("_lifecycle/backup_plan", "_lifecycle/backup_units"),
     *("_lifecycle/export_content", "_lifecycle/import_plan", "_lifecycle/restore_plan"),
     *("_lifecycle/adoption", "_lifecycle/compose_of"),
-    "_registry/reference",
+    *("_registry/inventory", "_registry/plan", "_registry/reference", "_registry/settings"),
 }
 
 
@@ -442,7 +442,9 @@ def test_the_plan_may_take_the_inputs_of_docker_engine_for_the_variables_of_the_
     of_family = {"package_names": "packages"}
     for name, template in variables["__docker_engine_variables"].items():
         option = options.get(f"docker_engine_{name}")
-        if option is None:
+        if name == "registries":
+            assert template == "{{ __docker_engine_registries }}"
+        elif option is None:
             part = of_family.get(name, name)
             assert template == f"{{{{ __docker_engine_family.{part} }}}}", name
             assert all(part in family for family in families.values()), name

@@ -11,13 +11,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._common.errors import SwarmError
 from .._git.repository import Access, Repository
-from .decrypt import Keys
 from .units import CONFIG, KEYS
 
+if TYPE_CHECKING:
+    from .decrypt import Keys
+
+DOCKER_HOST = "unix:///var/run/docker.sock"
 STATE_DIR = "/var/lib/flotilla.swarm/gitops"
 
 
@@ -62,6 +65,8 @@ def repository_of(entry: Mapping[str, Any]) -> Repository:
 
 def decryption_keys(settings: Mapping[str, Any]) -> Keys:
     """What decrypts the files of repositories; raises os_error where a file cannot be read."""
+    from .decrypt import Keys
+
     passwords: list[str] = []
     path = settings.get("vault_passwords")
     if path:

@@ -14,16 +14,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .._api.client import EngineClient
 from .._common.errors import SwarmError
 from .._model.labels import GITOPS_LABEL, GITOPS_LEASE_LABEL
 
+# The names of the configs: the lock, the accepted commits of repositories, and one for each application.
 LOCK = "flotilla.gitops"
-_PREFIX = f"{LOCK}."
+HEADS = f"{LOCK}.heads"
+_PREFIX = f"{LOCK}.app."
 # Characters in the name of a config (swarmkit: manager/controlapi/common.go).
 _LONGEST = 64
 _DATA = base64.b64encode(b"The labels of this config belong to GitOps (flotilla.swarm).\n").decode()
@@ -44,27 +47,46 @@ class Kept:
     document: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class AllKept:
+    """Everything that GitOps keeps in the swarm."""
+
+    lock: Kept = Kept()
+    heads: Kept = Kept()
+    states: Mapping[str, Kept] = field(default_factory=dict)  # by the names of the applications
+
+
 def config_name(app: str) -> str:
-    """The name of the config with the state of an application."""
+    """The name of the config with the state of an application. A row for a folder has characters that a config's name has not."""
     name = f"{_PREFIX}{app}"
-    if len(name) <= _LONGEST:
+    if len(name) <= _LONGEST and re.fullmatch(r"[\w.-]+", name, re.ASCII):
         return name
-    digest = hashlib.sha256(app.encode()).hexdigest()[:16]
-    return f"{name[: _LONGEST - 17]}.{digest}"
+    return f"{_PREFIX}{hashlib.sha256(app.encode()).hexdigest()[:32]}"
 
 
-def read_kept(reader: Reads) -> tuple[Kept, dict[str, Kept]]:
-    """The lock, and the states of all applications by the names of their configs, in one request."""
+def read_kept(reader: Reads) -> AllKept:
+    """All of it, in one request."""
     found = reader.get("/configs", "read the state of GitOps", filters={"name": LOCK})
-    lock, states = Kept(), {}
+    lock, heads, states = Kept(), Kept(), {}
     for document in found or []:
         spec = document.get("Spec") or {}
         name, labels = str(spec.get("Name")), spec.get("Labels") or {}
         if name == LOCK:
             lock = Kept(str(labels.get(GITOPS_LEASE_LABEL) or ""), document)
+        elif name == HEADS:
+            heads = Kept(str(labels.get(GITOPS_LABEL) or ""), document)
         elif name.startswith(_PREFIX) and GITOPS_LABEL in labels:
-            states[name] = Kept(str(labels[GITOPS_LABEL]), document)
-    return lock, states
+            kept = Kept(str(labels[GITOPS_LABEL]), document)
+            states[_name_in(kept.text) or name[len(_PREFIX) :]] = kept
+    return AllKept(lock, heads, states)
+
+
+def _name_in(text: str) -> str:
+    """The name of the application in its state."""
+    try:
+        return str(json.loads(text)["name"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
 
 
 def write_kept(client: EngineClient, name: str, label: str, kept: Kept, text: str) -> bool:

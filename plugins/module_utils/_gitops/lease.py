@@ -73,7 +73,7 @@ class HeldLease:
     def _write(self, lease: Lease) -> bool:
         """Whether this is still the holder, and the lease is written."""
         client = local_client(self._docker_host, _ANSWER)
-        kept, _states = read_kept(client)
+        kept = read_kept(client).lock
         found = parse_lease(kept.text)
         if (found.node_id, found.turn) != (self._lease.node_id, self._lease.turn):
             return False
@@ -88,7 +88,7 @@ def is_free(lease: Lease, node_id: str, now: float) -> bool:
 def take(client: EngineClient, docker_host: str, node_id: str, name: str) -> HeldLease:
     """Take the lock; raises in_progress. Of two who try together, one succeeds."""
     for _attempt in range(_ATTEMPTS):
-        kept: Kept = read_kept(client)[0]
+        kept: Kept = read_kept(client).lock
         before = parse_lease(kept.text)
         if not is_free(before, node_id, time.time()):
             raise SwarmError(

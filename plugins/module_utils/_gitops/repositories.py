@@ -18,18 +18,18 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._common.errors import SwarmError, failure_of
 from .._git.repository import Repository
 from .._host.files import write_whole
-from .._stack.compose_file import decoded
-from .._stack.compose_file import read as read_compose
-from .access import STATE_DIR, decryption_keys, repository_of
+from .access import STATE_DIR, repository_of
 from .app import APP_FILE, App
 from .catalog import Tree
-from .inputs import Inputs, load
 from .settings import RepositorySettings
+
+if TYPE_CHECKING:
+    from .inputs import Inputs
 
 # Seconds until a server that has not answered is asked again: each attempt can take long, and others wait meanwhile.
 _AGAIN = 60.0
@@ -63,6 +63,7 @@ class Look:
     settings: RepositorySettings
     repository: Repository
     known: Known
+    signing_key: str = ""  # the file of the key for commits of image updates
     head: str = ""  # the commit that is used; empty if there is none
     trouble: str = ""  # why a newer one, or any, cannot be used
 
@@ -76,6 +77,10 @@ class Look:
         """The app.yml of a folder, from the memory of this host if possible."""
         known = self.known
         if folder not in known.documents and folder not in known.problems:
+            # An idle run knows all of them, and reads no YAML.
+            from .._stack.compose_file import decoded
+            from .._stack.compose_file import read as read_compose
+
             path = os.path.join(folder, APP_FILE)
             try:
                 data = self.repository.read(self.head, path, _LARGEST_APP)
@@ -108,8 +113,10 @@ class Repositories:
 
         With `rewrite`, a commit is accepted whose history does not have that one.
         """
-        repository = repository_of(self._entries[settings.name])
-        look = Look(settings, repository, self._remembered(settings.name), accepted)
+        entry = self._entries[settings.name]
+        key = str(entry.get("signing_key") or "")
+        known = self._remembered(settings.name)
+        look = Look(settings, repository_of(entry), known, key, accepted)
         silent = look.known.silence and 0 <= now - look.known.silent_at < _AGAIN
         if silent and not rewrite:
             look.trouble = look.known.silence
@@ -173,6 +180,9 @@ class Repositories:
 
     def inputs(self, look: Look, app: App) -> Inputs:
         """What is deployed, read from the commit; raises SwarmError with what is wrong."""
+        # As above.
+        from .access import decryption_keys
+        from .inputs import load
 
         def read(path: str) -> bytes:
             return look.repository.read(look.head, path)

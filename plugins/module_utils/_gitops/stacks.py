@@ -16,7 +16,7 @@ from typing import Any
 
 from .._api.reader import EngineReader
 from .._common.errors import SwarmError
-from .._model.labels import GITOPS_CHECK_LABEL, stack_of
+from .._model.labels import GITOPS_CHECK_LABEL, STACK_LABEL
 from .._services.convergence import Verdict
 from .._stack.deploy import Deployment, StackOutcome
 from .._stack.hooks import Hooks
@@ -44,6 +44,11 @@ class Stacks:
         self._docker_host = docker_host
         self._before_write = before_write
         self.reader = EngineReader(docker_host, _ANSWER)
+
+    @staticmethod
+    def outcome(name: str) -> StackOutcome:
+        """The outcome of a deployment, before it has begun."""
+        return StackOutcome(name)
 
     def before(self, name: str) -> str:
         """What a stack is before a deploy, so that it can be brought back: empty, revision:N, or unknown."""
@@ -143,7 +148,12 @@ class Stacks:
         return outcome
 
     def roll_back(
-        self, name: str, revision: int, deadline: int, outcome: StackOutcome, check: bool = False
+        self,
+        name: str,
+        revision: int | None,
+        deadline: int,
+        outcome: StackOutcome,
+        check: bool = False,
     ) -> None:
         """Restore a revision, and wait for it."""
         params = self._params(name, state="rolled_back", revision=revision, wait_timeout=deadline)
@@ -169,7 +179,7 @@ class Stacks:
         services = self.reader.get(
             "/services",
             "list the services",
-            filters={"label": [f"com.docker.stack.namespace={name}"]},
+            filters={"label": [f"{STACK_LABEL}={name}"]},
         )
         names = [str((each.get("Spec") or {}).get("Name")) for each in services]
         return verifier.judge_all(names, {}, {})[0]
@@ -217,17 +227,6 @@ class _Hooks:
 def checks_of(name: str) -> str:
     """The stack with the checks of an application. It is there while they run."""
     return f"{name}_checks"
-
-
-def left_checks(services: Sequence[dict[str, Any]]) -> list[str]:
-    """The stacks of checks that a killed run has left, given the services."""
-    return sorted(
-        {
-            str(stack_of(spec))
-            for spec in ((service.get("Spec") or {}) for service in services)
-            if GITOPS_CHECK_LABEL in (spec.get("Labels") or {})
-        }
-    )
 
 
 def check_stack(name: str, checks: Sequence[AppCheck]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from .._host.units import (
 CODE = f"{CODE_DIR}/gitops.pyz"
 CONFIG = f"{CONFIG_DIR}/gitops.json"
 KEYS = f"{CONFIG_DIR}/gitops.keys"
+# Where the code unpacks itself.
+UNPACKED = "/var/lib/flotilla.swarm/gitops-code"
 TIMER = "flotilla-swarm-gitops.timer"
 SERVICE = "flotilla-swarm-gitops.service"
 # The keys of a repository that are files for git and ssh.
@@ -96,6 +98,8 @@ def settings_and_keys(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     settings["repositories"] = repositories
     for name in KEYS_OF_ALL:
         value = given.get(name)
+        if name == "notify" and isinstance(value, Mapping):
+            value = _notify_files(value, keys)
         if value:
             path = f"{KEYS}/{name}"
             keys[path] = (
@@ -103,6 +107,19 @@ def settings_and_keys(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
             )
             settings[name] = path
     return settings, keys
+
+
+def _notify_files(notify: Mapping[str, Any], keys: dict[str, bytes]) -> dict[str, Any]:
+    """The receivers, with the paths of files instead of what is in them."""
+    found = dict(notify)
+    for name in ("apprise", "token", "ca"):
+        value = found.pop(name, None)
+        if value:
+            path = f"{KEYS}/notify.{name}"
+            text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+            keys[path] = _key_text(text)
+            found[f"{name}_file"] = path
+    return found
 
 
 def _key_text(text: str) -> bytes:

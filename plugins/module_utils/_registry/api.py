@@ -29,11 +29,9 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from .._common.errors import SwarmError, shown
 from .._host.files import CERTS_DIR
-from .reference import HUB, is_digest, is_registry, is_repository, is_tag
+from .reference import HUB, RECORD_PREFIX, is_digest, is_registry, is_repository, is_tag
 
 DOCKER_LOGINS = "/root/.docker/config.json"
-# Tags that begin so are records of this collection, and no images.
-RECORD_PREFIX = "flotilla-"
 
 # Where the engine finds what images call docker.io, and how it names the login for it.
 _HUB_HOST, _HUB_LOGIN = "registry-1.docker.io", "https://index.docker.io/v1/"

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 # (distribution/reference: normalize.go).
 HUB = "docker.io"
 _OLD_HUB, _OFFICIAL = "index.docker.io", "library"
+# Tags that begin so are records of this collection, and no images.
+RECORD_PREFIX = "flotilla-"
 # The grammar of distribution/reference: regexp.go.
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"

@@ -22,6 +22,7 @@ from .._spec.changes import with_platforms
 from .cli import cli_takes, run_cli
 from .cli_output import cli_failure, cli_reasons, forbidden
 from .inputs import Inputs, compose_texts, read_file, write_files, write_login, write_private
+from .login import with_login_label
 from .plan import StackSnapshot, plan_service
 from .private import private_directory
 from .refusals import (
@@ -93,7 +94,7 @@ class Capture:
                 environment=environment,
                 directory=folder,
                 forward=forward,
-                adjust=lambda write: _adjusted(write, live),
+                adjust=lambda write: _adjusted(write, live, self.inputs.registries),
                 timeout=max(300, params["wait_timeout"]),
             )
             refuse_relative_mounts(self.stack, run.writes, directory, folder)
@@ -204,10 +205,12 @@ def _errors(run: Run) -> list[str]:
     return cli_reasons(run.output)[-4:]
 
 
-def _adjusted(write: Write, live: StackSnapshot) -> dict[str, Any]:
+def _adjusted(
+    write: Write, live: StackSnapshot, registries: list[dict[str, str]]
+) -> dict[str, Any]:
     check_band(write.spec)
     current = live.spec_of("service", write.name)
-    return with_platforms(within_band(write.spec, current), current)
+    return with_login_label(with_platforms(within_band(write.spec, current), current), registries)
 
 
 def refusals_of(

@@ -26,10 +26,11 @@ from .capture import Capture, begin_capture, refusals_of
 from .detour import Detour
 from .hooks import Hooks
 from .inputs import read_inputs
+from .objects import state_hash
 from .options import nothing_done
 from .plan import StackSnapshot, StackStep, others_wrote, plan_service, stack_state
 from .planning import StackPlan, notes_on, plan_deploy, plan_roll_back
-from .record import record, state_hash
+from .record import record
 from .removal import Owned, created_only, owned, plan_removal, still_running
 from .remove import Removal
 from .revisions import Revision, RevisionContent, choose, content_of, restored_spec, revisions

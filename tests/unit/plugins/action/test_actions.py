@@ -68,6 +68,9 @@ RECOVERABLE = {
 # The tasks by the name of what they register. Numbers as templates: before ansible-core 2.19 they arrive as text.
 TASKS: dict[str, dict[str, Any]] = {
     "seen": {"swarm_host_info": {"docker_host": NOWHERE}},
+    "registry": {
+        "swarm_registry": {"name": "-registry", "users": [{"name": "a", "password": "b"}]}
+    },
     "plan": {"swarm_plan": {"rules": {"removal_limit": "{{ 1 / 2 }}"}}},
     "refused_rules": {"swarm_plan": {"rules": {"removal_limit": "much"}}},
     "reboots": {"swarm_reboot_plan": {"observed": "{{ observed }}", "batch": "{{ 1 + 1 }}"}},

@@ -87,7 +87,8 @@ class Registry(BaseHTTPRequestHandler):
             self.answer(307, Location=self.path)
         elif self.mode == "away":
             self.answer(
-                307, Location=f"https://localhost:{self.server.server_address[1]}/away{self.path}"
+                307,
+                Location=f"https://localhost:{self.headers['Host'].rpartition(':')[2]}/away{self.path}",
             )
         elif self.mode == "pages":
             self.answer(200, b'{"tags": ["a"]}', Link=f'<{self.path}>; rel="next"')
