@@ -393,7 +393,9 @@ class Tick:
     def _notify(self, source: Source, build: Build) -> None:
         if not self.settings.notify:
             return
-        config = parse_notify(json.loads(read(self.settings.notify) or b"{}"), "swarm_builder_notify", [])
+        config = parse_notify(
+            json.loads(read(self.settings.notify) or b"{}"), "swarm_builder_notify", []
+        )
         event = Event(
             "build_failed",
             source.name,
