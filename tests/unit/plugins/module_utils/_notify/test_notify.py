@@ -11,6 +11,7 @@ import os
 import ssl
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -200,6 +201,15 @@ class Hook(BaseHTTPRequestHandler):
             self.end_headers()
 
 
+class Server(ThreadingHTTPServer):
+    """Says nothing about clients that go away."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_args: Any) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
@@ -238,8 +248,7 @@ def hook(certificate: tuple[Path, Path]) -> Iterator[tuple[type[Hook], int]]:
         seen: ClassVar[list[dict[str, Any]]] = []
         stop = threading.Event()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Own)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Own)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     server.socket = context.wrap_socket(
@@ -350,49 +359,75 @@ def test_without_receivers_or_events_nothing_is_written(
 # Apprise
 
 
-def program(path: Path, text: str) -> str:
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
-def test_apprise_gets_its_file_and_the_text(
+def test_apprise_gets_its_file_and_the_texts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    monkeypatch.setattr(
-        module,
-        "_APPRISE",
-        program(tmp_path / "apprise", f'printf "%s\\n" "$@" > {out}; cat >> {out}'),
-    )
+    program = f"import sys; open({str(out)!r}, 'w').write(sys.argv[1] + ' ' + sys.stdin.read())"
+    monkeypatch.setattr(module, "_APPRISE", program)
     config = NotifyConfig(apprise_file="/etc/x/apprise.conf", memory=str(tmp_path / "memory"))
-    assert send(config, [FAILED]) == []
-    assert out.read_text().splitlines() == [
-        "--config=/etc/x/apprise.conf",
-        "--title=prod: shop could not be deployed",
-        "--notification-type=failure",
-        "--input-format=text",
-        *body(FAILED).splitlines(),
+    assert send(config, [FAILED, Event("deployed", "blog")]) == []
+    path, _space, messages = out.read_text().partition(" ")
+    assert path == "/etc/x/apprise.conf"
+    assert json.loads(messages) == [
+        {"title": title(FAILED), "body": body(FAILED), "notify_type": "failure"},
+        {"title": "blog is deployed", "body": "blog is deployed", "notify_type": "success"},
     ]
+
+
+LIBRARY = """
+class AppriseConfig:
+    def add(self, path):
+        self.path = path
+class Apprise:
+    def add(self, config):
+        self.path = config.path
+    def notify(self, body, title, notify_type, body_format):
+        print("json://ann:token@hooks.example", title)
+        return "shop" not in title
+"""
+
+
+def test_the_program_for_apprise_reports_what_was_not_sent(tmp_path: Path) -> None:
+    (tmp_path / "apprise.py").write_text(LIBRARY)
+    found = {}
+    for subject in ("shop", "blog"):
+        messages = [
+            {"title": f"{name} is deployed", "body": "x", "notify_type": "info"}
+            for name in ("a", subject)
+        ]
+        done = subprocess.run(
+            [sys.executable, "-c", module._APPRISE, "/etc/x"],
+            input=json.dumps(messages).encode(),
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+        )
+        found[subject] = done.returncode
+    assert found == {"shop": 1, "blog": 0}
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("echo https://token@hooks.example >&2; exit 3", "apprise ended with code 3"),
-        ("sleep 60", "did not answer within 1 s"),
-        ("sleep 60 & echo", None),
-        ("yes", "did not answer within 1 s|its limit of output"),
+        (
+            "import sys; print('https://token@hooks.example', file=sys.stderr); sys.exit(3)",
+            "Apprise ended with code 3",
+        ),
+        ("import time; time.sleep(60)", "did not answer within 1 s|its limit of time"),
+        ("import subprocess; subprocess.Popen(['sleep', '60'])", None),
+        ("while True: print('y' * 1000)", "did not answer within 1 s|its limit of "),
+        ("raise SystemExit(69)", "install the package apprise"),
     ],
 )
 def test_an_apprise_that_misbehaves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str | None
 ) -> None:
-    monkeypatch.setattr(module, "_APPRISE", program(tmp_path / "apprise", text))
+    monkeypatch.setattr(module, "_APPRISE", text)
     config = NotifyConfig(apprise_file="/etc/x", memory=str(tmp_path / "memory"))
     began = time.monotonic()
-    lines = send(config, [FAILED], deadline=1 if words else 10)
-    assert time.monotonic() - began < 4
+    lines = send(config, [FAILED], deadline=10 if words is None or "limit" not in words else 1)
+    assert time.monotonic() - began < 9
     assert "token" not in "".join(lines)
     if words is None:
         assert lines == []
@@ -406,7 +441,7 @@ def test_one_receiver_does_not_stop_the_other(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_APPRISE", str(tmp_path / "missing"))
+    monkeypatch.setattr(module, "_APPRISE", "raise SystemExit(69)")
     (line,) = send(config(apprise_file="/etc/x"), [FAILED])
     assert line.startswith("Could not notify Apprise: ")
     assert "install the package apprise" in line
