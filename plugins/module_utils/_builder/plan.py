@@ -30,7 +30,7 @@ WAITING, BUILDING, ERROR, INVALID = "waiting", "building", "error", "invalid"
 ENDS = (BUILT, FAILED, UNCHANGED)
 # Builds that a record remembers, and seconds between two attempts after an error: the first, and the longest.
 HISTORY = 20
-_FIRST_PAUSE, _LONGEST_PAUSE = 30, 3600
+_FIRST_PAUSE, _LONGEST_PAUSE = 30, 600
 # Seconds that a claim outlives the limits of its build.
 _MARGIN = 900
 _VERSION = re.compile(
@@ -154,7 +154,7 @@ class Build:
 def as_record(build: Build, earlier: Mapping[str, Any] | None) -> dict[str, Any]:
     """The record of the latest build of a source, with the ones before it in short."""
     old = (earlier or {}).get("history")
-    short = ("commit", "state", "image", "digest", "builder", "at", "seconds", "cause")
+    short = ("commit", "state", "image", "images", "digest", "builder", "at", "seconds", "cause")
     full = asdict(build)
     history = [entry for entry in old if isinstance(entry, dict)] if isinstance(old, list) else []
     return {**full, "history": [{key: full[key] for key in short}, *history][:HISTORY]}
@@ -184,10 +184,11 @@ def parse_record(document: Mapping[str, Any] | None) -> Build | None:
 
 
 def latest_good(document: Mapping[str, Any] | None) -> Build | None:
-    """The latest build of a record that has made an image, in short."""
-    for entry in (document or {}).get("history") or []:
+    """The latest commit of a record that has an image, in short."""
+    history = (document or {}).get("history")
+    for entry in history if isinstance(history, list) else []:
         found = parse_record(entry) if isinstance(entry, dict) else None
-        if found and found.state == BUILT:
+        if found and found.state in (BUILT, UNCHANGED):
             return found
     return None
 

@@ -22,7 +22,7 @@ from .errors import shown
 # What no file of this kind needs: characters of one text, and entries of one list or dictionary.
 LONGEST_TEXT, MOST_ENTRIES = 4096, 1000
 _NUMBER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
-_BOOLEANS = {True: True, False: False, "true": True, "false": False, "yes": True, "no": False}
+_BOOLEANS = {"true": True, "false": False, "yes": True, "no": False}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -53,15 +53,30 @@ class Fields:
         return self._given.get(key)
 
     def text(
-        self, key: str, default: str = "", form: str = ".*", example: str = "", longest: int = 255
+        self,
+        key: str,
+        default: str = "",
+        form: str = ".*",
+        example: str = "",
+        longest: int = 255,
+        private: bool = False,
     ) -> str:
-        """A string that has the `form`, a regular expression for all of it; `example` is one that has it."""
+        """A string that has the `form`, a regular expression for all of it; `example` is one that has it. No message has a value that
+        is `private`."""
         value = self.given(key)
         if value is None:
             return default
-        return self._checked(self.name(key), value, form, example, longest) or default
+        return self._checked(self.name(key), value, form, example, longest, private) or default
 
-    def _checked(self, name: str, value: Any, form: str, example: str, longest: int) -> str:
+    def _checked(
+        self,
+        name: str,
+        value: Any,
+        form: str,
+        example: str,
+        longest: int,
+        private: bool = False,
+    ) -> str:
         """The text of a value; empty where it is wrong."""
         such = f", such as {example}" if example else ""
         if isinstance(value, (bool, Mapping, list, tuple)):
@@ -75,7 +90,9 @@ class Fields:
         elif _CONTROL.search(text):
             self._problems.append(f"{name} has a control character; remove it")
         elif not re.fullmatch(form, text, re.DOTALL):
-            self._problems.append(f"{name} is {shown(text)}, which is not allowed; use one{such}")
+            use = f"; use one such as {example}" if example else ""
+            what = "has a value" if private else f"is {shown(text)},"
+            self._problems.append(f"{name} {what} which is not allowed{use}")
         else:
             return text
         return ""
@@ -119,13 +136,11 @@ class Fields:
         value = self.given(key)
         if value is None:
             return default
-        known = isinstance(value, (bool, str)) and (
-            value.lower() if isinstance(value, str) else value
-        )
-        if known not in _BOOLEANS or (isinstance(value, (int, float)) and value is not known):
+        found = _BOOLEANS.get(value.lower()) if isinstance(value, str) else value
+        if not isinstance(found, bool):
             self.wrong(key, f"is {shown(value)}, it must be true or false")
             return default
-        return _BOOLEANS[known]
+        return found
 
     def choice(self, key: str, default: str, choices: Collection[str]) -> str:
         """One of several words."""

@@ -12,6 +12,7 @@ What comes from a repository is data. Nothing in it is a template, and no key na
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -126,12 +127,12 @@ def parse_app(document: Any, folder: str, repository: str) -> App:
     problems += _useless_variables(app)
     app = _policy(app, fields, problems)
     fields.finish()
-    if not app.name or not app.compose:
+    if fields.given("name") is None and not re.fullmatch(NAME_FORM, app.name):
         problems.append(
-            "compose is empty, it must have a file, or be omitted"
-            if app.name
-            else "name is missing; set it, because the folder has no name that a stack can have"
+            f"name is missing, and no stack can have that of the folder, {shown(app.name)}; set one such as shop"
         )
+    if not app.compose:
+        problems.append("compose is empty, it must have a file, or be omitted")
     _refuse(repository, folder, problems)
     return app
 

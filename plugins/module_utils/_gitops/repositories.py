@@ -63,6 +63,7 @@ class Look:
     settings: RepositorySettings
     repository: Repository
     known: Known
+    signing_key: str = ""  # the file of the key for commits of image updates
     head: str = ""  # the commit that is used; empty if there is none
     trouble: str = ""  # why a newer one, or any, cannot be used
 
@@ -84,12 +85,15 @@ class Look:
             try:
                 data = self.repository.read(self.head, path, _LARGEST_APP)
                 try:
-                    known.documents[folder] = read_compose(decoded(data)).document
+                    text = decoded(data)
+                    # A file that says nothing is an application with nothing but defaults.
+                    says = any(line.strip()[:1] not in ("", "#") for line in text.splitlines())
+                    known.documents[folder] = read_compose(text).document if says else {}
                 except SwarmError as error:
-                    text = error.message.replace("is not a Compose file", "is not a dictionary")
+                    words = error.message.replace("is not a Compose file", "is not a dictionary")
                     raise SwarmError(
                         "bad_app",
-                        f"Could not read an application: {path} of {self.settings.name} {text}.",
+                        f"Could not read an application: {path} of {self.settings.name} {words}.",
                     ) from None
             except SwarmError as error:
                 known.problems[folder] = error.message
@@ -112,8 +116,10 @@ class Repositories:
 
         With `rewrite`, a commit is accepted whose history does not have that one.
         """
-        repository = repository_of(self._entries[settings.name])
-        look = Look(settings, repository, self._remembered(settings.name), accepted)
+        entry = self._entries[settings.name]
+        key = str(entry.get("signing_key") or "")
+        known = self._remembered(settings.name)
+        look = Look(settings, repository_of(entry), known, key, accepted)
         silent = look.known.silence and 0 <= now - look.known.silent_at < _AGAIN
         if silent and not rewrite:
             look.trouble = look.known.silence

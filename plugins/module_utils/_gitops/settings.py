@@ -18,15 +18,10 @@ from typing import Any
 
 from .._common.errors import SwarmError, shown
 from .._common.fields import Fields
+from .._git.repository import Access, bad_access
 from .app import NAME_FORM, App, with_override
 from .windows import Window, parse_windows
 
-# https and ssh, also as git's user@host:path. None of these begins with a dash, and none runs a program as ext:: does.
-_URL = (
-    r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/[^\s]+|ssh://([A-Za-z0-9._-]+@)?[A-Za-z0-9.-]+(:[0-9]{1,5})?/[^\s]+"
-    r"|[A-Za-z0-9._]+@[A-Za-z0-9.-]+:(?!/?-)[^\s:]+"
-)
-_BRANCH = r"(?!.*(\.\.|//|@\{|\.lock$|/$|\.$))[A-Za-z0-9][A-Za-z0-9._/-]*"
 _PORTS = r"[0-9]{1,5}(-[0-9]{1,5})?"
 
 
@@ -91,22 +86,23 @@ def parse_settings(document: Mapping[str, Any]) -> Settings:
     repositories = []
     for where, entry in top.entries("repositories"):
         one = Fields(entry, where, problems)
-        url = one.text("url", "", _URL, "ssh://git@git.example/shop/deploy.git", 2000)
+        signed = bool(one.given("allowed_signers"))
+        url, branch = str(one.given("url") or ""), one.text("branch", "main")
+        if url and (problem := _bad_address(url, branch, signed)):
+            one.wrong("url", f"or branch cannot be used: {problem}")
         repositories.append(
             RepositorySettings(
                 name=one.text("name", "", NAME_FORM, "shop"),
                 url=url,
-                branch=one.text("branch", "main", _BRANCH, "main"),
+                branch=branch,
                 path=one.text("path", "", r"(?!/|-|\.\.)[^\\]*", "apps").strip("/"),
-                signed=bool(one.given("allowed_signers")),
+                signed=signed,
                 may=parse_may(one.given("may"), one.name("may"), problems),
             )
         )
         for key in ("name", "url"):
             if one.given(key) is None:
                 one.wrong(key, "is missing; set it")
-        if re.match(r"https://[^/]*@", str(one.given("url") or "")):
-            one.wrong("url", "has a login; set it in password or with a deploy key instead")
         for key in (
             "deploy_key",
             "known_hosts",
@@ -151,6 +147,14 @@ def parse_settings(document: Mapping[str, Any]) -> Settings:
             " Correct them and run again.",
         )
     return settings
+
+
+def _bad_address(url: str, branch: str, signed: bool) -> str:
+    """What is wrong with an address, without what may be a password in it; empty if nothing is."""
+    problem = bad_access(Access(url), [branch])
+    if not problem and url.startswith(("http://", "git://")) and not signed:
+        problem = "nothing protects it on its way; use https or ssh, or set allowed_signers"
+    return problem
 
 
 def parse_may(document: Any, where: str, problems: list[str]) -> May:

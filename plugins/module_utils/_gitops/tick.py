@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ from .state import (
     ended_well,
     from_text,
     rolled_back_to,
+    unnotified,
     with_event,
     with_health,
 )
@@ -135,6 +136,7 @@ class Tick:
         # By application: the hash of its objects, and the lines of the plan for them, or what is wrong with it.
         self._plans: dict[str, tuple[str, tuple[str, ...], str]] = {}
         self._tried: set[tuple[str, str]] = set()
+        self._asks_at: float | None = None  # when the registries are asked next
         # The last states of applications that were removed, whose event nobody else can notify.
         self._removed: list[AppState] = []
         self.report = Report()
@@ -159,6 +161,9 @@ class Tick:
         kept = read_kept(self._reader)
         self._look(kept)
         view = self._view(kept)
+        if self._update_images(view):
+            self._look(kept)
+            view = self._view(kept)
         with contextlib.ExitStack() as held:
             while True:
                 decisions = self._decide(view)
@@ -200,6 +205,8 @@ class Tick:
             idle.forget()
             return
         times = [each.next_look for each in self.report.decisions if each.next_look is not None]
+        if self._asks_at is not None:
+            times.append(self._asks_at)
         heads = {name: look.head for name, look in self._looks.items()}
         idle.remember(self._document, view.objects, heads, time.time(), min(times, default=None))
 
@@ -258,6 +265,33 @@ class Tick:
             request=self._requests.get(app.name),
         )
 
+    def _update_images(self, view: View) -> bool:
+        """Commit what the registries have that is newer; whether anything was committed."""
+        apps = [
+            app
+            for app in view.found.apps
+            if app.images and not app.suspend and app.repository not in view.troubles
+            if getattr(view.states.get(app.name), "suspended", None) is None
+        ]
+        if not apps or self._check_mode or self._only:
+            return False
+        # An idle run knows when it is time.
+        from .images import ImageUpdates
+
+        now = time.time()
+        updates = ImageUpdates(float(self._document.get("image_interval") or 300), self._say)
+        self._asks_at = updates.due(now)
+        if self._asks_at is not None:
+            return False
+
+        def again(name: str) -> Look:
+            look = self._looks[name]
+            return self._repositories.look(look.settings, look.head, False, time.time())
+
+        pushed = updates.run(apps, self._looks, again, now)
+        self._asks_at = updates.due(time.time())
+        return pushed
+
     # Decide
 
     def _decide(self, view: View) -> list[Decision]:
@@ -284,7 +318,9 @@ class Tick:
             self._plans[app.name] = (found, (), error.message)
             return
         changes = tuple(
-            line.strip() for line in outcome.lines[1:] if line.startswith(("  + ", "  ~ ", "  - "))
+            line.strip()
+            for line in outcome.lines[1:]
+            if line.startswith(("  + ", "  ~ ", "  - ")) and line.split()[1] != "revision"
         )
         real = any(step.action != "none" for step in outcome.plan.steps)
         self._plans[app.name] = (found, changes if real else (), "")
@@ -297,7 +333,14 @@ class Tick:
             or self._undoing(view)
             or left_checks(view.objects["service"])
             or self._new_heads(view.kept) != view.kept.heads.text
+            or self._untold(view.states.values())
         )
+
+    def _untold(self, states: Iterable[AppState]) -> list[AppState]:
+        """Applications with an event that somebody has to be told of."""
+        if not self._document.get("notify") or self._only:
+            return []
+        return [state for state in states if unnotified(state)]
 
     def _changed(self, view: View, decisions: Sequence[Decision]) -> list[Decision]:
         """The decisions whose state is not the one in the swarm."""
@@ -376,6 +419,7 @@ class Tick:
         for name in [n for n, r in self._requests.items() if r.kind in ("suspend", "resume")]:
             del self._requests[name]
         if step is None:
+            self._tell()
             return False
         self._tried.add((step.name, step.action))
         self._take(step, view)
@@ -503,6 +547,22 @@ class Tick:
         forget(self._writer(), config_name(state.name), self._kept(state.name))
         self._removed.append(with_event(state, REMOVED, time.time()))
 
+    def _tell(self) -> None:
+        """Notify, and note that it was done. A run that is killed between the two tells it twice."""
+        states = [
+            from_text(name, each.text) for name, each in read_kept(self._reader).states.items()
+        ]
+        untold = [*self._untold(states), *self._untold(self._removed)]
+        if not untold:
+            return
+        from .tell import tell
+
+        tell(str(self._document["notify"]), untold, time.time(), self._say)
+        for state in untold:
+            if state not in self._removed:
+                self._write(replace(state, notified=state.event_at))
+        self._removed.clear()
+
     # Write
 
     def _may_write(self) -> None:
@@ -527,7 +587,7 @@ class Tick:
         text = as_text(state)
         if text != kept.text:
             name = config_name(state.name)
-            if not write_kept(self._writer(), name, GITOPS_LABEL, kept, text):
+            if not write_kept(self._writer(), name, GITOPS_LABEL, kept, text, state.name):
                 raise SwarmError(
                     "lease_lost",
                     f"Could not write the state of {state.name}: something else wrote it at the same time.",

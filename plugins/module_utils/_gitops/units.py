@@ -58,6 +58,7 @@ Type=simple
 ExecStart={quoted(python)} -I {CODE}
 Environment=HOME=/root
 UMask=0077
+SyslogIdentifier=flotilla-swarm-gitops
 # What the code says is of interest, and that systemd starts it every some seconds is not.
 SyslogLevel=notice
 LogLevelMax=notice
@@ -98,6 +99,8 @@ def settings_and_keys(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     settings["repositories"] = repositories
     for name in KEYS_OF_ALL:
         value = given.get(name)
+        if name == "notify" and isinstance(value, Mapping):
+            value = _notify_files(value, keys)
         if value:
             path = f"{KEYS}/{name}"
             keys[path] = (
@@ -105,6 +108,19 @@ def settings_and_keys(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
             )
             settings[name] = path
     return settings, keys
+
+
+def _notify_files(notify: Mapping[str, Any], keys: dict[str, bytes]) -> dict[str, Any]:
+    """The receivers, with the paths of files instead of what is in them."""
+    found = dict(notify)
+    for name in ("apprise", "token", "ca"):
+        value = found.pop(name, None)
+        if value:
+            path = f"{KEYS}/notify.{name}"
+            text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+            keys[path] = _key_text(text)
+            found[f"{name}_file"] = path
+    return found
 
 
 def _key_text(text: str) -> bytes:

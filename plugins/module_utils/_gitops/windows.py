@@ -12,9 +12,9 @@ repeated in autumn has it twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,9 +24,7 @@ from .._common.fields import Fields
 ALLOW, DENY = "allow", "deny"
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = 1440  # minutes
-# All clocks on earth change at a multiple of a quarter of an hour. Two weeks have every pattern of days, also if a change of the
-# clock skips a window.
-_QUARTER, _AHEAD = 900, 15 * 86400
+_QUARTER = 900  # seconds
 
 
 @dataclass(frozen=True)
@@ -94,16 +92,29 @@ def _closed(windows: Sequence[Window], now: float) -> str:
 
 
 def _next(lists: Sequence[Sequence[Window]], now: float) -> float | None:
-    """The next time at which all lists are open. It is at the edge of a window or at a change of the clock."""
-    minutes = {edge % 15 for windows in lists for w in windows for edge in (w.start, w.end)} | {0}
-    quarter = now // _QUARTER * _QUARTER
-    while quarter <= now + _AHEAD:
-        for minute in sorted(minutes):
-            when = quarter + minute * 60
-            if when > now and not any(_closed(windows, when) for windows in lists):
-                return when
-        quarter += _QUARTER
+    """The next time at which all lists are open: at the edge of a window, or where a change of the clock skips an edge."""
+    edges = {edge for windows in lists for window in windows for edge in _edges(window, now)}
+    for when in sorted(edges):
+        if when > now and not any(_closed(windows, when) for windows in lists):
+            return when
     return None
+
+
+def _edges(window: Window, now: float) -> Iterator[float]:
+    """When the window begins and ends in the next two weeks. These have every pattern of days, also if one is skipped."""
+    zone = ZoneInfo(window.time_zone)
+    today = datetime.fromtimestamp(now, tz=zone).replace(tzinfo=None, hour=0, minute=0, second=0)
+    today = today.replace(microsecond=0)
+    for day in range(-1, 16):
+        for minute in (window.start, window.end):
+            local = today + timedelta(days=day, minutes=minute)
+            times = [local.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1)]
+            yield from times
+            # Clocks change at a multiple of a quarter of an hour.
+            quarter = min(times) // _QUARTER * _QUARTER
+            while quarter < max(times) != min(times):
+                yield quarter
+                quarter += _QUARTER
 
 
 def parse_windows(entries: Iterable[tuple[str, Any]], problems: list[str]) -> tuple[Window, ...]:
