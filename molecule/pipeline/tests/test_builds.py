@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +149,7 @@ def is_tidy(host: str) -> bool:
 
 def assert_tidy() -> None:
     for host in BUILDERS:
-        wait_until(partial(is_tidy, host), 30)
+        wait_until(lambda host=host: is_tidy(host), 60)
 
 
 def test_a_commit_is_built_tested_pushed_and_recorded_once(shop: Developer) -> None:
