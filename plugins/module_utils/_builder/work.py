@@ -119,7 +119,7 @@ def resume(before: Callable[[str], Local]) -> Note | None:
 def discard(note: Note, keep: Local) -> None:
     """Remove everything of a build, the note last."""
     built = (read(_ID) or b"").decode("ascii", "replace").strip()
-    # A name that moves can be that of the image before already; that image stays all the same.
+    # A name that moves can still be that of the image before, which only speeds up builds.
     engine.remove_names(note.names)
     images = [*([built] if built else []), *note.images, *engine.step_images(_LOG)]
     engine.remove_images(images, keep.images)
