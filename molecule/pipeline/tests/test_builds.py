@@ -148,8 +148,7 @@ def is_tidy(host: str) -> bool:
 
 
 def assert_tidy() -> None:
-    for host in BUILDERS:
-        wait_until(lambda host=host: is_tidy(host), 60)
+    wait_until(lambda: all(map(is_tidy, BUILDERS)), 90)
 
 
 def test_a_commit_is_built_tested_pushed_and_recorded_once(shop: Developer) -> None:
