@@ -74,7 +74,7 @@ def load(app: App, read: Callable[[str], bytes], keys: Keys) -> Inputs:
         return decrypted(place, found[place], keys)
 
     for path in app.compose:
-        _check_names(app, path, read_file(COMPOSE, path))
+        _check_names(app, folder, path, read_file(COMPOSE, path))
     stack = {
         "name": app.name,
         "compose": app.compose,
@@ -92,14 +92,14 @@ def load(app: App, read: Callable[[str], bytes], keys: Keys) -> Inputs:
     )
 
 
-def _check_names(app: App, path: str, data: bytes) -> None:
+def _check_names(app: App, folder: str, path: str, data: bytes) -> None:
     """Refuse names of files that are not simple paths in the repository."""
     try:
         names = named_files(decoded(data))
     except SwarmError as error:
         raise SwarmError(error.code, f"Stack {app.name}: {path} {error.message}.") from None
     for name in names:
-        if path_in("", name) is None or name.startswith("~") or "$" in name:
+        if path_in(folder, name) is None or name.startswith("~") or "$" in name:
             raise _outside(app, name)
 
 

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from .._api.client import EngineClient
 from .._common.errors import SwarmError
-from .._model.labels import GITOPS_LABEL, GITOPS_LEASE_LABEL
+from .._model.labels import GITOPS_APP_LABEL, GITOPS_LABEL, GITOPS_LEASE_LABEL
 
 # The names of the configs: the lock, the accepted commits of repositories, and one for each application.
 LOCK = "flotilla.gitops"
@@ -77,21 +77,15 @@ def read_kept(reader: Reads) -> AllKept:
             heads = Kept(str(labels.get(GITOPS_LABEL) or ""), document)
         elif name.startswith(_PREFIX) and GITOPS_LABEL in labels:
             kept = Kept(str(labels[GITOPS_LABEL]), document)
-            states[_name_in(kept.text) or name[len(_PREFIX) :]] = kept
+            states[str(labels.get(GITOPS_APP_LABEL) or name[len(_PREFIX) :])] = kept
     return AllKept(lock, heads, states)
 
 
-def _name_in(text: str) -> str:
-    """The name of the application in its state."""
-    try:
-        return str(json.loads(text)["name"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return ""
-
-
-def write_kept(client: EngineClient, name: str, label: str, kept: Kept, text: str) -> bool:
-    """Whether the label was written; False where somebody else was quicker."""
-    labels = {label: text}
+def write_kept(
+    client: EngineClient, name: str, label: str, kept: Kept, text: str, app: str = ""
+) -> bool:
+    """Whether the label was written; False where somebody else was quicker. `app` is for the state of an application."""
+    labels = {label: text, **({GITOPS_APP_LABEL: app} if app else {})}
     try:
         if kept.document is None:
             client.create("config", {"Name": name, "Labels": labels, "Data": _DATA})

@@ -85,12 +85,15 @@ class Look:
             try:
                 data = self.repository.read(self.head, path, _LARGEST_APP)
                 try:
-                    known.documents[folder] = read_compose(decoded(data)).document
+                    text = decoded(data)
+                    # A file that says nothing is an application with nothing but defaults.
+                    says = any(line.strip()[:1] not in ("", "#") for line in text.splitlines())
+                    known.documents[folder] = read_compose(text).document if says else {}
                 except SwarmError as error:
-                    text = error.message.replace("is not a Compose file", "is not a dictionary")
+                    words = error.message.replace("is not a Compose file", "is not a dictionary")
                     raise SwarmError(
                         "bad_app",
-                        f"Could not read an application: {path} of {self.settings.name} {text}.",
+                        f"Could not read an application: {path} of {self.settings.name} {words}.",
                     ) from None
             except SwarmError as error:
                 known.problems[folder] = error.message

@@ -46,8 +46,9 @@ def main() -> int:
 
                 Tick(document, say).run()
     except SwarmError as error:
-        say(error.message)
-        # Another process or manager is at work, and that is right.
+        # An operator is at work on this host, and the timer has nothing to say.
+        if error is not BUSY:
+            say(error.message)
         return 0 if error.code == "in_progress" else 1
     except OSError as error:
         say(failure_of("look at the applications", error).message)

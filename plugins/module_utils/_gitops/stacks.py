@@ -11,13 +11,19 @@ All of it is a deployment as swarm_stack makes it. GitOps adds what a stack may 
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .._api.client import local_client
 from .._api.reader import EngineReader
 from .._common.errors import SwarmError
 from .._model.labels import GITOPS_CHECK_LABEL, STACK_LABEL
+from .._registry.api import login_of
+from .._registry.reference import parse_image
 from .._services.convergence import Verdict
+from .._stack.cli_output import forbidden
 from .._stack.deploy import Deployment, StackOutcome
 from .._stack.hooks import Hooks
 from .._stack.options import STACK_OPTIONS
@@ -25,7 +31,7 @@ from .._stack.plan import StackSnapshot
 from .._stack.revisions import revisions
 from .._stack.verify import Verifier
 from .._stack.writes import Write
-from .app import ROLLBACK, App, AppCheck
+from .app import ROLLBACK, App
 from .inputs import Inputs
 from .permissions import objections
 from .settings import May
@@ -33,7 +39,7 @@ from .settings import May
 # Seconds until the engine answers, and until the tasks of a stack that is removed have ended.
 _ANSWER, _REMOVAL = 60, 300
 # What one check may use.
-_CPUS, _MEMORY = "1", "256M"
+_CPUS, _MEMORY = 10**9, 256 << 20
 EMPTY, UNKNOWN_BEFORE, _REVISION = "empty", "unknown", "revision:"
 
 
@@ -106,30 +112,30 @@ class Stacks:
         return outcome
 
     def check(self, app: App, may: May) -> None:
-        """Run the checks of an application as one-shot jobs; raises check_failed if one does not succeed in time."""
+        """Run the checks of an application as one-shot jobs; raises forbidden, or check_failed if one does not succeed in time."""
         if not app.checks:
             return
         name = checks_of(app.name)
+        # A killed run can have left them.
         self.remove(name)
-        params = self._params(
-            name,
-            keep_revisions=0,
-            settle=0,
-            wait_timeout=max(check.timeout for check in app.checks),
-            with_registry_auth=app.with_registry_auth,
-            ignored_keys=[],
-        )
-        given = {
-            "definition": [check_stack(app.name, app.checks)],
-            **dict.fromkeys(("files", "environment", "registries")),
-        }
-        hooks = _Hooks(app.name, may, self._before_write)
+        specs = {spec["Name"]: spec for spec in check_specs(app)}
+        said = objections(app.name, {"service": specs}, may)
+        if said:
+            raise forbidden(name, "run", said, None)
+        self._before_write()
+        client = local_client(self._docker_host, _ANSWER)
         try:
-            Deployment(params, given, StackOutcome(name), hooks.all()).run(False)
-        except SwarmError as error:
-            if error.code != "not_converged":
-                raise
-            raise SwarmError("check_failed", error.message, **error.details) from error
+            for spec in specs.values():
+                registry = parse_image(spec["TaskTemplate"]["ContainerSpec"]["Image"]).registry
+                login = login_of(registry) if app.with_registry_auth else None
+                client.create("service", spec, registry_auth(registry, login))
+            params = self._params(
+                name, settle=0, wait_timeout=max(check.timeout for check in app.checks)
+            )
+            verified = Verifier(name, params, self.reader).verify(set(specs), {}, {})
+            if verified.failure is not None:
+                message = verified.failure.message
+                raise SwarmError("check_failed", message, **verified.failure.details)
         finally:
             self.remove(name)
 
@@ -229,33 +235,33 @@ def checks_of(name: str) -> str:
     return f"{name}_checks"
 
 
-def check_stack(name: str, checks: Sequence[AppCheck]) -> dict[str, Any]:
-    """The Compose file of the checks: a job each, on networks of the application, that runs once."""
-    networks = sorted({network for check in checks for network in check.networks})
-    return {
-        "version": "3.8",
-        "services": {
-            check.name: {
-                "image": check.image,
-                # Compose replaces variables in what is deployed, and there are none.
-                **({"command": [_plain(word) for word in check.command]} if check.command else {}),
-                "environment": {key: _plain(value) for key, value in check.environment.items()},
-                "networks": list(check.networks),
-                "deploy": {
-                    "mode": "replicated-job",
-                    "replicas": 1,
-                    "labels": {GITOPS_CHECK_LABEL: name},
-                    "restart_policy": {"condition": "none"},
-                    "resources": {"limits": {"cpus": _CPUS, "memory": _MEMORY}},
+def check_specs(app: App) -> list[dict[str, Any]]:
+    """The services of the checks: a job each, which runs once. Docker's CLI cannot deploy jobs before version 23."""
+    name = checks_of(app.name)
+    return [
+        {
+            "Name": f"{name}_{check.name}",
+            "Labels": {STACK_LABEL: name, GITOPS_CHECK_LABEL: app.name},
+            "TaskTemplate": {
+                "ContainerSpec": {
+                    "Image": check.image,
+                    "Args": list(check.command),
+                    "Env": [f"{key}={value}" for key, value in sorted(check.environment.items())],
+                    "Labels": {STACK_LABEL: name},
                 },
-            }
-            for check in checks
-        },
-        "networks": {
-            network: {"external": True, "name": f"{name}_{network}"} for network in networks
-        },
-    }
+                "Resources": {"Limits": {"NanoCPUs": _CPUS, "MemoryBytes": _MEMORY}},
+                "RestartPolicy": {"Condition": "none"},
+                "Networks": [{"Target": f"{app.name}_{network}"} for network in check.networks],
+            },
+            "Mode": {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}},
+        }
+        for check in app.checks
+    ]
 
 
-def _plain(text: str) -> str:
-    return text.replace("$", "$$")
+def registry_auth(registry: str, login: tuple[str, str] | None) -> str:
+    """The header with which nodes pull the image of a service; empty without a login."""
+    if login is None:
+        return ""
+    text = json.dumps(dict(username=login[0], password=login[1], serveraddress=registry))
+    return base64.urlsafe_b64encode(text.encode()).decode()

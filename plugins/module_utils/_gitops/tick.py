@@ -587,7 +587,7 @@ class Tick:
         text = as_text(state)
         if text != kept.text:
             name = config_name(state.name)
-            if not write_kept(self._writer(), name, GITOPS_LABEL, kept, text):
+            if not write_kept(self._writer(), name, GITOPS_LABEL, kept, text, state.name):
                 raise SwarmError(
                     "lease_lost",
                     f"Could not write the state of {state.name}: something else wrote it at the same time.",

@@ -58,6 +58,7 @@ Type=simple
 ExecStart={quoted(python)} -I {CODE}
 Environment=HOME=/root
 UMask=0077
+SyslogIdentifier=flotilla-swarm-gitops
 # What the code says is of interest, and that systemd starts it every some seconds is not.
 SyslogLevel=notice
 LogLevelMax=notice

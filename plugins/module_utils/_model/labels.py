@@ -51,8 +51,9 @@ REVISION_TURN_LABEL = f"{PREFIX}revision.turn"
 # On the config that has the record of the latest backup: who made it, when, and whether it has ended.
 BACKUP_LABEL = f"{PREFIX}backup"
 
-# On the configs of GitOps: the state of an application, and the lock that one manager holds while it works.
+# On the configs of GitOps: the state of an application and its name, and the lock that one manager holds while it works.
 GITOPS_LABEL = f"{PREFIX}gitops"
+GITOPS_APP_LABEL = f"{PREFIX}gitops.app"
 GITOPS_LEASE_LABEL = f"{PREFIX}gitops.lease"
 # On a one-shot job that checks an application after a deploy: the name of the application.
 GITOPS_CHECK_LABEL = f"{PREFIX}gitops.check"

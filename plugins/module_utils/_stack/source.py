@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
+import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -80,12 +80,12 @@ def source_of(stack: Mapping[str, Any], read_file: Read) -> Source:
     inherited = stack.get("environment") or {}
     environment.update({key: variable(value) for key, value in inherited.items()})
     inline = {
-        os.path.normpath(str(path)): variable(content).encode()
+        posixpath.normpath(str(path)): variable(content).encode()
         for path, content in (stack.get("files") or {}).items()
     }
     files = {}
     for path in file_references(documents, environment):
-        content = inline.get(os.path.normpath(path))
+        content = inline.get(posixpath.normpath(path))
         files[path] = read_file(REFERENCED, path) if content is None else content
     return Source(
         definition=tuple(file.text for file in composed),
