@@ -178,6 +178,7 @@ def test_a_commit_is_built_tested_pushed_and_recorded_once(shop: Developer) -> N
     assert commit[:12] in run.text
 
 
+@soak
 def test_the_role_changes_nothing_the_second_time(shop: Developer) -> None:
     for flags in (["--check"], []):
         run = done(pipeline.playbook("builders", *flags, inventory=inventory()))
@@ -267,7 +268,7 @@ def killed_at(step: str, shop: Developer, word: str) -> str:
     return commit
 
 
-@pytest.mark.parametrize("step", ["build", "push"])
+@pytest.mark.parametrize("step", ["build", pytest.param("push", marks=soak)])
 def test_a_killed_run_is_finished_by_the_next_one(shop: Developer, step: str) -> None:
     killed_at(step, shop, f"{step}-cups")
 
@@ -278,6 +279,7 @@ def test_many_kills(shop: Developer, step: str) -> None:
     killed_at(step, shop, f"{step}-{time.time_ns() % 1000}")
 
 
+@soak
 def test_a_builder_without_room_is_replaced_by_the_next_one(shop: Developer) -> None:
     first = ended(shop.git("rev-parse", "HEAD"))["builder"]
     other = next(host for host in BUILDERS if host != first)
