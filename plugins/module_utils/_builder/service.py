@@ -213,8 +213,9 @@ class Tick:
         if (new.state, new.cause, new.head) != (row.state, row.cause, row.head):
             new = replace(new, since=time.time())
             if new.state:
+                commit = f" {new.head[:12]}" if new.head else ""
                 said = f": {new.cause}" if new.cause else ""
-                say(f"{name}: {new.state} {new.head[:12]}{said}")
+                say(f"{name}: {new.state}{commit}{said}")
         self.rows[name] = new
         return new
 

@@ -286,7 +286,7 @@ class Work:
         limit = self.source.size_mb << 20
         if size > limit:
             raise BuildFailed(
-                f"the checkout has {size >> 20} MB, and size_mb is {self.source.size_mb}"
+                f"the checkout has {size / (1 << 20):.1f} MB, and size_mb is {self.source.size_mb}"
             )
         check_space(2 * size)
         os.makedirs(_TREE, mode=0o700)
