@@ -152,12 +152,11 @@ def arrived(word: str) -> bool:
 
 def test_a_commit_runs_on_the_swarm_by_itself(cluster: tuple[Developer, Developer]) -> None:
     source, stacks = cluster
-    source.commit("Open the shop", {"page": "one\n"})
+    commit = source.commit("Open the shop", {"page": "one\n"})
 
     def tag() -> str:
-        words = ("builds_status", "-e", "swarm_builds_format=json")
-        run = playbook(words[0], *words[1:])
-        found = re.search(r"shop:(\d{8}-\d{6}-[0-9a-f]+)", run.text)
+        run = playbook("builds_status", "-e", "swarm_builds_format=json")
+        found = re.search(rf"shop:(\d{{8}}-\d{{6}}-{commit[:12]})", run.text)
         return found[1] if found else ""
 
     first = drive.wait_until(tag)
