@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Sequence
 from .._common.errors import SwarmError
 from .._git.repository import printable
 from .._host.commands import Done, run
+from .settings import STATE_DIR
 from .sources import Source
 
 # Bytes of the output of a build while it runs, and what is kept of it.
@@ -33,6 +34,8 @@ _ENVIRONMENT = {
     "LC_ALL": "C",
     "DOCKER_BUILDKIT": "0",
     "DOCKER_CLI_HINTS": "false",
+    # The service cannot write into the home of root.
+    "BUILDX_CONFIG": f"{STATE_DIR}/buildx",
 }
 # Of the errors of a build: a command of the Dockerfile has failed; the host, the engine or a registry has failed.
 _COMMAND_FAILED = re.compile(
