@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Sequence
 from .._common.errors import SwarmError
 from .._git.repository import printable
 from .._host.commands import Done, run
+from .settings import STATE_DIR
 from .sources import Source
 
 # Bytes of the output of a build while it runs, and what is kept of it.
@@ -33,6 +34,8 @@ _ENVIRONMENT = {
     "LC_ALL": "C",
     "DOCKER_BUILDKIT": "0",
     "DOCKER_CLI_HINTS": "false",
+    # The service cannot write into the home of root.
+    "BUILDX_CONFIG": f"{STATE_DIR}/buildx",
 }
 # Of the errors of a build: a command of the Dockerfile has failed; the host, the engine or a registry has failed.
 _COMMAND_FAILED = re.compile(
@@ -187,6 +190,8 @@ def remove_container(source: str) -> None:
 
 
 def _failure(done: Done, source: Source, what: str) -> BuildFailed | SwarmError:
+    # An engine that stops ends what runs in it.
+    check_engine()
     lines = [line.strip() for line in done.errors.splitlines() if line.strip()]
     last = printable(lines[-1]) if lines else f"it ended with code {done.code}"
     command = _COMMAND_FAILED.search(last)
@@ -195,6 +200,11 @@ def _failure(done: Done, source: Source, what: str) -> BuildFailed | SwarmError:
         return BuildFailed(f"{what} did not end within {source.timeout} s; raise timeout")
     if done.limit == "output" or done.code == -25:
         return BuildFailed(f"{what} has more than {LARGEST_LOG >> 20} MB of output")
+    if done.code < 0:
+        return SwarmError(
+            "engine_error",
+            f"Could not build {source.name}: signal {-done.code} has ended the docker command.",
+        )
     if what == "the test":
         # 125: the engine could not start it.
         if done.code == 125 and _NOT_THE_COMMIT.search(last):
