@@ -319,11 +319,11 @@ def test_drift_is_healed_or_shown(deploy: pipeline.Developer) -> None:
     synced("shop", deploy.commit("Shop 4, again", text))
     drive.ssh("m1", "docker service update -d --env-add VERSION=by-hand shop_web > /dev/null")
     drive.wait_until(lambda: version() == "4")
-    until("shop", lambda s: s["sync"] == "Synced" and s.get("event") == "healed")
+    until("shop", lambda s: s.get("sync") == "Synced" and s.get("event") == "healed")
     commit = deploy.commit("Only show drift", {"shop/app.yml": "self_heal: false\n"})
     drive.wait_until(lambda: label(STATES[1])["deploy"]["commit"] == commit)
     drive.ssh("m1", "docker service update -d --env-add VERSION=by-hand shop_web > /dev/null")
-    found = until("shop", lambda s: s["sync"] == "OutOfSync")
+    found = until("shop", lambda s: s.get("sync") == "OutOfSync")
     print(found["cause"])
     assert "drift" in found["cause"]
     plan = pipeline.done(ask("shop", "--check"))
@@ -331,7 +331,7 @@ def test_drift_is_healed_or_shown(deploy: pipeline.Developer) -> None:
     assert version() == "by-hand"
     assert pipeline.done(ask("shop")).plan == plan.plan
     assert version() == "4"
-    until("shop", lambda s: s["sync"] == "Synced")
+    until("shop", lambda s: s.get("sync") == "Synced")
 
 
 def test_a_suspended_application_stays_and_a_rolled_back_one_is_suspended(
@@ -363,14 +363,14 @@ def test_a_suspended_application_stays_and_a_rolled_back_one_is_suspended(
     look()
     assert version() == "4"
     assert act("shop", state="resumed")["changed"]
-    until("shop", lambda s: s["sync"] == "Synced")
+    until("shop", lambda s: s.get("sync") == "Synced")
     assert version() == "5"
 
 
 def test_a_closed_window_holds_and_an_operator_can_overrule_it(deploy: pipeline.Developer) -> None:
     files = {"shop/app.yml": "windows: [{kind: deny}]\n", "shop/compose.yml": compose("6")}
     deploy.commit("Closed", files)
-    found = until("shop", lambda s: s["sync"] == "OutOfSync")
+    found = until("shop", lambda s: s.get("sync") == "OutOfSync")
     print(found["cause"])
     assert version() == "5"
     refused = act("shop")
@@ -405,8 +405,8 @@ def test_what_a_repository_may_not_say_is_refused(deploy: pipeline.Developer) ->
             synced("shop", commit)
             continue
         found = until("shop", lambda s: words in s.get("cause", ""))  # noqa: B023
-        print(f"{name}: {found['sync']}, {found['health']}: {found['cause']}")
-        assert found["sync"] in ("OutOfSync", "Unknown")
+        print(f"{name}: {found.get('sync', 'Unknown')}, {found['health']}: {found['cause']}")
+        assert found.get("sync", "Unknown") != "Synced"
         assert tasks() == running
         assert "root:" not in json.dumps(found)
     (deploy.tree / "shop" / "link.env").unlink()
@@ -514,6 +514,7 @@ def test_a_tick_that_is_killed_is_finished_by_the_next_one(deploy: pipeline.Deve
         app = "retry: {limit: 0}\ndeadline: 30\n"
         deploy.commit(f"Shop {number}", {"shop/app.yml": app, "shop/compose.yml": text})
         drive.ssh(host, f"systemctl start {SERVICE}")
+        drive.wait_until(lambda: state().get("doing"), longest=0.3)
         time.sleep(moment)
         drive.ssh(host, f"systemctl kill -s KILL {SERVICE}", check=False)
         if state().get("doing"):
@@ -522,7 +523,7 @@ def test_a_tick_that_is_killed_is_finished_by_the_next_one(deploy: pipeline.Deve
         return ""
 
     with no_timers():
-        for where in drive.hits(KILLS, 8.0, kill, 0.7):
+        for where in drive.hits(KILLS, 8.0, kill, 0.0):
             print(f"killed after {where}")
             begun = time.monotonic()
             crashes = number % 3 == 0

@@ -120,7 +120,12 @@ def _judge(app: str, report: Report, request: Request) -> None:
             f"Could not {_VERBS[request.kind]} application {app}: no repository has it. The applications are: {listed}.",
             apps=known,
         )
-    if mine is not None and mine.action in (REFUSE, WAIT) and request.kind in ("sync", "rollback"):
-        raise SwarmError(
-            "sync_refused", f"Could not {request.kind} application {app}: {mine.cause}."
-        )
+    if mine is None or request.kind not in (SYNC, ROLLBACK):
+        return
+    sources = {mine.state.repository, *mine.state.sources} if mine.state else set()
+    silent = sorted(sources & report.troubles.keys()) if request.kind == SYNC else []
+    cause = mine.cause if mine.action in (REFUSE, WAIT) else ""
+    cause = cause or "; ".join(report.troubles[name] for name in silent)
+    if cause:
+        words = f"Could not {_VERBS[request.kind]} application {app}: {cause.rstrip('.')}."
+        raise SwarmError("sync_refused", words)
