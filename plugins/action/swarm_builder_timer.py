@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..module_utils._builder.settings import SECRETS_OF_REPOSITORY
+from ..module_utils._builder.settings import SECRETS_OF_REPOSITORY, UNPACKED
 from ..plugin_utils._host_code import host_code
 from ..plugin_utils._pipelining import in_a_file
 
@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
         )
         if refusal is not None:
             return {**result, "steps": [], "applied": [], "diff": {}, **refusal}
-        code = base64.b64encode(host_code("_builder/service")).decode()
+        code = base64.b64encode(host_code("_builder/service", UNPACKED)).decode()
         args = {**self._task.args, "_code": code}
         result.update(self._execute_module(module_args=args, task_vars=task_vars))
         return result

@@ -23,5 +23,7 @@ class ActionModule(DelegatedAction):
         if form == "table" and result.get("table"):
             Display().display(f"\n{result['table']}\n")
         elif form == "json" and "apps" in result:
-            Display().display(json.dumps({"well": result["well"], "apps": result["apps"]}, indent=2))
+            Display().display(
+                json.dumps({"well": result["well"], "apps": result["apps"]}, indent=2)
+            )
         return result

@@ -158,9 +158,7 @@ def main() -> None:
         states = read_statuses(client_for_reading(module.params))
     except SwarmError as error:
         module.fail_json(msg=error.message, failure=error.as_failure(), **result)
-    result.update(
-        apps=rows(states), table=render(states, time.time()), well=not exit_code(states)
-    )
+    result.update(apps=rows(states), table=render(states, time.time()), well=not exit_code(states))
     module.exit_json(**result)
 
 

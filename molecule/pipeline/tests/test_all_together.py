@@ -52,6 +52,7 @@ services:
   web:
     image: {registry()}/shop:{tag}  # the pipeline sets the tag
     deploy:
+      endpoint_mode: dnsrr
       replicas: 3
       update_config: {{order: start-first, monitor: 2s, delay: 0s}}
 """
@@ -93,7 +94,7 @@ def cluster() -> tuple[Developer, Developer]:
                 "test": ["/bin/busybox", "grep", "-v", "broken", "/www/index.html"],
             }
         ],
-        swarm_builder_interval=2,
+        swarm_builder_interval=5,
         swarm_gitops_repositories=[
             {
                 "name": "stacks",
@@ -102,7 +103,7 @@ def cluster() -> tuple[Developer, Developer]:
                 **access,
             }
         ],
-        swarm_gitops_interval=2,
+        swarm_gitops_interval=5,
         swarm_gitops_image_interval=10,
     )
     done(playbook("site", "--check"))
@@ -151,12 +152,11 @@ def arrived(word: str) -> bool:
 
 def test_a_commit_runs_on_the_swarm_by_itself(cluster: tuple[Developer, Developer]) -> None:
     source, stacks = cluster
-    source.commit("Open the shop", {"page": "one\n"})
+    commit = source.commit("Open the shop", {"page": "one\n"})
 
     def tag() -> str:
-        words = ("builds_status", "-e", "swarm_builds_format=json")
-        run = playbook(words[0], *words[1:])
-        found = re.search(r"shop:(\d{8}-\d{6}-[0-9a-f]+)", run.text)
+        run = playbook("builds_status", "-e", "swarm_builds_format=json")
+        found = re.search(rf"shop:(\d{{8}}-\d{{6}}-{commit[:12]})", run.text)
         return found[1] if found else ""
 
     first = drive.wait_until(tag)
@@ -175,6 +175,7 @@ def test_a_commit_runs_on_the_swarm_by_itself(cluster: tuple[Developer, Develope
         note("pushed")
         before = stacks.pull()
         drive.wait_until(lambda: stacks.pull() != before, 120)
+        head = stacks.git("rev-parse", "HEAD")
         note("built, tested, pushed, and committed to the stacks")
         change = stacks.git("log", "-1", "--format=%an: %s")
         assert re.fullmatch(
@@ -184,9 +185,7 @@ def test_a_commit_runs_on_the_swarm_by_itself(cluster: tuple[Developer, Develope
         drive.wait_until(lambda: arrived("two"), 120)
         note("running")
         drive.wait_until(
-            lambda: [
-                n for n in notified() if n.get("kind") == "deployed" and n["subject"] == "shop"
-            ]
+            lambda: [n for n in notified() if (n["kind"], n["commit"]) == ("deployed", head)]
         )
         note("notified")
     print(f"{change}\n{times}")

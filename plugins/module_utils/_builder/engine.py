@@ -35,7 +35,9 @@ _ENVIRONMENT = {
     "DOCKER_CLI_HINTS": "false",
 }
 # Of the errors of a build: a command of the Dockerfile has failed; the host, the engine or a registry has failed.
-_COMMAND_FAILED = re.compile(r"returned a non-zero code: (\d+)")
+_COMMAND_FAILED = re.compile(
+    r"(?:returned a non-zero code|did not complete successfully: exit code): (\d+)"
+)
 _NOT_THE_COMMIT = re.compile(
     r"no space left on device|cannot connect to the docker daemon|error during connect|connection refused|i/o timeout"
     r"|handshake timeout|no such host|network is unreachable|no route to host|deadline exceeded|toomanyrequests|x509:"
@@ -50,8 +52,13 @@ class BuildFailed(Exception):
     """The commit cannot be built, or its test fails; the text is the cause."""
 
 
-def build(source: Source, tree: str, labels: Iterable[str], log: str, id_file: str) -> str:
-    """Build the image of a checkout, and return its ID. The output goes to the log as it comes."""
+def build(
+    source: Source, tree: str, labels: Iterable[str], log: str, id_file: str, platform: str = ""
+) -> str:
+    """Build the image of a checkout, and return its ID. The output goes to the log as it comes.
+
+    For another platform, BuildKit builds it, which has no limit of memory.
+    """
     context = _inside(tree, source.context, source.context, "context")
     dockerfile = _inside(
         tree, os.path.join(source.context, source.dockerfile), source.dockerfile, "dockerfile"
@@ -59,9 +66,12 @@ def build(source: Source, tree: str, labels: Iterable[str], log: str, id_file: s
     if os.path.islink(os.path.join(context, ".dockerignore")):
         raise BuildFailed(".dockerignore is a symbolic link; replace it with a file")
     memory = f"{source.memory_mb}m"
-    words = ["docker", "build", "--force-rm", f"--memory={memory}", f"--memory-swap={memory}", f"--iidfile={id_file}",
-             f"--file={dockerfile}", *(f"--label={label}" for label in labels),
-             *(f"--build-arg={name}={value}" for name, value in source.args)]  # fmt: skip
+    if platform:
+        words = ["docker", "buildx", "build", "--load", "--progress=plain", "--provenance=false", f"--platform={platform}"]  # fmt: skip
+    else:
+        words = ["docker", "build", "--force-rm", f"--memory={memory}", f"--memory-swap={memory}"]
+    words += [f"--iidfile={id_file}", f"--file={dockerfile}", *(f"--label={label}" for label in labels),
+              *(f"--build-arg={name}={value}" for name, value in source.args)]  # fmt: skip
     if source.target:
         words.append(f"--target={source.target}")
     done = _logged([*words, "--", context], log, source.timeout)
@@ -119,6 +129,12 @@ def exists(image: str) -> bool:
 def check_engine() -> None:
     """Raise engine_unreachable or no_cli unless the engine answers."""
     _must(["version", "--format={{.Server.Version}}"], "use the engine of this host")
+
+
+def own_platform() -> str:
+    """The platform whose containers this host runs."""
+    done = _docker(["version", "--format={{.Server.Os}}/{{.Server.Arch}}"])
+    return done.output.decode(errors="replace").strip()
 
 
 def has_buildx() -> bool:

@@ -30,7 +30,7 @@ WAITING, BUILDING, ERROR, INVALID = "waiting", "building", "error", "invalid"
 ENDS = (BUILT, FAILED, UNCHANGED)
 # Builds that a record remembers, and seconds between two attempts after an error: the first, and the longest.
 HISTORY = 20
-_FIRST_PAUSE, _LONGEST_PAUSE = 30, 3600
+_FIRST_PAUSE, _LONGEST_PAUSE = 30, 600
 # Seconds that a claim outlives the limits of its build.
 _MARGIN = 900
 _VERSION = re.compile(

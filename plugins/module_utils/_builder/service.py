@@ -23,12 +23,13 @@ from typing import Any
 
 from .._common.errors import SwarmError, failure_of
 from .._git.repository import Repository
-from .._host.files import names_in, read, write_whole
+from .._host.files import names_in, read, text_of, write_whole
 from .._host.locks import alone
 from .._notify.events import Event
 from .._notify.send import parse_notify, send
 from .._registry.api import RegistryClient, ca_of, login_of
 from .._registry.reference import parse_image
+from .._stack import compose_file
 from . import work
 from .plan import (
     ADOPT,
@@ -59,7 +60,6 @@ from .plan import (
 )
 from .settings import LOCK, STATE_DIR, Settings
 from .sources import Source, parse_sources
-from .sources_file import LARGEST_SOURCES, parse_yaml
 from .state import Row, answered, load_rows, load_settings, requests, save_rows
 from .work import Local, Note, Work
 
@@ -69,6 +69,8 @@ _SOURCES = f"{STATE_DIR}/sources.json"
 FILE_ROW = "sources.yml"
 # Runs in one, so that what is asked for meanwhile does not wait for the timer.
 _ROUNDS = 20
+# Bytes of the file with the sources.
+_LARGEST_SOURCES = 512 << 10
 
 
 def say(text: str) -> None:
@@ -132,6 +134,17 @@ def _last_file() -> tuple[str, Any]:
         return "", {"sources": []}
 
 
+def _parse(data: bytes) -> dict[str, Any]:
+    """The file with the sources; raises bad_yaml or bad_encoding."""
+    try:
+        return compose_file.read(compose_file.decoded(data)).document
+    except SwarmError as error:
+        why = error.message.replace("a Compose file", "a dictionary with the key sources")
+        raise SwarmError(
+            error.code, f"Could not read the sources: {FILE_ROW} {why}. Correct and commit it."
+        ) from error
+
+
 @dataclass
 class Tick:
     """The runs of one process."""
@@ -146,8 +159,7 @@ class Tick:
         """Look at each source once, and return what was asked for. What fails for one source does not stop the others."""
         before = load_rows()
         self.rows, self._refs = dict(before), {}
-        if work.in_progress():
-            self.note = work.resume(lambda name: self._row(name).local)
+        self.note = self._resume() if work.in_progress() else None
         trouble = self._read_file()
         found, wrong = known_sources(self.settings)
         self.sources = {source.name: source for source in found}
@@ -159,7 +171,7 @@ class Tick:
         self._forget({*self.sources, *wrong, *([FILE_ROW] if trouble else [])})
         for source in found:
             self._look(source, asked.get(source.name, ""))
-        if self.note and self.note.image:
+        if self.note and self.note.tested:
             waits = (
                 self.sources.get(self.note.source)
                 and self._row(self.note.source).head == self.note.commit
@@ -174,6 +186,17 @@ class Tick:
         # When this host has last looked, for those who ask for the state.
         os.utime(LOCK)
         return asked
+
+    def _resume(self) -> Note | None:
+        """Go on after a kill. Without the engine, no build can begin."""
+        try:
+            return work.resume(lambda name: self._row(name).local)
+        except SwarmError as error:
+            note = work.read_note()
+            if note:
+                self._put(note.source, state=ERROR, cause=error.message)
+                save_rows(self.rows)
+            raise
 
     # Rows
 
@@ -215,8 +238,7 @@ class Tick:
             commit = repository.remote_head(settings.sources_branch)
             if commit != _last_file()[0]:
                 repository.fetch(f"refs/heads/{settings.sources_branch}", commit)
-                data = repository.read(commit, settings.sources_path, LARGEST_SOURCES)
-                document = parse_yaml(data, settings.sources_path)
+                document = _parse(repository.read(commit, settings.sources_path, _LARGEST_SOURCES))
                 os.makedirs(STATE_DIR, mode=0o700, exist_ok=True)
                 text = json.dumps({"commit": commit, "document": document})
                 write_whole(_SOURCES, text.encode())
@@ -301,11 +323,11 @@ class Tick:
         local = self._row(source.name).local
         if (
             mine
-            and mine.image
+            and mine.tested
             and mine.commit == record.commit
             and record.builder == self.settings.name
         ):
-            now = Local(record.images, (mine.image, *mine.images))
+            now = Local(mine.names, mine.images)
             work.replace_local(local, now)
             local = now
             work.finish()
@@ -355,7 +377,7 @@ class Tick:
                 )  # fmt: skip
                 local, log = row.local, row.log
             else:
-                tested = mine if mine and mine.image and mine.commit == head.commit else None
+                tested = mine if mine and mine.tested and mine.commit == head.commit else None
                 made = Work(
                     source, head, repository, desk.client, self.settings.name, row.local, self.settings.keep_logs,
                     desk.check_claim, say,
@@ -391,9 +413,20 @@ class Tick:
         )
 
     def _notify(self, source: Source, build: Build) -> None:
+        """Tell people that a build has failed. It never raises, and never takes long."""
         if not self.settings.notify:
             return
-        config = parse_notify(json.loads(read(self.settings.notify) or b"{}"), "swarm_builder_notify", [])
+        problems: list[str] = []
+        try:
+            document = json.loads(text_of(self.settings.notify))
+            config = parse_notify(document, "swarm_builder_notify", problems)
+        except ValueError:
+            problems.append(f"{self.settings.notify} is damaged")
+        if problems:
+            say(
+                f"Could not notify anybody: {'; '.join(problems)}. Correct it and run the role again."
+            )
+            return
         event = Event(
             "build_failed",
             source.name,

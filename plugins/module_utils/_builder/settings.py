@@ -11,7 +11,6 @@ The settings have no secret. Each key is in a file of its own, which only root c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,12 +27,15 @@ from .._host.units import (
     interval_timer,
     quoted,
 )
+from .._notify.files import notify_files
 from .sources import NAME, is_branch, parse_sources
 
 CODE = f"{CODE_DIR}/builder.pyz"
 CONFIG = f"{CONFIG_DIR}/builder.json"
 KEYS = f"{CONFIG_DIR}/builder.keys"
 STATE_DIR = "/var/lib/flotilla.swarm/builder"
+# The code, as its first start has unpacked it.
+UNPACKED = f"{STATE_DIR}/code"
 # Held by the run at work; its time is that of the last look.
 LOCK = "/run/flotilla.swarm/builder.lock"
 TIMER = "flotilla-swarm-builder.timer"
@@ -134,7 +136,11 @@ def settings_and_keys(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     """The settings with the paths of keys instead of the keys, and the keys by their paths."""
     keys: dict[str, bytes] = {}
     repositories = []
-    for entry in given.get("repositories") or []:
+    listed = given.get("repositories")
+    # What is no list of dictionaries is refused with the other problems.
+    if not isinstance(listed, list):
+        return {**given, "notify": ""}, keys
+    for entry in listed:
         plain = dict(entry) if isinstance(entry, Mapping) else entry
         for name in KEYS_OF_REPOSITORY if isinstance(plain, dict) else ():
             if plain.get(name):
@@ -143,9 +149,10 @@ def settings_and_keys(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
                 plain[name] = path
         repositories.append(plain)
     settings = {**given, "repositories": repositories, "notify": ""}
-    if given.get("notify"):
+    if given.get("notify") and isinstance(given["notify"], Mapping):
         settings["notify"] = f"{KEYS}/notify"
-        keys[settings["notify"]] = json.dumps(given["notify"], sort_keys=True).encode() + b"\n"
+        texts = notify_files({"memory": f"{STATE_DIR}/notify.json", **given["notify"]}, KEYS)
+        keys.update({path: _key_text(text) for path, text in texts.items()})
     return settings, keys
 
 

@@ -26,7 +26,7 @@ from .._git.repository import Repository, printable, redacted
 from .._host.commands import run
 from .._host.files import DATA_ROOT, free_bytes, names_in, read, write_whole
 from .._registry.api import RegistryClient
-from .._registry.reference import parse_image
+from .._registry.reference import RECORD_PREFIX, parse_image
 from . import engine
 from .engine import KEPT_LOG, BuildFailed
 from .plan import BUILT, FAILED, Build, Head
@@ -44,12 +44,12 @@ _EXTRACT = 300.0
 
 @dataclass(frozen=True)
 class Note:
-    """What is in progress. `image` is set once it is tested, and only its push is left."""
+    """What is in progress. Once everything is tested, only the push is left."""
 
     source: str
     commit: str
-    image: str = ""
-    images: tuple[str, ...] = ()  # with it, the ones of its steps
+    tested: bool = False
+    images: tuple[str, ...] = ()  # one for each platform, and then those of the steps
     names: tuple[str, ...] = ()  # that it gets
     steps: Mapping[str, float] = field(default_factory=dict)
 
@@ -78,7 +78,7 @@ def read_note() -> Note | None:
         return Note(
             str(found["source"]),
             str(found["commit"]),
-            str(found["image"]),
+            bool(found["tested"]),
             tuple(map(str, found["images"])),
             tuple(map(str, found["names"])),
             {str(name): float(seconds) for name, seconds in found["steps"].items()},
@@ -99,7 +99,7 @@ def in_progress() -> bool:
 
 
 def resume(before: Callable[[str], Local]) -> Note | None:
-    """Remove what a killed build has left behind, and return its note. An image in it is tested, and is still there.
+    """Remove what a killed build has left behind, and return its note. If it is tested, its images are still there.
 
     `before` has what stays of a source.
     """
@@ -109,7 +109,7 @@ def resume(before: Callable[[str], Local]) -> Note | None:
         return None
     engine.check_engine()
     engine.remove_container(note.source)
-    if note.image and engine.exists(note.image):
+    if note.tested and engine.exists(note.images[0]):
         shutil.rmtree(_TREE, ignore_errors=True)
         return note
     discard(note, before(note.source))
@@ -120,7 +120,7 @@ def discard(note: Note, keep: Local) -> None:
     """Remove everything of a build, the note last."""
     built = (read(_ID) or b"").decode("ascii", "replace").strip()
     engine.remove_names(name for name in note.names if name not in keep.names)
-    images = [*filter(None, (note.image, built)), *note.images, *engine.step_images(_LOG)]
+    images = [*([built] if built else []), *note.images, *engine.step_images(_LOG)]
     engine.remove_images(images, keep.images)
     finish()
 
@@ -182,7 +182,7 @@ class Work:
                 note = self._build(names)
             with self._step("push"):
                 self.check_claim()
-                engine.push(note.image, names, _LOG)
+                self._push(note, names)
                 digest = self._verify(names[0])
         except BuildFailed as failed:
             cause, names = str(failed), ()
@@ -202,11 +202,10 @@ class Work:
             steps={name: round(seconds, 1) for name, seconds in self.steps.items()},
             request=request,
         )
-        local = self.before if cause else Local(names, (note.image, *note.images))
+        local = self.before if cause else Local(self.local_names(names), note.images)
         return Made(build, local, self._keep_log())
 
     def _build(self, names: tuple[str, ...]) -> Note:
-        write_note(Note(self.source.name, self.head.commit))
         if self.source.platforms and not engine.has_buildx():
             raise SwarmError(
                 "no_buildx",
@@ -214,18 +213,71 @@ class Work:
                 " docker-buildx (Debian 13 or newer), or remove platforms.",
             )
         engine.check_engine()
+        write_note(Note(self.source.name, self.head.commit))
         with self._step("checkout"):
             self._check_out()
         with self._step("build"):
-            image = engine.build(self.source, _TREE, self._labels(), _LOG, _ID)
+            images = self._build_images()
         shutil.rmtree(_TREE, ignore_errors=True)
         if self.source.test:
             with self._step("test"):
-                engine.test(self.source, image, _LOG)
-        steps = tuple(engine.step_images(_LOG))
-        note = Note(self.source.name, self.head.commit, image, steps, names, dict(self.steps))
+                engine.test(self.source, self._image_to_test(images), _LOG)
+        note = Note(
+            self.source.name,
+            self.head.commit,
+            True,
+            (*images, *engine.step_images(_LOG)),
+            self.local_names(names),
+            dict(self.steps),
+        )
         write_note(note)
         return note
+
+    def _build_images(self) -> list[str]:
+        labels = list(self._labels())
+        images: list[str] = []
+        for platform in self.source.platforms or ("",):
+            images.append(engine.build(self.source, _TREE, labels, _LOG, _ID, platform))
+            if platform:
+                write_note(Note(self.source.name, self.head.commit, images=tuple(images)))
+        return images
+
+    def _image_to_test(self, images: list[str]) -> str:
+        """Only an image for the platform of this host can be tested on it."""
+        if not self.source.platforms:
+            return images[0]
+        own = engine.own_platform()
+        if own not in self.source.platforms:
+            raise BuildFailed(
+                f"its test runs on {own}, which platforms does not have; add it, or remove test"
+            )
+        return images[self.source.platforms.index(own)]
+
+    def local_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The names of the images on this host. Each platform has one of its own, also in the registry."""
+        if not self.source.platforms:
+            return names
+        tag = f"{RECORD_PREFIX}part-{parse_image(names[0]).tag}"[:100]
+        return tuple(
+            f"{self.source.image}:{tag}-{platform.replace('/', '-')}"
+            for platform in self.source.platforms
+        )
+
+    def _push(self, note: Note, names: tuple[str, ...]) -> None:
+        if not self.source.platforms:
+            engine.push(note.images[0], names, _LOG)
+            return
+        parts = self.local_names(names)
+        for image, part in zip(note.images, parts):
+            engine.push(image, [part], _LOG)
+        self.client.put_index(
+            parse_image(parts[0]).repository,
+            {
+                platform: parse_image(part).tag
+                for platform, part in zip(self.source.platforms, parts)
+            },
+            [parse_image(name).tag for name in names],
+        )
 
     def _check_out(self) -> None:
         folder = "" if self.source.context == "." else self.source.context

@@ -53,15 +53,30 @@ class Fields:
         return self._given.get(key)
 
     def text(
-        self, key: str, default: str = "", form: str = ".*", example: str = "", longest: int = 255
+        self,
+        key: str,
+        default: str = "",
+        form: str = ".*",
+        example: str = "",
+        longest: int = 255,
+        private: bool = False,
     ) -> str:
-        """A string that has the `form`, a regular expression for all of it; `example` is one that has it."""
+        """A string that has the `form`, a regular expression for all of it; `example` is one that has it. No message has a value that
+        is `private`."""
         value = self.given(key)
         if value is None:
             return default
-        return self._checked(self.name(key), value, form, example, longest) or default
+        return self._checked(self.name(key), value, form, example, longest, private) or default
 
-    def _checked(self, name: str, value: Any, form: str, example: str, longest: int) -> str:
+    def _checked(
+        self,
+        name: str,
+        value: Any,
+        form: str,
+        example: str,
+        longest: int,
+        private: bool = False,
+    ) -> str:
         """The text of a value; empty where it is wrong."""
         such = f", such as {example}" if example else ""
         if isinstance(value, (bool, Mapping, list, tuple)):
@@ -76,7 +91,8 @@ class Fields:
             self._problems.append(f"{name} has a control character; remove it")
         elif not re.fullmatch(form, text, re.DOTALL):
             use = f"; use one such as {example}" if example else ""
-            self._problems.append(f"{name} is {shown(text)}, which is not allowed{use}")
+            what = "has a value" if private else f"is {shown(text)},"
+            self._problems.append(f"{name} {what} which is not allowed{use}")
         else:
             return text
         return ""

@@ -34,7 +34,7 @@ def bounded_matches(
 ) -> dict[str, str]:
     """The texts that have the pattern, each with the part that the group has: that of this name, else the first one, else all of it.
 
-    Raises slow_pattern.
+    Raises no_update.
     """
     found = {}
     compiled = re.compile(pattern)
@@ -53,7 +53,7 @@ def _limit(pattern: str, seconds: float) -> Iterator[None]:
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise SwarmError(
-            "slow_pattern",
+            "no_update",
             f"the pattern {pattern} takes more than {seconds:g} s; remove a repetition in a repetition",
         )
 

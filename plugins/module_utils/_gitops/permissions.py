@@ -211,7 +211,7 @@ def _networks(
 ) -> Iterator[str]:
     old = [entry for entry in spec.get("Networks") or [] if isinstance(entry, Mapping)]
     for name in sorted({str(entry.get("Target")) for entry in [*attachments(dict(spec)), *old]}):
-        if name in own and not _ID.fullmatch(name):
+        if name in own:
             continue
         if _ID.fullmatch(name) or (known is not None and name not in {*known, *_SPECIAL_NETWORKS}):
             yield f"is on network {shown(name, 70)}, which is not the name of one; write its name"

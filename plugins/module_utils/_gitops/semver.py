@@ -132,7 +132,7 @@ def _comparators(word: str) -> list[Comparator]:
     if sign == ">=":
         return [Comparator(">=", low)]
     if sign == "<":
-        return [Comparator("<", low if low.pre else _lowest(low))]
+        return [Comparator("<", low)]
     if sign == "<=":
         return [Comparator("<=", low)] if len(given) == 3 else [Comparator("<", same)]
     if sign == "~":
@@ -148,9 +148,4 @@ def _comparators(word: str) -> list[Comparator]:
 def _after(given: list[int], place: int) -> Version:
     """The lowest version in which the number at this place is higher."""
     numbers = [*given[:place], given[place] + 1, 0, 0]
-    return _lowest(Version((numbers[0], numbers[1], numbers[2])))
-
-
-def _lowest(version: Version) -> Version:
-    """The version before all pre-releases of this one, so that `<2` does not have 2.0.0-rc.1."""
-    return Version(version.numbers, ((-1, 0, ""),))
+    return Version((numbers[0], numbers[1], numbers[2]))

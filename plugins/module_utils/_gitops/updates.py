@@ -123,7 +123,7 @@ Key = tuple[Any, ...]
 
 
 def keys_of(policy: ImagePolicy, tags: Iterable[str]) -> dict[str, Key]:
-    """The tags that a policy allows, each with what it is ordered by. Raises slow_pattern."""
+    """The tags that a policy allows, each with what it is ordered by. Raises no_update."""
     parts = {tag: tag for tag in tags if is_tag(tag)}
     if policy.pattern:
         parts = bounded_matches(policy.pattern, parts, _GROUP)
@@ -144,12 +144,12 @@ def keys_of(policy: ImagePolicy, tags: Iterable[str]) -> dict[str, Key]:
 
 
 def newest(policy: ImagePolicy, old: str, tags: Iterable[str]) -> str:
-    """The tag that takes the place of the `old` one; the old one if none is newer. Raises not_comparable, slow_pattern."""
+    """The tag that takes the place of the `old` one; the old one if none is newer. Raises no_update."""
     # A range that the old tag has left still has an order.
     own = keys_of(ImagePolicy(policy.image, pattern=policy.pattern, order=policy.order), [old])
     if old not in own:
         raise SwarmError(
-            "not_comparable",
+            "no_update",
             f"its tag {shown(old)} is none that the policy can compare; set a first one by hand",
         )
     keys = keys_of(policy, tags)
@@ -181,7 +181,7 @@ def plan_updates(
             continue
         try:
             if answer.problem:
-                raise SwarmError("no_answer", answer.problem)
+                raise SwarmError("no_update", answer.problem)
             texts, new = _with_policy(stack, policy, answer, texts, tuple(compose))
             updates += new
         except SwarmError as error:
@@ -221,7 +221,7 @@ def _with_policy(
             result[policy.file], more = _with_variable(users, policy, answer, texts)
             updates += more
     if not known:
-        raise SwarmError("no_image", "no service uses it; correct image in app.yml")
+        raise SwarmError("no_update", "no service uses it; correct image in app.yml")
     return result, updates
 
 
@@ -238,7 +238,7 @@ def _with_image(
         if "$" in place.image:
             if _variable_of(place.image, name) and not policy.variable:
                 raise SwarmError(
-                    "has_variable",
+                    "no_update",
                     f"service {place.service} has {shown(place.image, 100)}; name the variable and its env file in the policy",
                 )
             continue
@@ -252,7 +252,7 @@ def _with_image(
         part = text[place.start : place.end]
         if part.count(place.image) != 1:
             raise SwarmError(
-                "not_replaceable",
+                "no_update",
                 f"service {place.service} in {path} writes its image with escapes or over several lines; write it plainly",
             )
         edits[place.start, place.end] = part.replace(place.image, new)
@@ -280,7 +280,7 @@ def _check(path: str, before: str, after: str, images: Mapping[str, str]) -> Non
         found.get(key) != value for key, value in wanted.items() if not _may_differ(key, value)
     ):
         raise SwarmError(
-            "not_replaceable",
+            "no_update",
             f"{path} uses the image in other places too, by an anchor; write it out",
         )
 
@@ -298,19 +298,19 @@ def _reference(policy: ImagePolicy, answer: Answer, old: str) -> str:
     name = f"{head}{slash}{last.partition(':')[0]}"
     if policy.digest_of:
         if not is_digest(answer.digest):
-            raise SwarmError("no_answer", f"the registry gives no digest for {policy.digest_of}")
+            raise SwarmError("no_update", f"the registry gives no digest for {policy.digest_of}")
         if (image.digest, image.tag) == (answer.digest, policy.digest_of):
             return old
         return f"{name}:{policy.digest_of}@{answer.digest}"
     if image.digest and not image.tag:
-        raise SwarmError("not_comparable", "it has a digest and no tag; set a first tag by hand")
+        raise SwarmError("no_update", "it has a digest and no tag; set a first tag by hand")
     tag = newest(policy, image.tag, _few(answer.tags))
     return old if tag == image.tag else f"{name}:{tag}"
 
 
 def _few(tags: tuple[str, ...]) -> tuple[str, ...]:
     if len(tags) > MOST_TAGS:
-        raise SwarmError("no_answer", f"it has {len(tags)} tags, {MOST_TAGS} are looked at")
+        raise SwarmError("no_update", f"it has {len(tags)} tags, {MOST_TAGS} are looked at")
     return tags
 
 
@@ -340,10 +340,10 @@ def _with_variable(
     """The env file with the new tag as the value of its variable, in the line where it is."""
     text = texts.get(policy.file)
     if text is None:
-        raise SwarmError("no_variable", f"{policy.file} is none of its env files")
+        raise SwarmError("no_update", f"{policy.file} is none of its env files")
     old = variables_in(policy.file, text).get(policy.variable, "")
     if not old:
-        raise SwarmError("no_variable", f"{policy.file} does not set {policy.variable}")
+        raise SwarmError("no_update", f"{policy.file} does not set {policy.variable}")
     image = _reference(policy, answer, f"{policy.image}:{old}")
     new = image.rpartition("/")[2].partition(":")[2]
     if new == old:
@@ -355,7 +355,7 @@ def _with_variable(
     result, count = line.subn(lambda match: match["before"] + new, text)
     if count != 1 or variables_in(policy.file, result).get(policy.variable) != new:
         raise SwarmError(
-            "not_replaceable",
+            "no_update",
             f"{policy.file} sets {policy.variable} {count} times in a plain way; set it once",
         )
     short = [_short(f"{policy.image}:{value}", policy) for value in (old, new)]

@@ -23,12 +23,12 @@ from .._common.errors import SwarmError
 from .._common.words import count_of
 from .._model.documents import dig, id_of, parse_node
 from .._model.labels import (
-    BACKUP_LABEL,
     HOST_LABEL,
     LEAVING_LABEL,
     LOGIN_LABEL,
     MOVING_LABEL,
     REBALANCING_LABEL,
+    RECORD_LABELS,
     RESTARTING_LABEL,
     drained_from,
     name_of,

@@ -44,8 +44,13 @@ class Event:
 
     @property
     def key(self) -> str:
-        """What the limits count by."""
+        """What is counted together."""
         return f"{self.kind} {self.subject}"
+
+    @property
+    def same(self) -> str:
+        """What is no news for a while. Another commit is."""
+        return f"{self.key} {self.commit}"
 
 
 def title(event: Event) -> str:

@@ -24,7 +24,7 @@ _MOST_KEYS = 500
 
 @dataclass(frozen=True)
 class Memory:
-    """What was sent: the time of the latest event by its key, the times of all in the last hour, and how many were held back by key.
+    """What was sent: the time of the latest one of the same events, the times of all in the last hour, and how many were held back by key.
 
     `failing` has the receivers that do not work, each named once in the journal.
     """
@@ -38,18 +38,18 @@ class Memory:
 def admit(
     memory: Memory, events: Sequence[Event], every: float, most: int, now: float
 ) -> tuple[Memory, list[Event]]:
-    """The events to send, and the memory after that. Of a key, one is sent in `every` seconds, and of all, `most` in an hour."""
+    """The events to send, and the memory after that. Of the same, one is sent in `every` seconds, and of all, `most` in an hour."""
     # A clock that was put back must not hold events back for longer than the limits.
     latest = {key: when for key, when in memory.latest.items() if now - _HOUR * 24 < when <= now}
     times = [when for when in memory.times if now - _HOUR < when <= now]
     held = dict(memory.held)
     sent = []
     for event in events:
-        if now - latest.get(event.key, -every) < every or len(times) >= most:
+        if now - latest.get(event.same, -every) < every or len(times) >= most:
             held[event.key] = held.get(event.key, 0) + 1
             continue
         sent.append(replace(event, suppressed=held.pop(event.key, 0)))
-        latest[event.key] = now
+        latest[event.same] = now
         times.append(now)
     newest = sorted(latest, key=lambda key: latest[key])[-_MOST_KEYS:]
     return (
@@ -68,7 +68,7 @@ def not_taken(memory: Memory, events: Sequence[Event]) -> Memory:
     held, latest = dict(memory.held), dict(memory.latest)
     for event in events:
         held[event.key] = held.get(event.key, 0) + 1 + event.suppressed
-        latest.pop(event.key, None)
+        latest.pop(event.same, None)
     return replace(memory, held=held, latest=latest)
 
 

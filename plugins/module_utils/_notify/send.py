@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
+import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,11 +33,25 @@ from .events import Event, as_json, body, title
 from .limits import admit, as_text, from_text, not_taken
 
 # Seconds: for all receivers together, and for one step of a connection.
-DEADLINE = 20.0
+DEADLINE = 30.0
 _STEP = 10.0
 # Bytes of a file with a token, and of an answer.
 _LARGEST_TOKEN, _LARGEST_ANSWER = 4096, 65536
-_APPRISE = "/usr/bin/apprise"
+# The program that sends the messages on its input, and how it ends where there is no Apprise.
+_NO_APPRISE = 69
+_APPRISE = f"""
+import json, sys
+try:
+    import apprise
+except ImportError:
+    sys.exit({_NO_APPRISE})
+config = apprise.AppriseConfig()
+config.add(sys.argv[1])
+receivers = apprise.Apprise()
+receivers.add(config)
+sent = [receivers.notify(body_format="text", **each) for each in json.load(sys.stdin)]
+sys.exit(not all(sent))
+"""
 # How Apprise marks an event.
 _TYPES = {
     **dict.fromkeys(("failed", "build_failed"), "failure"),
@@ -65,7 +82,10 @@ def parse_notify(
     path = "/.+"
     config = NotifyConfig(
         apprise_file=fields.text("apprise_file", "", path, "/etc/flotilla.swarm/apprise.conf"),
-        webhook=fields.text("webhook", "", r"https://[^\s@]+", "https://hooks.example/swarm", 2000),
+        # The path of a webhook is often a secret.
+        webhook=fields.text(
+            "webhook", "", r"https://[^\s@]+", "https://hooks.example/swarm", 2000, private=True
+        ),
         token_file=fields.text("token_file", "", path, "/etc/flotilla.swarm/webhook.token"),
         ca_file=fields.text("ca_file", "", path, "/etc/flotilla.swarm/webhook.pem"),
         every=fields.number("every", default.every, 0, 86400),
@@ -120,8 +140,8 @@ def send(
     return lines
 
 
-# Sends one event, until the time on the monotonic clock. Raises SwarmError with the reason.
-Receiver = Callable[[Event, float], None]
+# Sends events, until the time on the monotonic clock. Raises SwarmError with the reason.
+Receiver = Callable[[Sequence[Event], float], None]
 
 
 def _receivers(config: NotifyConfig) -> dict[str, Receiver]:
@@ -129,29 +149,28 @@ def _receivers(config: NotifyConfig) -> dict[str, Receiver]:
     found: dict[str, Receiver] = {}
     if config.webhook:
         host = urlsplit(config.webhook).hostname or "?"
-        found[f"webhook {host}"] = lambda event, end: _post(config, event, end)
+        found[f"webhook {host}"] = lambda events, end: _post_all(config, events, end)
     if config.apprise_file:
-        found["Apprise"] = lambda event, end: _apprise(config, event, end)
+        found["Apprise"] = lambda events, end: _apprise(config, events, end)
     return found
 
 
 def _send_all(
     receivers: Mapping[str, Receiver], events: Sequence[Event], seconds: float
 ) -> dict[str, str]:
-    """Send to all receivers at once; by their names why the first event that failed did, or nothing."""
+    """Send to all receivers at once; by their names why one failed, or nothing."""
     end = time.monotonic() + seconds
     results = dict.fromkeys(receivers, f"it did not answer within {seconds:g} s")
 
     def work(name: str, receiver: Receiver) -> None:
         try:
-            for event in events:
-                receiver(event, end)
+            receiver(events, end)
             results[name] = ""
         except SwarmError as error:
             results[name] = error.message
-        except Exception as error:
+        except Exception:
             # Whatever a receiver answers, a sync must not fail.
-            results[name] = f"it answers with what cannot be read ({type(error).__name__})"
+            results[name] = "its answer cannot be read"
 
     # Daemons, because nothing can interrupt a look-up of a name, and the process must end without it.
     threads = [threading.Thread(target=work, args=each, daemon=True) for each in receivers.items()]
@@ -160,6 +179,11 @@ def _send_all(
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     return dict(results)
+
+
+def _post_all(config: NotifyConfig, events: Sequence[Event], end: float) -> None:
+    for event in events:
+        _post(config, event, end)
 
 
 def _post(config: NotifyConfig, event: Event, end: float) -> None:
@@ -183,8 +207,12 @@ def _post(config: NotifyConfig, event: Event, end: float) -> None:
             answer.read(_LARGEST_ANSWER)
     except ssl.SSLError as error:
         raise _failed(f"its certificate is not accepted ({error.reason or error})") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _failed(str(getattr(error, "strerror", "") or type(error).__name__)) from error
+    except socket.timeout as error:
+        raise _failed(f"it did not answer within {_STEP:g} s") from error
+    except OSError as error:
+        raise _failed(error.strerror or "its connection broke") from error
+    except http.client.HTTPException as error:
+        raise _failed("it does not answer as a web server does") from error
     if answer.status // 100 == 3:
         where = urlsplit(answer.getheader("Location") or "").hostname or "another place"
         raise _failed(f"it redirects to {where[:100]}, which is not followed; name that one")
@@ -199,28 +227,32 @@ def _token(path: str) -> str:
     return token
 
 
-def _apprise(config: NotifyConfig, event: Event, end: float) -> None:
-    """Send an event with the program apprise. Its URLs are in its file, and never in arguments; its output can have them."""
-    words = [
-        _APPRISE,
-        f"--config={config.apprise_file}",
-        f"--title={title(event)}",
-        f"--notification-type={_TYPES.get(event.kind, 'info')}",
-        "--input-format=text",
+def _apprise(config: NotifyConfig, events: Sequence[Event], end: float) -> None:
+    """Send events with the library of Apprise, in a process of its own that can be ended. It takes seconds to start, so it starts once.
+
+    Its URLs are in its file, and never in arguments. Its output can have them, and is not shown.
+    """
+    messages = [
+        {
+            "title": title(event),
+            "body": body(event) or title(event),
+            "notify_type": _TYPES.get(event.kind, "info"),
+        }
+        for event in events
     ]
-    text = body(event) or title(event)
-    left = end - time.monotonic()
-    if left <= 0:
-        raise _failed("the events before it took all of the time")
+    words = [sys.executable, "-I", "-c", _APPRISE, config.apprise_file]
     environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
+    left = max(0.1, end - time.monotonic())
     try:
-        done = run(words, left, stdin=text.encode(), environment=environment)
+        done = run(words, left, stdin=json.dumps(messages).encode(), environment=environment)
     except OSError as error:
-        raise _failed(f"{_APPRISE} cannot be started; install the package apprise") from error
+        raise _failed(f"{sys.executable} cannot be started") from error
+    if done.code == _NO_APPRISE:
+        raise _failed("this host lacks Apprise; install the package apprise")
     if not done.ok:
-        reason = (done.limit and f"its limit of {done.limit}") or f"code {done.code}"
+        reason = f"its limit of {done.limit}" if done.limit else f"code {done.code}"
         raise _failed(
-            f"apprise ended with {reason}; run apprise -v --config={config.apprise_file} --body=test on this host"
+            f"Apprise ended with {reason}; run apprise -v --config={config.apprise_file} --body=test on this host"
         )
 
 

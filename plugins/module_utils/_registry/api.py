@@ -22,7 +22,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -175,6 +175,39 @@ class RegistryClient:
             json.dumps(manifest, sort_keys=True).encode(),
             {"Content-Type": _MANIFEST},
         )
+
+    def put_index(self, repository: str, parts: Mapping[str, str], tags: Sequence[str]) -> str:
+        """Make one image of the images for several platforms, under these tags; its digest.
+
+        `parts` has the tag of each image by its platform, such as linux/arm64.
+        """
+        entries = []
+        for platform, tag in parts.items():
+            answer = self._manifest("GET", repository, tag)
+            if answer.status == 404:
+                raise self._refused(f"it has no {repository}:{tag}")
+            kind = answer.headers.get("content-type", "").partition(";")[0]
+            if kind in _INDEXES:
+                raise self._refused(f"{repository}:{tag} is an image for several platforms already")
+            system, architecture, *variant = platform.split("/")
+            about = {"os": system, "architecture": architecture}
+            about.update({"variant": variant[0]} if variant else {})
+            entries.append(
+                {
+                    "mediaType": kind,
+                    "size": len(answer.body),
+                    "digest": _digest(answer.body),
+                    "platform": about,
+                }
+            )
+        docker = all(str(entry["mediaType"]).startswith(_DOCKER) for entry in entries)
+        kind = _INDEXES[0] if docker else _INDEXES[1]
+        index = {"schemaVersion": 2, "mediaType": kind, "manifests": entries}
+        body = json.dumps(index, sort_keys=True).encode()
+        for tag in tags:
+            url = self._url(repository, f"manifests/{self._reference(tag)}")
+            self._ask("PUT", url, repository, body, {"Content-Type": kind})
+        return _digest(body)
 
     def delete(self, repository: str, digest: str) -> bool:
         """Delete a manifest with all its tags; returns whether there was one."""

@@ -154,6 +154,16 @@ TASKS: dict[str, dict[str, Any]] = {
     "backup_key": {"swarm_backup": {"recipients": ["age1x"], "unlock_key": KEY}},
     # Refused before it changes this machine.
     "backup_timer": {"swarm_backup_timer": {"recipients": ["nobody"]}},
+    "builder": {"swarm_builder_timer": {"name": "a b", "builders": ["a b"]}},
+    "builder_keys": {
+        "swarm_builder_timer": {
+            "name": "b1",
+            "builders": ["b1"],
+            "repositories": [{"name": "shop", "url": "/srv/shop.git", "deploy_key": KEY}],
+        }
+    },
+    "build": {"swarm_build": {"source": "shop"}},
+    "builds": {"swarm_builds_report": {"found": {"b1": {}}}},
     "unlock": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},
     "join": {"swarm_member": {"docker_host": NOWHERE, "state": "joined", "join_token": "x"}},
     "piped": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},

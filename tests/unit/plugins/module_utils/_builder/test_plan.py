@@ -80,10 +80,9 @@ def test_the_order_of_versions() -> None:
         assert sorted(order[seed:] + order[:seed], key=version_key) == order
 
 
-@given(st.lists(st.text(max_size=30), max_size=6))
-def test_every_tag_has_a_place(tags: list[str]) -> None:
-    order = sorted(tags, key=version_key)
-    assert sorted(tags[::-1], key=version_key) == order
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_every_tag_has_a_place(one: str, other: str) -> None:
+    assert (version_key(one) < version_key(other)) != (version_key(other) <= version_key(one))
 
 
 @pytest.mark.parametrize(
@@ -222,7 +221,7 @@ def test_attempts_after_errors_are_further_and_further_apart() -> None:
         memory = after_error(memory, NOW)
         pauses.append(memory.not_before - NOW)
     assert pauses[:3] == [30, 60, 120]
-    assert max(pauses) == 3600
+    assert max(pauses) == 600
     assert is_paused(memory, NOW, False)
     assert not is_paused(memory, NOW, True)
     assert not is_paused(memory, NOW + 3600, False)

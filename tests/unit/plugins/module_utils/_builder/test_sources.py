@@ -18,8 +18,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._builder.sources im
     parse_source,
     parse_sources,
 )
-from ansible_collections.flotilla.swarm.plugins.module_utils._builder.sources_file import parse_yaml
-from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._registry.reference import is_tag
 
 SHOP = {"name": "shop", "repository": "shop", "image": "registry.lab:5000/shop"}
@@ -139,21 +137,3 @@ def test_tags_come_from_the_commit_alone() -> None:
 def test_every_tag_is_one(tag: str, at: int) -> None:
     source = Source("shop", "shop", "registry.lab/shop", tags=("a{tag}", "b-{branch}"), branch=tag)
     assert all(map(is_tag, image_tags(source, COMMIT, tag, at)))
-
-
-def test_yaml_of_a_repository_is_data() -> None:
-    assert parse_yaml(b"sources:\n- {name: a, at: 2026-01-01}\n", "x") == {
-        "sources": [{"name": "a", "at": "2026-01-01"}]
-    }
-    for text in (
-        b"a: &a [x]\nb: *a\n",
-        b"a: [",
-        b"\xff\xfe\x00",
-        b"!!python/object:os.system x",
-        b"? {a: b}\n: c",
-        b"[" * 5000,
-    ):
-        with pytest.raises(SwarmError) as caught:
-            parse_yaml(text, "sources.yml")
-        assert caught.value.code == "bad_yaml"
-        assert "\n" not in caught.value.message

@@ -37,8 +37,9 @@ def volume(source: str = "shop_data", **driver: Any) -> dict[str, Any]:
     return container(Mounts=[mount])
 
 
-def said(spec: dict[str, Any], may: May = DEFAULT, **kinds: Any) -> list[str]:
-    return objections("shop", {"service": {"shop_web": spec}, **kinds}, may)
+def said(spec: dict[str, Any], may: May = DEFAULT, others: Any = None) -> list[str]:
+    """What is said about a service, and about other specs of its stack."""
+    return objections("shop", {"service": {"shop_web": spec}, **(others or {})}, may)
 
 
 @pytest.mark.parametrize(
@@ -179,14 +180,14 @@ def on(*names: str) -> dict[str, Any]:
 
 def test_networks() -> None:
     own = {"network": {"shop_default": {"Driver": "overlay"}}}
-    assert said(on("shop_default"), **own) == []
+    assert said(on("shop_default"), others=own) == []
     assert said(on("edge")) == []
     for name in ("host", "none", "bridge", "ingress"):
         assert said(on(name)) != [], name
         assert said(on(name), May(networks=(name,))) == [], name
         assert said(on(name), May(networks=("*",))) != [], name
-    assert said(on("edge"), May(networks=("shop*",)), **own) != []
-    assert said(on("shop_default"), May(networks=()), **own) == []
+    assert said(on("edge"), May(networks=("shop*",)), others=own) != []
+    assert said(on("shop_default"), May(networks=()), others=own) == []
     old = {**container(), "Networks": [{"Target": "host"}]}
     assert said(old) != []
 
@@ -196,7 +197,7 @@ def test_an_id_is_no_name_of_a_network() -> None:
     assert said(on(identity)) != []
     assert said(on("a" * 64)) != []
     # Nor is it if the stack makes a network of this name: the engine looks for IDs first.
-    assert said(on(identity), network={identity: {"Driver": "overlay"}}) != []
+    assert said(on(identity), others={"network": {identity: {"Driver": "overlay"}}}) != []
     specs = {"service": {"shop_web": on("abc")}}
     assert objections("shop", specs, DEFAULT, ["edge"]) != []
     assert objections("shop", specs, DEFAULT, ["abc"]) == []
@@ -208,9 +209,9 @@ def test_an_id_is_no_name_of_a_network() -> None:
 def test_networks_that_reach_those_of_the_nodes() -> None:
     for driver in ("macvlan", "ipvlan", "bridge", "host"):
         network = {"network": {"shop_lan": {"Driver": driver}}}
-        assert said(on("shop_lan"), **network) != []
-        assert said(on("shop_lan"), May(privileged=True), **network) == []
-    assert said(on("shop_lan"), network={"shop_lan": {}}) == []
+        assert said(on("shop_lan"), others=network) != []
+        assert said(on("shop_lan"), May(privileged=True), others=network) == []
+    assert said(on("shop_lan"), others={"network": {"shop_lan": {}}}) == []
 
 
 def test_secrets_and_configs_of_others() -> None:
@@ -218,17 +219,18 @@ def test_secrets_and_configs_of_others() -> None:
         Secrets=[{"SecretName": "shop_key", "SecretID": "1"}, {"SecretName": "db_password"}],
         Configs=[{"ConfigName": "common"}],
     )
-    own = {"secret": {"shop_key": {}}}
-    assert said(spec, **own) == []
-    found = said(spec, May(secrets=(), configs=()), **own)
+    own: dict[str, Any] = {"secret": {"shop_key": {}}}
+    assert said(spec, others=own) == []
+    found = said(spec, May(secrets=(), configs=()), others=own)
     assert len(found) == 2
     assert "config common" in found[0]
     assert "secret db_password" in found[1]
-    assert said(spec, May(secrets=("db_*",), configs=("common",)), **own) == []
+    assert said(spec, May(secrets=("db_*",), configs=("common",)), others=own) == []
     # A secret of the stack whose name is that of another one.
-    taken = {"secret": {"shop_key": {}, "db_password": {}}}
+    taken: dict[str, Any] = {"secret": {"shop_key": {}, "db_password": {}}}
     assert any(
-        "secret db_password does not have" in each for each in said(spec, May(secrets=()), **taken)
+        "secret db_password does not have" in each
+        for each in said(spec, May(secrets=()), others=taken)
     )
 
 

@@ -92,7 +92,7 @@ def test_ranges(wanted: str, inside: list[str], outside: list[str]) -> None:
     "text", [">>1", "a", "1.2.3.4", ">x", "<*", "1 -", "~", "=> 1", "1.2.3 " * 30, "9" * 30]
 )
 def test_what_is_no_range(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"part of a range|no version|too many parts"):
         parse_range(text)
 
 
@@ -177,7 +177,7 @@ def test_a_pattern_cannot_take_forever() -> None:
     began = time.process_time()
     with pytest.raises(SwarmError) as caught:
         bounded_matches("(a+)+b", ["a" * 100], "order", seconds=0.2)
-    assert caught.value.code == "slow_pattern"
+    assert caught.value.code == "no_update"
     assert time.process_time() - began < 2
     # Nothing is left of the limit.
     assert bounded_matches("(a+)b", ["aab", "b"], "order") == {"aab": "aa"}

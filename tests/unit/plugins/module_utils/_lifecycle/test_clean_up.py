@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.words import size_text
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.clean_up import (
     Refusal,
     _attempt,
@@ -29,7 +30,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.clean_up
     HostUse,
     HostVolume,
     plan_clean_up,
-    size_text,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.clean_up_report import (
     hosts_of_swarm,

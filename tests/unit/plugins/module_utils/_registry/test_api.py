@@ -129,7 +129,8 @@ class Registry(BaseHTTPRequestHandler):
             self.answer(202 if self.manifests.pop(name, None) else 404)
         elif name in self.manifests:
             content, digest = self.manifests[name]
-            self.answer(200, content, Docker_Content_Digest=digest)
+            kind = "application/vnd.docker.distribution.manifest.v2+json"
+            self.answer(200, content, Docker_Content_Digest=digest, Content_Type=kind)
         else:
             self.answer(404, b'{"errors": [{"message": "unknown"}]}')
 
@@ -218,6 +219,27 @@ def test_the_configuration_of_an_image(
     handler.blobs[digest] = b"{}"
     with pytest.raises(SwarmError, match="another digest"):
         client.config("shop/web", "1")
+
+
+def test_images_for_several_platforms_become_one(
+    registry: tuple[str, type[Registry]], certificate: Path
+) -> None:
+    name, handler = registry
+    client = client_of(name, certificate)
+    for tag in ("amd64", "arm64"):
+        handler.manifests[tag] = (tag.encode(), f"sha256:{tag}")
+    digest = client.put_index(
+        "shop/web", {"linux/amd64": "amd64", "linux/arm64/v8": "arm64"}, ["1", "latest"]
+    )
+    assert handler.manifests["1"] == handler.manifests["latest"]
+    index = json.loads(handler.manifests[digest][0])
+    assert [entry["platform"] for entry in index["manifests"]] == [
+        {"os": "linux", "architecture": "amd64"},
+        {"os": "linux", "architecture": "arm64", "variant": "v8"},
+    ]
+    assert index["manifests"][0]["digest"] == "sha256:" + hashlib.sha256(b"amd64").hexdigest()
+    with pytest.raises(SwarmError, match="it has no shop/web:riscv"):
+        client.put_index("shop/web", {"linux/riscv64": "riscv"}, ["1"])
 
 
 @pytest.mark.parametrize(
