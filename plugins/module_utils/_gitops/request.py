@@ -16,7 +16,7 @@ from .._api.reader import EngineReader
 from .._common.errors import SwarmError
 from .._host.locks import alone
 from .access import DOCKER_HOST, read_settings
-from .decide import REFUSE, WAIT, Decision, Request
+from .decide import REFUSE, RESUME, ROLLBACK, SUSPEND, SYNC, WAIT, Decision, Request
 from .idle import leads
 from .kept import read_kept
 from .service import BUSY, LOCK
@@ -26,6 +26,7 @@ from .tick import Report, Tick
 
 # Seconds until the engine answers.
 _ANSWER = 60
+_VERBS = {SYNC: "sync", ROLLBACK: "roll back", SUSPEND: "suspend", RESUME: "resume"}
 
 
 @dataclass
@@ -116,10 +117,15 @@ def _judge(app: str, report: Report, request: Request) -> None:
         listed = ", ".join(name for name in known if "/" not in name) or "none"
         raise SwarmError(
             "unknown_app",
-            f"Could not {request.kind} application {app}: no repository has it. The applications are: {listed}.",
+            f"Could not {_VERBS[request.kind]} application {app}: no repository has it. The applications are: {listed}.",
             apps=known,
         )
-    if mine is not None and mine.action in (REFUSE, WAIT) and request.kind in ("sync", "rollback"):
-        raise SwarmError(
-            "sync_refused", f"Could not {request.kind} application {app}: {mine.cause}."
-        )
+    if mine is None or request.kind not in (SYNC, ROLLBACK):
+        return
+    sources = {mine.state.repository, *mine.state.sources} if mine.state else set()
+    silent = sorted(sources & report.troubles.keys()) if request.kind == SYNC else []
+    cause = mine.cause if mine.action in (REFUSE, WAIT) else ""
+    cause = cause or "; ".join(report.troubles[name] for name in silent)
+    if cause:
+        words = f"Could not {_VERBS[request.kind]} application {app}: {cause.rstrip('.')}."
+        raise SwarmError("sync_refused", words)

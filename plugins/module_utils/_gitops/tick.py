@@ -102,6 +102,7 @@ class Report:
     node: str = ""
     decisions: list[Decision] = field(default_factory=list)
     states: dict[str, AppState] = field(default_factory=dict)
+    troubles: dict[str, str] = field(default_factory=dict)  # by repository
     plan: list[str] = field(default_factory=list)  # of what an operator asks for
     changes: bool = False  # in check mode, whether a run would do anything
     done: list[str] = field(default_factory=list)
@@ -168,6 +169,7 @@ class Tick:
             while True:
                 decisions = self._decide(view)
                 self.report.decisions, self.report.states = decisions, view.states
+                self.report.troubles = view.troubles
                 work = self._work(view, decisions)
                 if self._check_mode or not work:
                     self._foresee(view, decisions, work)
@@ -370,7 +372,8 @@ class Tick:
         ]
 
     def _concerns(self, name: str) -> bool:
-        return not self._only or name in self._only
+        """Whether this run works on an application, or on the row of a repository whose new history is accepted."""
+        return not self._only or name in self._only or name.removesuffix("/") in self._rewrite
 
     def _foresee(self, view: View, decisions: Sequence[Decision], work: bool) -> None:
         """In check mode: what a run would do for those that ask."""
