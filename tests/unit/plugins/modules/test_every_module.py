@@ -54,7 +54,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_registry": {"name": "r.lab", "users": [{"name": "swarm", "password": "hidden-word"}]},
     # An image without layers: {"rootfs": {"diff_ids": []}}.
     "swarm_ship": {
-        "images": [{"names": ["a:1"], "config": "eyJyb290ZnMiOiB7ImRpZmZfaWRzIjogW119fQ==", "layers": []}]
+        "images": [
+            {"names": ["a:1"], "config": "eyJyb290ZnMiOiB7ImRpZmZfaWRzIjogW119fQ==", "layers": []}
+        ]
     },
     "swarm_ship_server": {"token": "x", "layers": {f"sha256:{'0' * 64}": 1}},
     "swarm_ship_source": {"images": ["shop:2"]},
