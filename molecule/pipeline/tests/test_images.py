@@ -12,10 +12,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import delivery
 import drive
-import pipeline
 import pytest
-from pipeline import done, nodes, playbook, soak
+from delivery import done, nodes, playbook, soak
 
 SHIP = drive.TOP / "playbooks" / "ship_images.yml"
 # Bytes of the layer that the nodes lack.
@@ -113,7 +113,7 @@ def test_a_killed_run_is_finished_by_the_next_one(archive: Path) -> None:
         return drive.killed(
             after,
             playbook=SHIP,
-            inventory=pipeline.inventory_path(),
+            inventory=delivery.inventory_path(),
             swarm_ship_archive=str(archive),
         )
 
@@ -142,7 +142,7 @@ def test_the_service_that_serves_layers_ends_by_itself_and_leaves_nothing(archiv
     digest = "sha256:" + "0" * 64
     served = drive.module("m1", "swarm_ship_server", token="a-token-of-the-lab", layers={})
     assert served["changed"], served
-    port, address = served["port"], pipeline.address("m1")
+    port, address = served["port"], delivery.address("m1")
     ask = f"curl -sk -o /dev/null -w '%{{http_code}}' https://{address}:{port}/layer/{digest[7:]}"
     assert drive.ssh("w1", ask) == "403"
     assert drive.ssh("w1", f"{ask} -H 'Authorization: Bearer a-token-of-the-lab'") == "404"
@@ -156,7 +156,7 @@ def test_the_service_that_serves_layers_ends_by_itself_and_leaves_nothing(archiv
 
 
 def test_all_nodes_pull_the_same_image_before_a_rollout(archive: Path) -> None:
-    image = f"{pipeline.registry()}/pulled:1"
+    image = f"{delivery.registry()}/pulled:1"
     drive.ssh(
         "m1",
         f"docker tag shipped:base {image} && docker push -q {image} && docker rmi {image} > /dev/null",

@@ -10,22 +10,22 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+import delivery
 import drive
-import pipeline
 import pytest
 import yaml
-from pipeline import done, nodes, playbook, soak
+from delivery import done, nodes, playbook, soak
 
 FOLDER = "/etc/flotilla.swarm/registry"
 GC = "flotilla-registry-gc.service"
 
 
 def inventory() -> dict[str, Any]:
-    return dict(yaml.safe_load((pipeline.inventory_path() / "hosts.yml").read_text()))
+    return dict(yaml.safe_load((delivery.inventory_path() / "hosts.yml").read_text()))
 
 
 def write(document: dict[str, Any]) -> None:
-    (pipeline.inventory_path() / "hosts.yml").write_text(yaml.safe_dump(document))
+    (delivery.inventory_path() / "hosts.yml").write_text(yaml.safe_dump(document))
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def original() -> Iterator[dict[str, Any]]:
 
 def status(method: str, path: str, user: str, password: str) -> str:
     """The answer of the registry, asked from another host."""
-    url = f"https://{pipeline.registry()}/v2/{path}"
-    ca = f"/etc/docker/certs.d/{pipeline.registry()}/ca.crt"
+    url = f"https://{delivery.registry()}/v2/{path}"
+    ca = f"/etc/docker/certs.d/{delivery.registry()}/ca.crt"
     # The password is in a file of curl's, not in its arguments.
     return drive.ssh(
         "m1",
@@ -58,7 +58,7 @@ def first() -> tuple[str, str]:
 
 def make_image(name: str) -> str:
     """A small image in the registry, from a node that is logged in by the inventory."""
-    image = f"{pipeline.registry()}/{name}"
+    image = f"{delivery.registry()}/{name}"
     drive.ssh(
         "m1",
         f"""
@@ -118,10 +118,10 @@ def test_a_new_password_reaches_hosts_and_services_without_new_tasks(
 
 
 def test_a_collection_of_garbage_that_is_killed_leaves_a_registry_that_takes_pushes() -> None:
-    host = pipeline.REGISTRY_HOST
+    host = delivery.REGISTRY_HOST
     make_image("kept:1")
     digest = make_image("removed:1") and drive.ssh(
-        "m1", f"docker image inspect -f '{{{{index .RepoDigests 0}}}}' {pipeline.registry()}/removed:1"
+        "m1", f"docker image inspect -f '{{{{index .RepoDigests 0}}}}' {delivery.registry()}/removed:1"
     ).strip().partition("@")[2]  # fmt: skip
     assert status("DELETE", f"removed/manifests/{digest}", *first()) == "202"
     size = "du -sb /var/lib/docker-registry | cut -f1"
@@ -152,7 +152,7 @@ def test_a_collection_of_garbage_that_is_killed_leaves_a_registry_that_takes_pus
 
 @soak
 def test_certificates_are_renewed_without_a_run() -> None:
-    host = pipeline.REGISTRY_HOST
+    host = delivery.REGISTRY_HOST
     shown = f"openssl x509 -in {FOLDER}/registry.crt -noout -serial"
     before = drive.ssh(host, shown)
     drive.ssh(host, "systemctl start flotilla-registry-renew.service")
@@ -161,7 +161,7 @@ def test_certificates_are_renewed_without_a_run() -> None:
     drive.ssh(
         host,
         f"""
-        cd {FOLDER}; printf 'subjectAltName=IP:%s' {pipeline.address(host)} > /tmp/extensions
+        cd {FOLDER}; printf 'subjectAltName=IP:%s' {delivery.address(host)} > /tmp/extensions
         openssl req -new -key registry.key -subj /CN=x | openssl x509 -req -CA ca.crt -CAkey ca.key -set_serial 7 -days 0 \\
             -extfile /tmp/extensions -out registry.crt 2> /dev/null
         """,
@@ -177,7 +177,7 @@ def test_certificates_are_renewed_without_a_run() -> None:
 
 @soak
 def test_a_new_authority_is_trusted_by_all_hosts_after_one_run() -> None:
-    drive.ssh(pipeline.REGISTRY_HOST, f"rm {FOLDER}/ca.key")
+    drive.ssh(delivery.REGISTRY_HOST, f"rm {FOLDER}/ca.key")
     done(playbook("registry"))
     image = make_image("renewed:1")
     for host in nodes():
