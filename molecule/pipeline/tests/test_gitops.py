@@ -578,7 +578,12 @@ def test_two_leaders_never_act_together(deploy: delivery.Developer) -> None:
         assert version() != "201"
         assert "m9 is at work" in journal()
         begun = time.monotonic()
-        drive.wait_until(lambda: (look(host), version() == "201")[1])
+
+        def is_taken_over() -> bool:
+            look(host)
+            return version() == "201"
+
+        drive.wait_until(is_taken_over)
         print(f"taken over after {time.monotonic() - begun:.1f} s")
     synced("shop", commit)
 

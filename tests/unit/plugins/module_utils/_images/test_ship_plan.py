@@ -132,7 +132,7 @@ def test_an_image_is_pulled_by_its_digest_and_named_by_its_tag() -> None:
 def test_the_table_of_pulls_names_who_failed() -> None:
     targets = {"shop:2": ["id-m1", "id-w1", "id-w2"]}
     hosts = {"id-m1": "m1", "id-w1": "w1", "id-w2": "w2"}
-    results = {
+    results: dict[str, dict[str, Any]] = {
         "m1": {"pulled": ["shop:2"]},
         "w1": {"pulled": []},
         "w2": {"failed": True, "msg": "no."},
