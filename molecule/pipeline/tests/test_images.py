@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import delivery
-import drive
 import pytest
-from delivery import done, nodes, playbook, soak
+from delivery import done, drive, nodes, playbook, soak
 
 SHIP = drive.TOP / "playbooks" / "ship_images.yml"
 # Bytes of the layer that the nodes lack.

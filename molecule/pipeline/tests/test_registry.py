@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import delivery
-import drive
 import pytest
 import yaml
-from delivery import done, nodes, playbook, soak
+from delivery import done, drive, nodes, playbook, soak
 
 FOLDER = "/etc/flotilla.swarm/registry"
 GC = "flotilla-registry-gc.service"
