@@ -24,11 +24,12 @@ from .._model.labels import GITOPS_CHECK_LABEL, STACK_LABEL
 from .._registry.api import login_of
 from .._registry.reference import parse_image
 from .._services.convergence import Verdict
+from .._stack.apply import Journal, write_history
 from .._stack.cli_output import forbidden
 from .._stack.deploy import Deployment, StackOutcome
 from .._stack.hooks import Hooks
 from .._stack.options import STACK_OPTIONS
-from .._stack.plan import StackSnapshot
+from .._stack.plan import StackSnapshot, StackStep
 from .._stack.revisions import revisions
 from .._stack.verify import Verifier
 from .._stack.writes import Write
@@ -58,7 +59,10 @@ class Stacks:
         return StackOutcome(name)
 
     def before(self, name: str) -> str:
-        """What a stack is before a deploy, so that it can be brought back: empty, revision:N, or unknown."""
+        """What a stack is before a deploy, so that it can be brought back: empty, or revision:N.
+
+        A stack that GitOps takes over, or whose first deploy was interrupted, can have no revision. Then this makes one.
+        """
         live = StackSnapshot(
             services=self.reader.get("/services", "list the services"),
             networks=self.reader.get("/networks", "list the networks"),
@@ -67,7 +71,13 @@ class Stacks:
         found = revisions(name, live)
         if found:
             return f"{_REVISION}{found[0].number}"
-        return UNKNOWN_BEFORE if live.services_of(name) else EMPTY
+        if not live.services_of(name):
+            return EMPTY
+        self._before_write()
+        client = local_client(self._docker_host, _ANSWER)
+        step = StackStep("create", "revision", "1")
+        notes = write_history(client, name, [step], live, Journal())
+        return UNKNOWN_BEFORE if notes else f"{_REVISION}1"
 
     def plan(self, app: App, inputs: Inputs, may: May) -> StackOutcome:
         """What a deploy would do; raises what is wrong."""
@@ -172,7 +182,7 @@ class Stacks:
         else:
             raise SwarmError(
                 "no_revision",
-                f"Could not roll back stack {name}: it was there before GitOps deployed it, and has no revision.",
+                f"Could not roll back stack {name}: no revision says what it was before.",
             )
         return outcome
 
