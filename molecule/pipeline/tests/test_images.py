@@ -72,12 +72,8 @@ def counted(host: str) -> tuple[int, int]:
 
 def left_behind() -> list[str]:
     """The hosts with something of a run."""
-    ask = "ls -A /var/lib/flotilla.swarm/ship /run/flotilla.swarm/ship 2> /dev/null; systemctl is-active flotilla-ship.service | grep ^active; true"
-    return [
-        host
-        for host in nodes()
-        if drive.ssh(host, ask).strip().replace("/var/lib/flotilla.swarm/ship:", "")
-    ]
+    ask = "find /var/lib/flotilla.swarm/ship /run/flotilla.swarm/ship 2> /dev/null; systemctl is-active flotilla-ship.service | grep ^active; true"
+    return [host for host in nodes() if drive.ssh(host, ask).strip()]
 
 
 def test_the_controller_sends_what_is_missing_once(archive: Path) -> None:
