@@ -178,6 +178,7 @@ def main() -> None:
         required_together=[("server", "token")],
         supports_check_mode=True,
     )
+    token = module.take_out("token")["token"]
     params = module.params
     done: dict[str, Any] = {"loaded": [], "bytes": 0}
     result: dict[str, Any] = dict(changed=False, present=[], missing=[], layers={})
@@ -195,7 +196,7 @@ def main() -> None:
         if module.check_mode:
             done["bytes"] = sum(needs.layers.values())
         elif needs.images or params["keep"]:
-            source = Source(token=params["token"], **server) if server else None
+            source = Source(token=token, **server) if server else None
             incoming = module.private["_incoming"] or {}
             bring(store, images, incoming, source, params["keep"], done)
     except SwarmError as error:

@@ -125,6 +125,7 @@ def main() -> None:
         required_if=[("state", "present", ("token",))],
         supports_check_mode=True,
     )
+    token = module.take_out("token")["token"]
     params = module.params
     run = bounded(module.run_command, 120)
     result: dict[str, Any] = dict(changed=False, port=params["port"], fingerprint="")
@@ -133,17 +134,20 @@ def main() -> None:
             result["changed"] = is_there(run)
             if result["changed"] and not module.check_mode:
                 stop(run)
-        elif module.check_mode:
+            module.exit_json(**result)
+        store = ImageStore(params["docker_host"])
+        store.check()
+        if module.check_mode:
             result["changed"] = True
         else:
             served = start(
                 run,
-                ImageStore(params["docker_host"]),
+                store,
                 base64.b64decode(module.private["_code"] or ""),
                 sys.executable,
                 params["names"],
                 {str(key): int(value) for key, value in params["layers"].items()},
-                params["token"],
+                token,
                 params["port"],
                 params["longest"],
             )

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,10 +44,15 @@ def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def strings_of(path: Path) -> dict[str, str]:
     """The string constants of a file, at its top or in a class: DOCUMENTATION and its kind."""
     found = {}
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
     for node in (node for body in bodies for node in body):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
@@ -57,7 +63,7 @@ def strings_of(path: Path) -> dict[str, str]:
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -297,9 +303,9 @@ DECIDES = {
 def utils() -> Iterator[tuple[str, Path, ast.Module]]:
     """Every module of module_utils that holds something: as PACKAGE/NAME, its file and its tree."""
     for path in sorted((PLUGINS / "module_utils").rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        if path.name != "__init__.py" or text:
-            yield name_of(path)[len("plugins/module_utils/") : -len(".py")], path, ast.parse(text)
+        tree = tree_of(path)
+        if path.name != "__init__.py" or tree.body:
+            yield name_of(path)[len("plugins/module_utils/") : -len(".py")], path, tree
 
 
 def neighbours(tree: ast.Module, package: str) -> Iterator[str]:
@@ -387,7 +393,7 @@ def codes_in(tree: ast.Module) -> Iterator[str]:
 
 
 def test_every_failure_code_is_documented_and_exists() -> None:
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in PLUGINS.rglob("*.py")]
+    trees = [tree_of(path) for path in PLUGINS.rglob("*.py")]
     raised = {code for tree in trees for code in codes_in(tree)}
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \| .* \|$", text.split("## Failure codes")[1], re.MULTILINE)

@@ -11,10 +11,10 @@ import re
 import shlex
 import time
 
-import pipeline
+import delivery
 import pytest
 import yaml
-from pipeline import Developer, done, drive, playbook
+from delivery import Developer, done, drive, playbook
 
 PORT = 8443
 # Accepts what a webhook gets, over TLS with the certificate of the registry, whose name is the same.
@@ -42,7 +42,7 @@ CMD ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"]
 
 
 def registry() -> str:
-    return f"{pipeline.address(pipeline.REGISTRY_HOST)}:5000"
+    return f"{delivery.address(delivery.REGISTRY_HOST)}:5000"
 
 
 def compose(tag: str) -> str:
@@ -69,19 +69,19 @@ images:
 @pytest.fixture(scope="module")
 def cluster() -> tuple[Developer, Developer]:
     """site.yml builds everything that the inventory asks for: the registry, the swarm, the builder and GitOps."""
-    pipeline.serve_git("developer", "builder", "gitops")
+    delivery.serve_git("developer", "builder", "gitops")
     source, stacks = Developer("source"), Developer("stacks")
     stacks.commit("Nothing yet", {"README": "What runs on the swarm.\n"})
-    source.write({"Dockerfile": DOCKERFILE, "busybox": pipeline.busybox(), "page": "zero\n"})
+    source.write({"Dockerfile": DOCKERFILE, "busybox": delivery.busybox(), "page": "zero\n"})
     (source.tree / "busybox").chmod(0o755)
-    access = {"known_hosts": pipeline.known_hosts()}
-    pipeline.write_inventory(
-        registry_users=[{"name": n, "password": p} for n, p in pipeline.PASSWORDS.items()],
+    access = {"known_hosts": delivery.known_hosts()}
+    delivery.write_inventory(
+        registry_users=[{"name": n, "password": p} for n, p in delivery.PASSWORDS.items()],
         swarm_builder_repositories=[
             {
                 "name": "source",
-                "url": pipeline.url("source"),
-                "deploy_key": pipeline.ssh_key("builder").read_text(),
+                "url": delivery.url("source"),
+                "deploy_key": delivery.ssh_key("builder").read_text(),
                 **access,
             }
         ],
@@ -98,8 +98,8 @@ def cluster() -> tuple[Developer, Developer]:
         swarm_gitops_repositories=[
             {
                 "name": "stacks",
-                "url": pipeline.url("stacks"),
-                "deploy_key": pipeline.ssh_key("gitops").read_text(),
+                "url": delivery.url("stacks"),
+                "deploy_key": delivery.ssh_key("gitops").read_text(),
                 **access,
             }
         ],
@@ -110,10 +110,10 @@ def cluster() -> tuple[Developer, Developer]:
     done(playbook("site"))
     ca = drive.ssh("m1", f"cat /etc/docker/certs.d/{registry()}/ca.crt")
     receive()
-    hook = f"https://{pipeline.address(pipeline.REGISTRY_HOST)}:{PORT}/flotilla"
-    document = yaml.safe_load((pipeline.inventory_path() / "hosts.yml").read_text())
+    hook = f"https://{delivery.address(delivery.REGISTRY_HOST)}:{PORT}/flotilla"
+    document = yaml.safe_load((delivery.inventory_path() / "hosts.yml").read_text())
     document["all"]["vars"]["swarm_gitops_notify"] = {"webhook": hook, "ca": ca}
-    (pipeline.inventory_path() / "hosts.yml").write_text(yaml.safe_dump(document))
+    (delivery.inventory_path() / "hosts.yml").write_text(yaml.safe_dump(document))
     done(playbook("site"))
     again = done(playbook("site"))
     assert again.changed == 0, again.text[-3000:]
@@ -123,16 +123,16 @@ def cluster() -> tuple[Developer, Developer]:
 def receive() -> None:
     """Start the receiver of the webhook, as a service of its host."""
     find = "find / -xdev -name '*.crt' -path '*registry*' -not -name 'ca*' | head -1"
-    certificate = drive.ssh(pipeline.REGISTRY_HOST, find).strip()
+    certificate = drive.ssh(delivery.REGISTRY_HOST, find).strip()
     key = re.sub(r"\.crt$", ".key", certificate)
     drive.ssh(
-        pipeline.REGISTRY_HOST,
+        delivery.REGISTRY_HOST,
         f"rm -f /run/hook.jsonl; systemd-run --quiet --unit hook python3 -c {shlex.quote(RECEIVER)} {PORT} {certificate} {key}",
     )
 
 
 def notified() -> list[dict[str, str]]:
-    lines = drive.ssh(pipeline.REGISTRY_HOST, "cat /run/hook.jsonl 2> /dev/null; true")
+    lines = drive.ssh(delivery.REGISTRY_HOST, "cat /run/hook.jsonl 2> /dev/null; true")
     return [json.loads(line) for line in lines.splitlines()]
 
 

@@ -17,8 +17,10 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from .._common.errors import SwarmError
+from .._common.waiting import Clock, poll
 from .._git.repository import printable
 from .._host.commands import Done, run
+from .settings import STATE_DIR
 from .sources import Source
 
 # Bytes of the output of a build while it runs, and what is kept of it.
@@ -26,6 +28,8 @@ LARGEST_LOG, KEPT_LOG = 16 << 20, 1 << 20
 # Seconds for a command of the engine, and for a push.
 _LOCAL, _PUSH = 120.0, 900.0
 _PROCESSES = 512
+# Seconds until the engine has ended what it does for a command that was killed.
+_SETTLES = 3.0
 # Only the classic builder limits the memory of a build.
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -33,6 +37,8 @@ _ENVIRONMENT = {
     "LC_ALL": "C",
     "DOCKER_BUILDKIT": "0",
     "DOCKER_CLI_HINTS": "false",
+    # The service cannot write into the home of root.
+    "BUILDX_CONFIG": f"{STATE_DIR}/buildx",
 }
 # Of the errors of a build: a command of the Dockerfile has failed; the host, the engine or a registry has failed.
 _COMMAND_FAILED = re.compile(
@@ -155,16 +161,39 @@ def step_images(log: str) -> list[str]:
     return list(dict.fromkeys(each.decode() for each in reversed(found)))
 
 
-def remove_images(images: Iterable[str], keep: Collection[str] = ()) -> None:
-    """Remove images by ID that have no name, except these. What a container or another image uses stays."""
-    asked = [image for image in images if not any(_same(image, other) for other in keep)]
-    if not asked:
-        return
-    listed = _docker(["image", "ls", "--all", "--quiet", "--no-trunc", "--filter=dangling=true"])
-    nameless = listed.output.decode(errors="replace").split()
-    for image in asked:
-        if any(_same(image, other) for other in nameless):
-            _docker(["image", "rm", "--", image])
+def remove_images(
+    images: Iterable[str], keep: Collection[str] = (), clock: Clock | None = None
+) -> None:
+    """Remove images by ID that have no name, except these. What a container or another image uses stays.
+
+    The engine can be about to complete a step of a build whose command was killed. The image of that step is in no log. It keeps the
+    one before it from being removed, and is found by that.
+    """
+    asked = [image for image in images if not _has(keep, image)]
+    if asked:
+        poll(lambda: _removed(asked, keep), bool, _SETTLES, 0.5, clock)
+
+
+def _removed(asked: Collection[str], keep: Collection[str]) -> bool:
+    """Remove what can be removed now; whether nothing is left."""
+    heads = _nameless()
+    if heads:
+        done = _docker(["image", "inspect", "--format={{.Id}} {{.Parent}}", "--", *heads])
+        for line in done.output.decode(errors="replace").splitlines():
+            image, _space, parent = line.partition(" ")
+            if not _has(keep, image) and (_has(asked, image) or _has(asked, parent)):
+                _docker(["image", "rm", "--", image])
+    left = _nameless("--all")
+    return not any(_has(left, image) for image in asked)
+
+
+def _nameless(*more: str) -> list[str]:
+    done = _docker(["image", "ls", "--quiet", "--no-trunc", "--filter=dangling=true", *more])
+    return done.output.decode(errors="replace").split()
+
+
+def _has(images: Iterable[str], image: str) -> bool:
+    return any(_same(image, other) for other in images)
 
 
 def _same(image: str, other: str) -> bool:
@@ -187,6 +216,8 @@ def remove_container(source: str) -> None:
 
 
 def _failure(done: Done, source: Source, what: str) -> BuildFailed | SwarmError:
+    # An engine that stops ends what runs in it.
+    check_engine()
     lines = [line.strip() for line in done.errors.splitlines() if line.strip()]
     last = printable(lines[-1]) if lines else f"it ended with code {done.code}"
     command = _COMMAND_FAILED.search(last)
@@ -195,6 +226,11 @@ def _failure(done: Done, source: Source, what: str) -> BuildFailed | SwarmError:
         return BuildFailed(f"{what} did not end within {source.timeout} s; raise timeout")
     if done.limit == "output" or done.code == -25:
         return BuildFailed(f"{what} has more than {LARGEST_LOG >> 20} MB of output")
+    if done.code < 0:
+        return SwarmError(
+            "engine_error",
+            f"Could not build {source.name}: signal {-done.code} has ended the docker command.",
+        )
     if what == "the test":
         # 125: the engine could not start it.
         if done.code == 125 and _NOT_THE_COMMIT.search(last):

@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -58,7 +59,7 @@ from .plan import (
     parse_claim,
     parse_record,
 )
-from .settings import LOCK, STATE_DIR, Settings
+from .settings import LOCK, STATE_DIR, STOPPED, Settings
 from .sources import Source, parse_sources
 from .state import Row, answered, load_rows, load_settings, requests, save_rows
 from .work import Local, Note, Work
@@ -82,6 +83,8 @@ def say(text: str) -> None:
 def main() -> int:
     """Run as a service; returns the exit code."""
     busy = SwarmError("in_progress", "another run is at work on this host")
+    # So that a run that is stopped withdraws its claim, and another builder need not wait.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(STOPPED))
     try:
         with alone(LOCK, busy):
             settings = load_settings()
@@ -210,8 +213,9 @@ class Tick:
         if (new.state, new.cause, new.head) != (row.state, row.cause, row.head):
             new = replace(new, since=time.time())
             if new.state:
+                commit = f" {new.head[:12]}" if new.head else ""
                 said = f": {new.cause}" if new.cause else ""
-                say(f"{name}: {new.state} {new.head[:12]}{said}")
+                say(f"{name}: {new.state}{commit}{said}")
         self.rows[name] = new
         return new
 
@@ -384,7 +388,7 @@ class Tick:
                 ).make(tested, asked)  # fmt: skip
                 build, local, log = made.build, made.local, made.log
             desk.put_record(as_record(build, document))
-        except (SwarmError, OSError):
+        except BaseException:
             with contextlib.suppress(SwarmError):
                 desk.withdraw(head.commit)
             raise

@@ -45,6 +45,8 @@ SECRETS_OF_REPOSITORY = ("deploy_key", "password")
 KEYS_OF_REPOSITORY = (*SECRETS_OF_REPOSITORY, "known_hosts", "ca")
 # Seconds: the longest run, in which several images can be built, and the time to end.
 _LONGEST, _TO_STOP = 6 * 3600, 30
+# The exit code of a run that systemd has stopped.
+STOPPED = 143
 _BUILDER = r"[^\s\x00-\x1f]+"
 
 
@@ -182,6 +184,9 @@ RestartSec=1
 # What the code says is of interest, and that systemd starts it every some seconds is not.
 SyslogLevel=notice
 LogLevelMax=notice
+SuccessExitStatus={STOPPED}
+# The run ends its commands itself, so that their end is not taken for that of a build.
+KillMode=mixed
 RuntimeMaxSec={_LONGEST}
 TimeoutStopSec={_TO_STOP}
 MemoryMax=1G

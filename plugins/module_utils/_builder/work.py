@@ -119,7 +119,8 @@ def resume(before: Callable[[str], Local]) -> Note | None:
 def discard(note: Note, keep: Local) -> None:
     """Remove everything of a build, the note last."""
     built = (read(_ID) or b"").decode("ascii", "replace").strip()
-    engine.remove_names(name for name in note.names if name not in keep.names)
+    # A name that moves can still be that of the image before, which only speeds up builds.
+    engine.remove_names(note.names)
     images = [*([built] if built else []), *note.images, *engine.step_images(_LOG)]
     engine.remove_images(images, keep.images)
     finish()
@@ -285,7 +286,7 @@ class Work:
         limit = self.source.size_mb << 20
         if size > limit:
             raise BuildFailed(
-                f"the checkout has {size >> 20} MB, and size_mb is {self.source.size_mb}"
+                f"the checkout has {size / (1 << 20):.1f} MB, and size_mb is {self.source.size_mb}"
             )
         check_space(2 * size)
         os.makedirs(_TREE, mode=0o700)

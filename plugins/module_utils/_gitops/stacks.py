@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .._api.client import local_client
@@ -80,7 +81,7 @@ class Stacks:
 
     def plan(self, app: App, inputs: Inputs, may: May) -> StackOutcome:
         """What a deploy would do; raises what is wrong."""
-        return self._run(app, inputs, _Hooks(app.name, may), check_mode=True)
+        return self._run(app, inputs, self._hooks(app.name, may), check_mode=True)
 
     def deploy(
         self,
@@ -92,14 +93,31 @@ class Stacks:
         outcome: StackOutcome,
     ) -> None:
         """Deploy, and wait until the services have converged; raises what is wrong."""
-        hooks = _Hooks(app.name, may, self._before_write, before_undo)
+        hooks = replace(
+            self._hooks(app.name, may), before_write=self._before_write, before_undo=before_undo
+        )
         self._run(app, inputs, hooks, check_mode=False, rolls_back=rolls_back, outcome=outcome)
+
+    def _hooks(self, stack: str, may: May) -> Hooks:
+        """The hooks of a deployment under what a stack may use."""
+
+        def objections_to(writes: Sequence[Write]) -> list[str]:
+            specs: dict[str, dict[str, Any]] = {}
+            for write in writes:
+                specs.setdefault(write.kind, {})[write.name] = write.spec
+            return objections(stack, specs, may, self._network_names())
+
+        return Hooks(objections=objections_to)
+
+    def _network_names(self) -> set[str]:
+        found = self.reader.get("/networks", "list the networks")
+        return {str(network.get("Name")) for network in found}
 
     def _run(
         self,
         app: App,
         inputs: Inputs,
-        hooks: _Hooks,
+        hooks: Hooks,
         check_mode: bool,
         rolls_back: bool = False,
         outcome: StackOutcome | None = None,
@@ -118,7 +136,7 @@ class Stacks:
         )
         given = {**source.options(), "definition": list(inputs.definition), "registries": None}
         outcome = outcome or StackOutcome(app.name)
-        Deployment(params, given, outcome, hooks.all()).run(check_mode)
+        Deployment(params, given, outcome, hooks).run(check_mode)
         return outcome
 
     def check(self, app: App, may: May) -> None:
@@ -129,7 +147,12 @@ class Stacks:
         # A killed run can have left them.
         self.remove(name)
         specs = {spec["Name"]: spec for spec in check_specs(app)}
-        said = objections(app.name, {"service": specs}, may)
+        # The networks of the application are its own, also for its checks.
+        own: dict[str, Any] = {
+            f"{app.name}_{network}": {} for check in app.checks for network in check.networks
+        }
+        wanted = {"service": specs, "network": own}
+        said = objections(app.name, wanted, may, self._network_names())
         if said:
             raise forbidden(name, "run", said, None)
         self._before_write()
@@ -209,35 +232,6 @@ class Stacks:
             "name": name,
             **options,
         }
-
-
-class _Hooks:
-    """The hooks of a deployment under what a stack may use."""
-
-    def __init__(
-        self,
-        stack: str,
-        may: May,
-        before_write: Callable[[], None] | None = None,
-        before_undo: Callable[[SwarmError], None] | None = None,
-    ) -> None:
-        self._stack, self._may = stack, may
-        self._before_write, self._before_undo = before_write, before_undo
-
-    def all(self) -> Hooks:
-        """As a deployment takes them."""
-        hooks: dict[str, Any] = {"objections": self._objections}
-        if self._before_write is not None:
-            hooks["before_write"] = self._before_write
-        if self._before_undo is not None:
-            hooks["before_undo"] = self._before_undo
-        return Hooks(**hooks)
-
-    def _objections(self, writes: Sequence[Write]) -> list[str]:
-        specs: dict[str, dict[str, Any]] = {}
-        for write in writes:
-            specs.setdefault(write.kind, {})[write.name] = write.spec
-        return objections(self._stack, specs, self._may)
 
 
 def checks_of(name: str) -> str:

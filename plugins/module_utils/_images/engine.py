@@ -35,6 +35,10 @@ class ImageStore:
         self._reader = EngineReader(docker_host, _SHORT)
         self._path = docker_host[len("unix://") :]
 
+    def check(self) -> None:
+        """Raise unless the engine answers."""
+        self._reader.ping(_SHORT)
+
     def reads_partial_archives(self) -> bool:
         """Whether `load` takes an archive that lacks what the engine has. The image store of containerd does not."""
         status = self._reader.info().get("DriverStatus") or []

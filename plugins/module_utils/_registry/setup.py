@@ -165,14 +165,10 @@ class RegistrySetup:
 
     def _units(self) -> dict[str, dict[str, str]]:
         names = (DEBIAN_SERVICE, SERVICE, MIRROR_SERVICE, GC_SERVICE)
-        code, output, errors = self._run(
+        # Without systemd, nothing is there, and the first change fails.
+        output = self._run(
             ["systemctl", "show", "-p", "Id,LoadState,ActiveState,UnitFileState", "--", *names]
-        )
-        if code:
-            raise SwarmError(
-                "systemctl_failed",
-                f"Could not set up the registry: the host needs systemd, and systemctl says: {errors.strip() or 'nothing'}.",
-            )
+        )[1]
         units = [
             dict(line.split("=", 1) for line in part.splitlines() if "=" in line)
             for part in output.split("\n\n")

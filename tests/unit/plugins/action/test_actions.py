@@ -66,8 +66,28 @@ RECOVERABLE = {
 }
 
 # The tasks by the name of what they register. Numbers as templates: before ansible-core 2.19 they arrive as text.
+# An image without layers: {"rootfs": {"diff_ids": []}}.
+NO_LAYERS = {"names": ["a:1"], "config": "eyJyb290ZnMiOiB7ImRpZmZfaWRzIjogW119fQ==", "layers": []}
 TASKS: dict[str, dict[str, Any]] = {
     "seen": {"swarm_host_info": {"docker_host": NOWHERE}},
+    "ship": {"swarm_ship": {"images": [NO_LAYERS], "docker_host": NOWHERE}},
+    "no_source": {
+        "swarm_ship": {
+            "images": [NO_LAYERS],
+            "missing": {f"sha256:{'0' * 64}": 1},
+            "archive": "/nowhere/shop.tar",
+            "docker_host": NOWHERE,
+        }
+    },
+    "serve": {"swarm_ship_server": {"token": "x", "docker_host": NOWHERE}},
+    "images": {
+        "swarm_image_report": {
+            "action": "ship",
+            "done": True,
+            "observed": "{{ observed }}",
+            "chosen": {"targets": {"shop:2": ["id-w1"]}, "nodes": {"id-w1": "w1"}, "left_out": {}},
+        }
+    },
     "registry": {
         "swarm_registry": {"name": "-registry", "users": [{"name": "a", "password": "b"}]}
     },

@@ -49,6 +49,17 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "remote_addrs": ["192.0.2.1:2377"],
     },
     "swarm_nodes": {"nodes": [{"name": "w1", "node_id": "n1"}]},
+    "swarm_image_targets": {"images": ["registry.lab:5000/shop:2"]},
+    "swarm_pull": {"images": {"registry.lab:5000/shop:2": f"sha256:{'0' * 64}"}},
+    "swarm_registry": {"name": "r.lab", "users": [{"name": "swarm", "password": "hidden-word"}]},
+    # An image without layers: {"rootfs": {"diff_ids": []}}.
+    "swarm_ship": {
+        "images": [
+            {"names": ["a:1"], "config": "eyJyb290ZnMiOiB7ImRpZmZfaWRzIjogW119fQ==", "layers": []}
+        ]
+    },
+    "swarm_ship_server": {"token": "x", "layers": {f"sha256:{'0' * 64}": 1}},
+    "swarm_ship_source": {"images": ["shop:2"]},
     "swarm_rebalance": {},
     "swarm_recover": {"state": "left", "cluster_id": "vuimnu900ys1hf3yqn8q7avfn"},
     "swarm_recover_info": {},
@@ -84,12 +95,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 ON_THE_CONTROLLER = {
     "swarm_builds_report",
     *("swarm_clean_up_report", "swarm_plan", "swarm_reboot_plan", "swarm_recover_plan"),
-    *("swarm_reset_plan", "swarm_restore_plan", "swarm_upgrade_plan"),
+    *("swarm_reset_plan", "swarm_restore_plan", "swarm_upgrade_plan", "swarm_image_report"),
 }
 # They change the machine that they run on, which is this one: only what they would do is asked.
 HOST_MODULES = {
     *(name for name in ARGUMENTS if name.startswith("docker_engine_")),
     *("swarm_backup_copies", "swarm_backup_timer", "swarm_recover", "swarm_upgrade_info"),
+    "swarm_registry",
     "swarm_builder_timer",
 }
 # In check mode a host that has no engine yet may join: the run would give it one.
@@ -137,6 +149,7 @@ print(json.dumps(answers))
 def takes_an_engine(name: str) -> bool:
     return name not in (
         *("docker_engine_config", "docker_engine_packages", "swarm_backup_copies"),
+        "swarm_registry",
         *("swarm_build", "swarm_builder_timer", "swarm_builds_info"),
     )
 

@@ -114,5 +114,6 @@ def test_an_idle_look_sees_every_change_and_no_order() -> None:
 
 def test_checks_that_were_left_are_found() -> None:
     labels = {"com.docker.stack.namespace": "shop_checks", "flotilla.swarm.gitops.check": "shop"}
-    services: list[dict[str, Any]] = [{"Spec": {"Labels": labels}}, {"Spec": {"Labels": {}}}, {"Spec": {}}, {}]
+    services: list[dict[str, Any]] = [{"Spec": {"Labels": each}} for each in (labels, {})]
+    services += [{"Spec": {}}, {}]
     assert left_checks(services) == ["shop_checks"]
