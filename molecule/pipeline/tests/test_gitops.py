@@ -367,13 +367,9 @@ def test_a_suspended_application_stays_and_a_rolled_back_one_is_suspended(
     assert version() == "5"
 
 
-<<<<<<< HEAD
-def test_a_closed_window_holds_and_an_operator_can_overrule_it(deploy: pipeline.Developer) -> None:
+def test_a_closed_window_holds_and_an_operator_can_overrule_it(deploy: delivery.Developer) -> None:
     base = {"shop/app.yml": "", "shop/compose.yml": compose("5")}
     synced("shop", deploy.commit("Shop 5, again", base))
-=======
-def test_a_closed_window_holds_and_an_operator_can_overrule_it(deploy: delivery.Developer) -> None:
->>>>>>> main
     files = {"shop/app.yml": "windows: [{kind: deny}]\n", "shop/compose.yml": compose("6")}
     deploy.commit("Closed", files)
     found = until("shop", lambda s: s.get("sync") == "OutOfSync")
