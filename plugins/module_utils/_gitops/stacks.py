@@ -151,7 +151,11 @@ class Stacks:
         own: dict[str, Any] = {
             f"{app.name}_{network}": {} for check in app.checks for network in check.networks
         }
-        wanted = {"service": specs, "network": own}
+        # The labels are ours, and not those of the repository.
+        wanted = {
+            "service": {name: _unlabelled(spec) for name, spec in specs.items()},
+            "network": own,
+        }
         said = objections(app.name, wanted, may, self._network_names())
         if said:
             raise forbidden(name, "run", said, None)
@@ -261,6 +265,12 @@ def check_specs(app: App) -> list[dict[str, Any]]:
         }
         for check in app.checks
     ]
+
+
+def _unlabelled(spec: dict[str, Any]) -> dict[str, Any]:
+    template = spec["TaskTemplate"]
+    container = {**template["ContainerSpec"], "Labels": {}}
+    return {**spec, "Labels": {}, "TaskTemplate": {**template, "ContainerSpec": container}}
 
 
 def registry_auth(registry: str, login: tuple[str, str] | None) -> str:
