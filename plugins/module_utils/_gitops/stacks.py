@@ -241,7 +241,7 @@ def checks_of(name: str) -> str:
 
 
 def check_specs(app: App) -> list[dict[str, Any]]:
-    """The services of the checks: a job each, which runs once. Docker's CLI cannot deploy jobs before version 23."""
+    """The services of the checks: a job each, which runs once. The CLI of 20.10 cannot deploy jobs."""
     name = checks_of(app.name)
     return [
         {
