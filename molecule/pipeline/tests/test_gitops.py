@@ -68,7 +68,7 @@ def state(app: str = "shop", on: str = "m1") -> dict[str, Any]:
 
 
 def until(
-    app: str, wanted: Callable[[dict[str, Any]], Any], seconds: float = 90, on: str = "m1"
+    app: str, wanted: Callable[[dict[str, Any]], Any], seconds: float = 180, on: str = "m1"
 ) -> dict[str, Any]:
     """Wait until the state of an application is as wanted."""
     found: dict[str, Any] = {}
@@ -85,7 +85,7 @@ def until(
     return dict(found)
 
 
-def synced(app: str, commit: str, seconds: float = 90, on: str = "m1") -> dict[str, Any]:
+def synced(app: str, commit: str, seconds: float = 180, on: str = "m1") -> dict[str, Any]:
     return until(
         app,
         lambda s: (s.get("commit"), s.get("sync"), s.get("doing")) == (commit, "Synced", None),
@@ -368,6 +368,8 @@ def test_a_suspended_application_stays_and_a_rolled_back_one_is_suspended(
 
 
 def test_a_closed_window_holds_and_an_operator_can_overrule_it(deploy: delivery.Developer) -> None:
+    base = {"shop/app.yml": "", "shop/compose.yml": compose("5")}
+    synced("shop", deploy.commit("Shop 5, again", base))
     files = {"shop/app.yml": "windows: [{kind: deny}]\n", "shop/compose.yml": compose("6")}
     deploy.commit("Closed", files)
     found = until("shop", lambda s: s.get("sync") == "OutOfSync")
@@ -491,7 +493,7 @@ def test_checks_after_a_deploy_decide_whether_it_stays(deploy: delivery.Develope
     synced("shop", commit)
     text = yaml.safe_dump({"checks": [{**check, "command": ["false"]}], "retry": {"limit": 0}})
     deploy.commit("A check that fails", {"shop/app.yml": text, "shop/compose.yml": compose("10")})
-    found = until("shop", lambda s: s.get("failed") and not s.get("doing"), 120)
+    found = until("shop", lambda s: s.get("failed") and not s.get("doing"))
     print(found["cause"])
     assert found["failed"]["rolled_back"] is True
     assert "smoke" in found["cause"]
@@ -554,7 +556,7 @@ def test_another_leader_finishes_what_a_lost_one_has_begun(deploy: delivery.Deve
     until("shop", lambda s: s.get("doing"), on=other)
     begun = time.monotonic()
     with drive.stopped(host):
-        synced("shop", commit, 180, on=other)
+        synced("shop", commit, 240, on=other)
         print(f"another leader has finished the deploy after {time.monotonic() - begun:.1f} s")
         assert version(on=other) == "200"
     drive.wait_until(lambda: _answers(host))

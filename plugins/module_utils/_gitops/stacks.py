@@ -25,7 +25,6 @@ from .._registry.api import login_of
 from .._registry.reference import parse_image
 from .._services.convergence import Verdict
 from .._stack.apply import Journal, write_history
-from .._stack.cli_output import forbidden
 from .._stack.deploy import Deployment, StackOutcome
 from .._stack.hooks import Hooks
 from .._stack.options import STACK_OPTIONS
@@ -81,7 +80,7 @@ class Stacks:
 
     def plan(self, app: App, inputs: Inputs, may: May) -> StackOutcome:
         """What a deploy would do; raises what is wrong."""
-        return self._run(app, inputs, self._hooks(app.name, may), check_mode=True)
+        return self._run(app, inputs, self._hooks(app, may), check_mode=True)
 
     def deploy(
         self,
@@ -94,18 +93,28 @@ class Stacks:
     ) -> None:
         """Deploy, and wait until the services have converged; raises what is wrong."""
         hooks = replace(
-            self._hooks(app.name, may), before_write=self._before_write, before_undo=before_undo
+            self._hooks(app, may), before_write=self._before_write, before_undo=before_undo
         )
         self._run(app, inputs, hooks, check_mode=False, rolls_back=rolls_back, outcome=outcome)
 
-    def _hooks(self, stack: str, may: May) -> Hooks:
-        """The hooks of a deployment under what a stack may use."""
+    def _hooks(self, app: App, may: May) -> Hooks:
+        """The hooks of a deployment under what an application may use, also in the checks afterwards."""
 
         def objections_to(writes: Sequence[Write]) -> list[str]:
             specs: dict[str, dict[str, Any]] = {}
             for write in writes:
                 specs.setdefault(write.kind, {})[write.name] = write.spec
-            return objections(stack, specs, may, self._network_names())
+            names = self._network_names()
+            # The networks of the application are its own, also for its checks.
+            own: dict[str, Any] = {
+                f"{app.name}_{network}": {} for check in app.checks for network in check.networks
+            }
+            # Their labels are ours, and not those of the repository.
+            checks = {spec["Name"]: _unlabelled(spec) for spec in check_specs(app)}
+            return [
+                *objections(app.name, specs, may, names),
+                *objections(app.name, {"service": checks, "network": own}, may, names),
+            ]
 
         return Hooks(objections=objections_to)
 
@@ -139,22 +148,14 @@ class Stacks:
         Deployment(params, given, outcome, hooks).run(check_mode)
         return outcome
 
-    def check(self, app: App, may: May) -> None:
-        """Run the checks of an application as one-shot jobs; raises forbidden, or check_failed if one does not succeed in time."""
+    def check(self, app: App) -> None:
+        """Run the checks of an application as one-shot jobs; raises check_failed if one does not succeed in time."""
         if not app.checks:
             return
         name = checks_of(app.name)
         # A killed run can have left them.
         self.remove(name)
         specs = {spec["Name"]: spec for spec in check_specs(app)}
-        # The networks of the application are its own, also for its checks.
-        own: dict[str, Any] = {
-            f"{app.name}_{network}": {} for check in app.checks for network in check.networks
-        }
-        wanted = {"service": specs, "network": own}
-        said = objections(app.name, wanted, may, self._network_names())
-        if said:
-            raise forbidden(name, "run", said, None)
         self._before_write()
         client = local_client(self._docker_host, _ANSWER)
         try:
@@ -240,7 +241,7 @@ def checks_of(name: str) -> str:
 
 
 def check_specs(app: App) -> list[dict[str, Any]]:
-    """The services of the checks: a job each, which runs once. Docker's CLI cannot deploy jobs before version 23."""
+    """The services of the checks: a job each, which runs once. The CLI of 20.10 cannot deploy jobs."""
     name = checks_of(app.name)
     return [
         {
@@ -261,6 +262,12 @@ def check_specs(app: App) -> list[dict[str, Any]]:
         }
         for check in app.checks
     ]
+
+
+def _unlabelled(spec: dict[str, Any]) -> dict[str, Any]:
+    template = spec["TaskTemplate"]
+    container = {**template["ContainerSpec"], "Labels": {}}
+    return {**spec, "Labels": {}, "TaskTemplate": {**template, "ContainerSpec": container}}
 
 
 def registry_auth(registry: str, login: tuple[str, str] | None) -> str:

@@ -459,7 +459,7 @@ class Tick:
             # After an interruption, what the stack was before is not what this run has found.
             inputs = self._repositories.inputs(self._looks[app.repository], app)
             self._stacks.deploy(app, inputs, may, not resumed, before_undo, outcome)
-            self._stacks.check(app, may)
+            self._stacks.check(app)
         except (SwarmError, OSError) as caught:
             error = failure_of(f"deploy application {app.name}", caught)
             if error.code in INTERRUPTIONS:
