@@ -290,7 +290,7 @@ DECIDES = {
     ),
     *("_stack/revisions", "_stack/rotation", "_stack/waves", "_stack/writes"),
     *("_lifecycle/hazards", "_lifecycle/package_offers", "_lifecycle/upgrade"),
-    "_host/units",
+    *("_git/keys", "_host/units"),
     *("_lifecycle/backup_plan", "_lifecycle/backup_units"),
     *("_lifecycle/export_content", "_lifecycle/import_plan", "_lifecycle/restore_plan"),
     *("_lifecycle/adoption", "_lifecycle/compose_of"),

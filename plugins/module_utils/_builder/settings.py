@@ -17,6 +17,7 @@ from typing import Any
 
 from .._common.errors import SwarmError, shown
 from .._common.fields import Fields
+from .._git.keys import key_files, key_text
 from .._git.repository import Access, bad_access
 from .._host.units import (
     CODE_DIR,
@@ -136,31 +137,16 @@ def _repositories(read: Fields, problems: list[str]) -> dict[str, Access]:
 
 def settings_and_keys(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The settings with the paths of keys instead of the keys, and the keys by their paths."""
-    keys: dict[str, bytes] = {}
-    repositories = []
-    listed = given.get("repositories")
-    # What is no list of dictionaries is refused with the other problems.
-    if not isinstance(listed, list):
-        return {**given, "notify": ""}, keys
-    for entry in listed:
-        plain = dict(entry) if isinstance(entry, Mapping) else entry
-        for name in KEYS_OF_REPOSITORY if isinstance(plain, dict) else ():
-            if plain.get(name):
-                path = f"{KEYS}/{plain.get('name')}/{name}"
-                keys[path] = _key_text(str(plain[name]))
-                plain[name] = path
-        repositories.append(plain)
+    repositories, keys = key_files(given.get("repositories"), KEYS_OF_REPOSITORY, KEYS)
     settings = {**given, "repositories": repositories, "notify": ""}
+    # What is no list of dictionaries is refused with the other problems.
+    if not isinstance(given.get("repositories"), list):
+        settings["repositories"] = given.get("repositories")
     if given.get("notify") and isinstance(given["notify"], Mapping):
         settings["notify"] = f"{KEYS}/notify"
         texts = notify_files({"memory": f"{STATE_DIR}/notify.json", **given["notify"]}, KEYS)
-        keys.update({path: _key_text(text) for path, text in texts.items()})
+        keys.update({path: key_text(text) for path, text in texts.items()})
     return settings, keys
-
-
-def _key_text(text: str) -> bytes:
-    """A key as a file: ssh refuses one without a newline at its end, and with those of Windows."""
-    return text.replace("\r\n", "\n").rstrip("\n").encode() + b"\n"
 
 
 def service_text(python: str) -> str:

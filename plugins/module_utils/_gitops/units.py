@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .._git.keys import key_files, key_text
 from .._host.units import (
     CODE_DIR,
     CONFIG_DIR,
@@ -24,6 +25,7 @@ from .._host.units import (
     interval_timer,
     quoted,
 )
+from .._notify.files import notify_files
 
 CODE = f"{CODE_DIR}/gitops.pyz"
 CONFIG = f"{CONFIG_DIR}/gitops.json"
@@ -85,47 +87,17 @@ RuntimeDirectoryPreserve=yes
 
 def settings_and_keys(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The settings with the paths of keys instead of the keys, and the keys by their paths."""
-    keys: dict[str, bytes] = {}
+    repositories, keys = key_files(given.get("repositories"), KEYS_OF_REPOSITORY, KEYS)
     settings = {name: value for name, value in given.items() if name not in KEYS_OF_ALL}
-    repositories = []
-    for entry in given.get("repositories") or []:
-        plain = dict(entry) if isinstance(entry, Mapping) else entry
-        for name in KEYS_OF_REPOSITORY if isinstance(plain, dict) else ():
-            if plain.get(name):
-                path = f"{KEYS}/{plain.get('name')}/{name}"
-                keys[path] = _key_text(str(plain[name]))
-                plain[name] = path
-        repositories.append(plain)
     settings["repositories"] = repositories
-    for name in KEYS_OF_ALL:
-        value = given.get(name)
-        if name == "notify" and isinstance(value, Mapping):
-            value = _notify_files(value, keys)
-        if value:
-            path = f"{KEYS}/{name}"
-            keys[path] = (
-                _key_text(value) if isinstance(value, str) else json.dumps(value).encode() + b"\n"
-            )
-            settings[name] = path
+    texts = dict(notify_files(given.get("notify") or {}, KEYS))
+    if given.get("vault_passwords"):
+        texts[f"{KEYS}/vault_passwords"] = json.dumps(given["vault_passwords"])
+    if given.get("age_key"):
+        texts[f"{KEYS}/age_key"] = given["age_key"]
+    keys.update({path: key_text(text) for path, text in texts.items()})
+    settings.update({name: f"{KEYS}/{name}" for name in KEYS_OF_ALL if f"{KEYS}/{name}" in keys})
     return settings, keys
-
-
-def _notify_files(notify: Mapping[str, Any], keys: dict[str, bytes]) -> dict[str, Any]:
-    """The receivers, with the paths of files instead of what is in them."""
-    found = dict(notify)
-    for name in ("apprise", "token", "ca"):
-        value = found.pop(name, None)
-        if value:
-            path = f"{KEYS}/notify.{name}"
-            text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
-            keys[path] = _key_text(text)
-            found[f"{name}_file"] = path
-    return found
-
-
-def _key_text(text: str) -> bytes:
-    """A key as a file: ssh refuses one without a newline at its end, and with those of Windows."""
-    return text.replace("\r\n", "\n").rstrip("\n").encode() + b"\n"
 
 
 def wanted_files(
