@@ -205,9 +205,7 @@ def test_a_commit_that_fails_its_test_goes_no_further(
     source, stacks = cluster
     before = stacks.pull()
     source.commit("It is broken", {"page": "broken\n"})
-    drive.wait_until(lambda: "failed" in playbook("builds_status").text)
-    run = playbook("builds_status")
-    assert run.code == 2
+    run = drive.wait_until(lambda: (seen := playbook("builds_status")).code == 2 and seen)
     print(run.text[run.text.index("BUILDS") :][:800] if "BUILDS" in run.text else run.text[-800:])
     assert stacks.pull() == before
     assert page() == {"two"}

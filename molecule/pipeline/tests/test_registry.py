@@ -43,7 +43,7 @@ def status(method: str, path: str, user: str, password: str) -> str:
     # The password is in a file of curl's, not in its arguments.
     return drive.ssh(
         "m1",
-        f"""printf 'user = "%s"\\n' {user}:{password} | curl -s -K - --cacert {ca} -o /dev/null -w '%{{http_code}}' -X {method} {url}""",
+        f"""printf 'user = "%s"\\n' {user}:{password} | curl -s -K - --cacert {ca} -o /dev/null -w '%{{http_code}}' -X {method} {url}; true""",
     )
 
 
@@ -145,7 +145,7 @@ def test_a_collection_of_garbage_that_is_killed_leaves_a_registry_that_takes_pus
     drive.ssh(host, f"systemctl start {GC}")
     drive.wait_until(lambda: status("POST", "new/blobs/uploads/", *first()) == "202", 30)
     assert int(drive.ssh(host, size)) < before - 500_000
-    assert status("GET", "kept/manifests/1", *first()) == "200"
+    drive.ssh(nodes()[-1], f"docker pull -q {delivery.registry()}/kept:1 > /dev/null")
     assert done(playbook("registry")).changed == 0
 
 

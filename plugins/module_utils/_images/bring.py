@@ -99,7 +99,7 @@ def bring(
     )
     with alone(LOCK, busy, _TURN):
         try:
-            prepare()
+            prepare(SPOOL)
             folder = LayerFolder(SPOOL)
             needs = observe(store, images)
             folder.keep({**needs.layers, **needs.spooled})
@@ -120,6 +120,7 @@ def bring(
                 _check(store, needs.images)
             if not keep:
                 folder.keep(())
+                os.rmdir(SPOOL)
         except OSError as error:
             raise failure_of("load the images", error) from error
     return needs

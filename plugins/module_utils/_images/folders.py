@@ -23,9 +23,9 @@ LOCK = "/run/flotilla.swarm/ship.lock"
 _RESERVE = 64 << 20
 
 
-def prepare() -> None:
-    """Create the folders, for root alone. Raises OSError."""
-    for path in (SPOOL, RUN):
+def prepare(*paths: str) -> None:
+    """Create folders for root alone. Raises OSError."""
+    for path in paths:
         os.makedirs(path, mode=0o700, exist_ok=True)
 
 

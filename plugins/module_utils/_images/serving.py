@@ -62,7 +62,7 @@ def start(
     _wait_for_turn(run, clock)
     folder = LayerFolder(SPOOL)
     try:
-        prepare()
+        prepare(SPOOL, RUN)
         folder.keep(layers)
         missing = set(layers) - folder.present().keys()
         if missing:

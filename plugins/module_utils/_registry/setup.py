@@ -55,6 +55,7 @@ from .settings import (
     RESTART_DUE,
     SECRET,
     SERVICE,
+    UNIT_DIR,
     USER,
     User,
     Wanted,
@@ -377,13 +378,22 @@ def _lines() -> dict[str, str]:
 
 
 def renew(run: Runner) -> bool:
-    """Renew the certificate if its time is almost over, for the names that it has; whether it did."""
+    """Renew the certificate if its time is almost over, for the names that it has; whether it did.
+
+    A kill before the services have the new one is put right by the next call.
+    """
     certificate = read_certificate(run, open_text(CERTIFICATE))
-    if certificate is None or not certificate.due(time.time()):
+    due = certificate is not None and certificate.due(time.time())
+    if not due and not os.path.exists(RESTART_DUE):
         return False
-    issue(run, certificate.names, grp.getgrnam(USER).gr_gid)
+    os.makedirs(os.path.dirname(RESTART_DUE), mode=0o755, exist_ok=True)
+    write_whole(RESTART_DUE, b"")
+    if certificate is not None and due:
+        issue(run, certificate.names, grp.getgrnam(USER).gr_gid)
     for name in (SERVICE, MIRROR_SERVICE):
-        code, _output, errors = run(["systemctl", "try-restart", name])
-        if code:
-            raise SwarmError("systemctl_failed", f"Could not restart {name}: {errors.strip()}.")
-    return True
+        if os.path.exists(f"{UNIT_DIR}/{name}"):
+            code, _output, errors = run(["systemctl", "try-restart", name])
+            if code:
+                raise SwarmError("systemctl_failed", f"Could not restart {name}: {errors.strip()}.")
+    os.unlink(RESTART_DUE)
+    return due

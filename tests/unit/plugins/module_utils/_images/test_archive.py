@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -133,8 +134,6 @@ def test_a_layer_has_no_other_name_than_its_hash(tmp_path: Path, name: str) -> N
 
 @given(st.lists(st.binary(max_size=2000), min_size=1, max_size=5), st.data())
 def test_what_is_written_is_what_the_engine_needs(seeds: list[bytes], data: st.DataObject) -> None:
-    import tempfile
-
     layers = [a_layer(seed) for seed in seeds]
     had = data.draw(st.integers(0, len(layers)))
     with tempfile.TemporaryDirectory() as place:
@@ -151,7 +150,9 @@ def test_what_is_written_is_what_the_engine_needs(seeds: list[bytes], data: st.D
         )
         written = b"".join(write_archive([image], folder, {image.id: had}))
     with tarfile.open(fileobj=io.BytesIO(written)) as tar:
-        (entry,) = json.loads(tar.extractfile("manifest.json").read())  # type: ignore[union-attr]
+        manifest = tar.extractfile("manifest.json")
+        assert manifest is not None
+        (entry,) = json.loads(manifest.read())
         names = tar.getnames()
         assert entry["RepoTags"] == ["shop:2"]
         assert len(entry["Layers"]) == len(layers)
