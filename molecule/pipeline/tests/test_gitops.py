@@ -99,7 +99,8 @@ def services(app: str = "shop", on: str = "m1") -> dict[str, dict[str, Any]]:
     names = drive.ssh(on, f"docker service ls -q -f label=com.docker.stack.namespace={app}").split()
     if not names:
         return {}
-    found = json.loads(drive.ssh(on, f"docker service inspect {' '.join(names)}"))
+    # One can be gone by then.
+    found = json.loads(drive.ssh(on, f"docker service inspect {' '.join(names)}", check=False))
     return {one["Spec"]["Name"]: one["Spec"] for one in found}
 
 
