@@ -221,6 +221,27 @@ class Developer:
 
 
 @cache
+def tools() -> str:
+    """An image in the registry, with busybox and its applets."""
+    name = f"{registry()}/tools:1"
+    busybox()
+    drive.ssh(
+        BUILDER,
+        f"""
+        set -e; rm -rf /tmp/tools; mkdir -p /tmp/tools; cd /tmp/tools; cp /bin/busybox .
+        printf 'FROM scratch\\nCOPY busybox /bin/busybox\\nRUN ["/bin/busybox", "--install", "-s", "/bin"]\\nENV PATH=/bin\\n' > Dockerfile
+        docker build -q -t {name} . > /dev/null; docker push -q {name} > /dev/null
+        """,
+    )
+    return name
+
+
+def users() -> list[dict[str, str]]:
+    """The users of the registry."""
+    return [{"name": name, "password": password} for name, password in PASSWORDS.items()]
+
+
+@cache
 def busybox() -> bytes:
     """A static busybox from the hosts' own archive, for images without a base."""
     drive.ssh(

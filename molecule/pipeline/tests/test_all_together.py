@@ -10,11 +10,12 @@ import json
 import re
 import shlex
 import time
+from collections.abc import Iterator
 
 import delivery
 import pytest
 import yaml
-from delivery import Developer, done, drive, playbook
+from delivery import Developer, done, drive, playbook, registry
 
 PORT = 8443
 # Accepts what a webhook gets, over TLS with the certificate of the registry, whose name is the same.
@@ -41,10 +42,6 @@ CMD ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"]
 """
 
 
-def registry() -> str:
-    return f"{delivery.address(delivery.REGISTRY_HOST)}:5000"
-
-
 def compose(tag: str) -> str:
     return f"""\
 version: "3.8"
@@ -67,7 +64,7 @@ images:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> tuple[Developer, Developer]:
+def cluster() -> Iterator[tuple[Developer, Developer]]:
     """site.yml builds everything that the inventory asks for: the registry, the swarm, the builder and GitOps."""
     delivery.serve_git("developer", "builder", "gitops")
     source, stacks = Developer("source"), Developer("stacks")
@@ -76,7 +73,7 @@ def cluster() -> tuple[Developer, Developer]:
     (source.tree / "busybox").chmod(0o755)
     access = {"known_hosts": delivery.known_hosts()}
     delivery.write_inventory(
-        registry_users=[{"name": n, "password": p} for n, p in delivery.PASSWORDS.items()],
+        registry_users=delivery.users(),
         swarm_builder_repositories=[
             {
                 "name": "source",
@@ -117,7 +114,15 @@ def cluster() -> tuple[Developer, Developer]:
     done(playbook("site"))
     again = done(playbook("site"))
     assert again.changed == 0, again.text[-3000:]
-    return source, stacks
+    yield source, stacks
+    # The next drills use the registry and the git server.
+    done(playbook("gitops", swarm_gitops_repositories=[]))
+    drive.ssh(delivery.BUILDER, "systemctl disable --now flotilla-swarm-builder.timer")
+    drive.ssh(
+        "m1",
+        "docker stack rm shop > /dev/null; docker config rm $(docker config ls -q -f name=flotilla.gitops) > /dev/null",
+    )
+    delivery.write_inventory(registry_users=delivery.users())
 
 
 def receive() -> None:

@@ -61,9 +61,8 @@ def inventory(**variables: Any) -> Path:
     children = {
         group: {"hosts": {name: hosts[name] for name in names}} for group, names in groups.items()
     }
-    users = [{"name": name, "password": password} for name, password in delivery.PASSWORDS.items()]
     settings = {
-        "registry_users": users,
+        "registry_users": delivery.users(),
         "swarm_builder_repositories": [
             {
                 "name": name,

@@ -20,7 +20,6 @@ import pytest
 import yaml
 from delivery import drive, soak
 
-IMAGE = os.environ.get("GITOPS_IMAGE", "registry.lab:5000/hello:1")
 SERVICE, TIMER = "flotilla-swarm-gitops.service", "flotilla-swarm-gitops.timer"
 VAULT = "kept-Jw5-together"
 STATES = ("flotilla.gitops", "flotilla.gitops.heads")
@@ -36,7 +35,7 @@ def compose(
 ) -> str:
     """A Compose file whose service changes with the version."""
     web = {
-        "image": IMAGE,
+        "image": delivery.tools(),
         "command": command.split(),
         "environment": {"VERSION": version},
         "stop_grace_period": "1s",
@@ -488,7 +487,7 @@ def test_a_secret_of_a_vault_is_rotated(deploy: delivery.Developer) -> None:
 
 
 def test_checks_after_a_deploy_decide_whether_it_stays(deploy: delivery.Developer) -> None:
-    check = {"name": "smoke", "image": IMAGE, "command": ["true"], "timeout": 20}
+    check = {"name": "smoke", "image": delivery.tools(), "command": ["true"], "timeout": 20}
     text = yaml.safe_dump({"checks": [check]})
     commit = deploy.commit("A check", {"shop/app.yml": text, "shop/compose.yml": compose("9")})
     synced("shop", commit)
