@@ -15,6 +15,7 @@ from .._common.words import Text, as_is, text
 from .check import STATUSES, VERDICTS, Check, CheckInput, Checks, HostContext, Thresholds
 from .network_checks import NETWORK_CHECKS
 from .node_checks import NODE_CHECKS
+from .picture import picture_of
 from .service_checks import SERVICE_CHECKS
 from .snapshot import SwarmSnapshot
 
@@ -114,8 +115,12 @@ def health_result(
     context: HostContext = _NO_CONTEXT,
     thresholds: Thresholds = _DEFAULTS,
     only: Collection[str] = (),
+    picture: bool = False,
 ) -> dict[str, Any]:
-    """The verdict, checks, managers, nodes and services of a result, with all keys in every given."""
+    """The verdict, checks, managers, nodes and services of a result, with all keys in every given.
+
+    With `picture`, also what a page shows besides (`picture_of`). Results of modules do not keep it.
+    """
     known = (
         CHECKS["quorum"](CheckInput(snapshot, context, thresholds)).data if snapshot.nodes else {}
     )
@@ -128,4 +133,5 @@ def health_result(
         },
         "nodes": [node.as_dict() for node in snapshot.nodes],
         "services": snapshot.service_states,
+        **({"picture": picture_of(snapshot, checks)} if picture else {}),
     }

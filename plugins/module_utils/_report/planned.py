@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
+"""The plan of a run on the page: its steps, and what the hosts and the managers are before and after it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._cluster.steps import SIGNS, parse_step
+from .._common.words import Text, joined, text
+
+ACTIONS = {
+    "unlock": text("unlock"),
+    "engine": text("engine"),
+    "init": text("initialise"),
+    "join": text("join"),
+    "settings": text("settings"),
+    "promote": text("promote"),
+    "labels": text("labels"),
+    "availability": text("availability"),
+    "demote": text("demote"),
+    "rejoin": text("rejoin"),
+    "remove": text("remove"),
+}
+ROLES = {"manager": text("manager"), "worker": text("worker")}
+
+
+@dataclass(frozen=True)
+class PlanStep:
+    """A line of the plan."""
+
+    host: str
+    sign: str  # + ~ or -
+    action: str
+    word: Text
+    detail: str  # in the words of the plan
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan that a run would carry out."""
+
+    steps: tuple[PlanStep, ...]
+    remarks: tuple[str, ...]
+    wanted: Mapping[str, tuple[str, str]]  # zone and role by host
+    unlisted: tuple[str, ...]
+
+    def after(self, host: str, steps: Sequence[PlanStep]) -> Text | None:
+        """What a host is afterwards; None if the plan does not say anything new."""
+        actions = {step.action for step in steps}
+        if "remove" in actions:
+            return text("not in the swarm")
+        if not actions & {"join", "init", "promote", "demote", "rejoin", "labels", "availability"}:
+            return None
+        zone, role = self.wanted.get(host, ("", ""))
+        parts = [ROLES[role]] if role in ROLES else []
+        if zone:
+            parts.append(text("zone {zone}", zone=zone))
+        changed = [step.detail for step in steps if step.action == "availability"]
+        return joined([*parts, *changed]) if parts or changed else None
+
+
+def read_plan(plan: Mapping[str, Any]) -> Planned | None:
+    """The plan in a result of swarm_plan; None if there is none. The first plan of a run is the one that counts."""
+    if not plan:
+        return None
+    found = (plan.get("first") or {}).get("steps") or plan.get("steps") or []
+    steps: dict[tuple[str, ...], PlanStep] = {}
+    for data in found:
+        step = parse_step(data)
+        kind = step.kind if step.kind in SIGNS else step.action
+        line = PlanStep(
+            step.host,
+            SIGNS.get(kind, "~"),
+            kind,
+            ACTIONS.get(kind, text("{words}", words=kind)),
+            step.text,
+            step.note,
+        )
+        steps.setdefault((kind, step.host, step.text), line)
+    wanted = {}
+    for node in plan.get("nodes") or []:
+        labels = node.get("labels") or {}
+        wanted[str(node.get("name"))] = (str(labels.get("zone") or ""), str(node.get("role") or ""))
+    held = [f"{item['name']}: {item['why']}" for item in plan.get("held") or []]
+    return Planned(
+        tuple(steps.values()),
+        (*held, *map(str, plan.get("warnings_of_plan") or [])),
+        wanted,
+        tuple(map(str, plan.get("unlisted") or [])),
+    )
