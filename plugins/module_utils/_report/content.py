@@ -106,6 +106,7 @@ class Host:
     disk_free: float | None = None  # percent
     steps: tuple[PlanStep, ...] = ()  # what the plan does with it
     after: Text | None = None  # what it is afterwards, if that differs
+    present: bool = True  # False: a host that the plan adds
 
     @property
     def total(self) -> int:
@@ -512,7 +513,8 @@ def _with_plan(hosts: list[Host], plan: Planned) -> list[Host]:
     found = []
     for host in hosts:
         steps = tuple(of.pop(host.name, ()))
-        found.append(replace(host, steps=steps, after=plan.after(host.name, steps)))
+        after = plan.after(host.name, steps, host.zone, host.role)
+        found.append(replace(host, steps=steps, after=after))
     for name, steps in of.items():
         wanted = plan.wanted.get(name)
         if wanted is None and not any(step.action in ("join", "init") for step in steps):
@@ -530,6 +532,7 @@ def _with_plan(hosts: list[Host], plan: Planned) -> list[Host]:
                 engine="",
                 steps=tuple(steps),
                 after=plan.after(name, tuple(steps)),
+                present=False,
             )
         )
     return found
@@ -676,9 +679,12 @@ def _losses(
     placed = _placement_nodes(nodes, picture)
     services = _placement_services(health["services"], picture)
     only: dict[str, list[str]] = defaultdict(list)
+    spread: Counter[str] = Counter()
     for row in health["services"]:
         if row["running"] and len(row["zones"]) == 1 and row["mode"] not in JOBS:
             only[row["zones"][0]].append(clean(str(row["name"])))
+            # One task is in one zone: that is what was asked for.
+            spread[row["zones"][0]] += row["wanted"] > 1
     usage = _usage_by_zone(zones, nodes, picture)
     for zone in names:
         left = sum(1 for each in answering if each != zone)
@@ -688,9 +694,9 @@ def _losses(
             for group in homeless([first for first, _all in services], placed, stays)
             for name in _names_of(group.service, services)
         ]
-        short = _short(zone, usage)
+        short = tuple(_short(zone, usage))
         keeps = left >= quorum_of(managers)
-        state = BAD if nowhere or not keeps else WARN if only[zone] or short else GOOD
+        state = BAD if nowhere or not keeps else WARN if spread[zone] or short else GOOD
         yield ZoneLoss(
             zone=clean(zone),
             state=state,
@@ -698,10 +704,10 @@ def _losses(
             managers=managers,
             quorum=quorum_of(managers),
             keeps_quorum=keeps,
-            stopped=tuple(sorted(only[zone], key=_natural)),
+            stopped=tuple(sorted(set(only[zone]) - set(nowhere), key=_natural)),
             homeless=tuple(sorted(nowhere, key=_natural)),
             tasks=int(usage[zone][4]),
-            short=tuple(short),
+            short=short,
         )
 
 

@@ -52,16 +52,18 @@ class Planned:
     wanted: Mapping[str, tuple[str, str]]  # zone and role by host
     unlisted: tuple[str, ...]
 
-    def after(self, host: str, steps: Sequence[PlanStep]) -> Text | None:
-        """What a host is afterwards; None if the plan does not say anything new."""
+    def after(
+        self, host: str, steps: Sequence[PlanStep], zone_now: str = "", role_now: str = ""
+    ) -> Text | None:
+        """What a host is afterwards; None if its role, zone and availability stay as they are."""
         actions = {step.action for step in steps}
         if "remove" in actions:
             return text("not in the swarm")
         if not actions & {"join", "init", "promote", "demote", "rejoin", "labels", "availability"}:
             return None
         zone, role = self.wanted.get(host, ("", ""))
-        parts = [ROLES[role]] if role in ROLES else []
-        if zone:
+        parts = [ROLES[role]] if role in ROLES and role != role_now else []
+        if zone and zone != zone_now:
             parts.append(text("zone {zone}", zone=zone))
         changed = [step.detail for step in steps if step.action == "availability"]
         return joined([*parts, *changed]) if parts or changed else None

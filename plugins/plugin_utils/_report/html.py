@@ -224,8 +224,10 @@ def _dots(words: Any, tasks: Sequence[tuple[str, int]]) -> Markup:
         place += count
         paths.append(f'<path class="k-{kind}" d="{points}"/>')
     width, height = columns * _STEP, rows * _STEP
+    # Few tasks are larger.
+    size = 1.7 if total <= _COLUMNS else 1.3
     return Markup(
-        f'<svg class="dots" width="{width * 1.3:g}" height="{height * 1.3:g}" viewBox="0 0 {width} {height}"'
+        f'<svg class="dots" width="{width * size:g}" height="{height * size:g}" viewBox="0 0 {width} {height}"'
         f' role="img" aria-label="{{}}">{"".join(paths)}</svg>'
     ).format(_words_of(words, tasks))
 
@@ -288,6 +290,6 @@ def _history(words: Any, content: Content) -> Markup:
     first, last = moment_text(points[0].at), moment_text(points[-1].at)
     rails = "".join(f'<path class="rail" d="M0 {y}H{width}"/>' for y in (8, 24, 40))
     return Markup(
-        f'<figure><svg class="line" viewBox="0 0 {width} 48" role="img" aria-label="{{}}">{rails}{"".join(paths)}</svg>'
+        f'<figure><svg class="line" width="{width}" height="48" viewBox="0 0 {width} 48" role="img" aria-label="{{}}">{rails}{"".join(paths)}</svg>'
         '<figcaption class="quiet">{} – {} · {}</figcaption></figure>'
     ).format(label, first, last, said)
