@@ -83,9 +83,12 @@ def _tasks(snapshot: SwarmSnapshot) -> dict[str, list[list[Any]]]:
     ready = {node.id for node in snapshot.nodes if node.state == "ready"}
     counts: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
     for task in snapshot.tasks:
-        if is_abandoned(task) or (has_ended(task) and not has_failed(task)):
+        # The orchestrator has given up what is on a node that is down, but it may still run there.
+        unheard = state_of(task) == "running" and task["NodeID"] not in ready
+        ended = has_ended(task) and not has_failed(task)
+        if (is_abandoned(task) and not unheard) or ended:
             continue
-        kind = _kind(task, ready, snapshot.current)
+        kind = UNHEARD if unheard else _kind(task, ready, snapshot.current)
         counts[task["ServiceID"]][places.get(task["NodeID"], -1), kind] += 1
     return {
         service: [[place, kind, count] for (place, kind), count in sorted(found.items())]

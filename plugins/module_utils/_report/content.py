@@ -130,11 +130,15 @@ class Zone:
 
     @property
     def managers(self) -> int:
-        return sum(host.role == "manager" for host in self.hosts)
+        return sum(host.role == "manager" and host.present for host in self.hosts)
 
     @property
     def ready(self) -> int:
-        return sum(host.state == GOOD for host in self.hosts)
+        return sum(host.state == GOOD and host.present for host in self.hosts)
+
+    @property
+    def present(self) -> int:
+        return sum(host.present for host in self.hosts)
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,7 @@ class Stack:
 
     @property
     def running(self) -> int:
-        return sum(service.running for service in self.services)
+        return sum(service.running for service in self.services if not service.job)
 
     @property
     def wanted(self) -> int:
@@ -189,6 +193,7 @@ class ZoneLoss:
     homeless: tuple[str, ...]  # services that no other node can run
     tasks: int  # that have to start elsewhere
     short: tuple[Text, ...]  # what the tasks that move reserve and the other zones do not have
+    gone: bool = False  # no node of it is ready now
 
 
 @dataclass(frozen=True)
@@ -696,7 +701,10 @@ def _losses(
         ]
         short = tuple(_short(zone, usage))
         keeps = left >= quorum_of(managers)
-        state = BAD if nowhere or not keeps else WARN if spread[zone] or short else GOOD
+        gone = not any(
+            node["state"] == "ready" for node, where in zip(nodes, zones) if where == zone
+        )
+        state = BAD if nowhere or not keeps or gone else WARN if spread[zone] or short else GOOD
         yield ZoneLoss(
             zone=clean(zone),
             state=state,
@@ -708,6 +716,7 @@ def _losses(
             homeless=tuple(sorted(nowhere, key=_natural)),
             tasks=int(usage[zone][4]),
             short=short,
+            gone=gone,
         )
 
 
@@ -829,9 +838,8 @@ def _facts(content: Content, health: Mapping[str, Any]) -> tuple[tuple[Text, Tex
     managers = health["managers"]
     ready = sum(node["state"] == "ready" for node in health["nodes"])
     well = sum(service.state == GOOD for stack in content.stacks for service in stack.services)
-    running = dict(content.tasks).get(RUNNING, 0)
-    tasks = (dig(health, "picture", "tasks") or {}).values()
-    total = sum(count for places in tasks for _place, _kind, count in places)
+    running = sum(stack.running for stack in content.stacks)
+    total = sum(stack.wanted for stack in content.stacks)
     return (
         (
             text("Managers"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._common.words import Text, count_of, text
+from .._common.words import Text, abbreviate, count_of, joined, text
 from .._health.check import WELL
 
 CHECK_TITLES = {
@@ -63,7 +63,13 @@ def headline(verdict: str, checks: Sequence[Mapping[str, Any]]) -> Text:
         key=lambda check: statuses.index(check["status"]),
         default=None,
     )
-    return text("The state of the swarm is not known.") if worst is None else _sentence(worst)
+    if worst is None:
+        return text("The state of the swarm is not known.")
+    # What runs nowhere often has its reason here.
+    also = next((check for check in checks if check["name"] == "nodes"), worst)
+    if also is worst or also["status"] in WELL or not also["data"]["not_ready"]:
+        return _sentence(worst)
+    return joined([_sentence(worst), _sentence(also)], " ")
 
 
 def _sentence(check: Mapping[str, Any]) -> Text:
@@ -92,8 +98,7 @@ def _sentence(check: Mapping[str, Any]) -> Text:
     if name == "hosts":
         return text("No answer from {hosts}.", hosts=count_of(len(data["unreachable"]), "host"))
     if name == "services" and data["without_tasks"]:
-        services = count_of(len(data["without_tasks"]), "service")
-        return text("No task runs of {services}.", services=services)
+        return text("No task of {services} runs.", services=abbreviate(data["without_tasks"], 2))
     if name == "services":
         late = len(data["short"]) or len(data["changing"])
         return text(

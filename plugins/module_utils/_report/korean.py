@@ -74,7 +74,7 @@ KOREAN: dict[str, str] = {
     "Old nodes are left over.": "이전 노드가 목록에 남아 있습니다.",
     "{part} of {nodes} not ready.": "{nodes} 중 {part}개가 준비되지 않았습니다.",
     "No answer from {hosts}.": "{hosts}에서 응답이 없습니다.",
-    "No task runs of {services}.": "{services}에 실행 중인 태스크가 없습니다.",
+    "No task of {services} runs.": "{services}: 실행 중인 태스크가 없습니다.",
     "{part} of {services} not as asked.": "{services} 중 {part}개가 설정대로 실행되지 않습니다.",
     "No node for {tasks}.": "{tasks}를 배치할 노드가 없습니다.",
     "Tasks of {services} keep failing.": "{services}의 태스크가 계속 실패합니다.",
@@ -168,12 +168,17 @@ KOREAN: dict[str, str] = {
     "no other host can run:": "다른 호스트에서 실행 불가:",
     "until they start elsewhere:": "다른 곳에서 시작될 때까지:",
     "none": "없음",
+    "does not answer now": "현재 응답 없음",
+    "{part} of {all} ready": "{all}대 중 {part}대 준비됨",
     "the quorum is lost": "정족수 상실",
     "without a task:": "태스크가 사라짐:",
     "reserved": "예약됨",
     "{missing:.1f} CPUs too few": "CPU {missing:.1f}개 부족",
     "{missing:.1f} GiB of memory too little": "메모리 {missing:.1f} GiB 부족",
     "There is no earlier report to compare with.": "비교할 이전 보고서가 없습니다.",
+    "No manager answers, so nothing can be compared with the report of {time}.": (
+        "응답하는 매니저가 없어 {time} 보고서와 비교할 수 없습니다."
+    ),
     "Since the report of {time}": "{time} 보고서 이후",
     "Nothing has changed since the report of {time}.": "{time} 보고서 이후 바뀐 것이 없습니다.",
     "The last {count} reports, the latest at the right: {verdicts}": (

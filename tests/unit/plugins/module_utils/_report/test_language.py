@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.words import (
     abbreviate,
     as_is,
@@ -108,7 +109,7 @@ def test_no_text_of_a_template_is_outside_of_the_catalogue() -> None:
     source = re.sub(r"\{#.*?#\}", "", TEMPLATE.read_text(encoding="utf-8"), flags=re.DOTALL)
     source = re.sub(r"\{%.*?%\}|\{\{.*?\}\}", "", source, flags=re.DOTALL)
     source = re.sub(r"<style>.*?</style>|<[^>]*>", "\n", source, flags=re.DOTALL)
-    words = {word for word in re.findall(r"[A-Za-z]{2,}", source)}
+    words = set(re.findall(r"[A-Za-z]{2,}", source))
     assert words <= {"GiB"}
 
 
