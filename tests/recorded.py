@@ -13,7 +13,7 @@ import json
 import socketserver
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -149,6 +149,12 @@ class Answers:
     bodies: dict[str, tuple[int, bytes]]
     asked: list[str] = field(default_factory=list)
 
+    def edit(self, path: str, change: Callable[[Any], object]) -> None:
+        """Change the document of a path in place."""
+        document = json.loads(self.bodies[path][1])
+        change(document)
+        self.bodies[path] = 200, json.dumps(document).encode()
+
 
 def swarm_of(nodes: int, services: int, tasks: int) -> Answers:
     def body(value: Any) -> tuple[int, bytes]:
@@ -210,3 +216,34 @@ def engine(answers: Answers) -> Iterator[str]:
                 yield f"unix://{path}"
             finally:
                 server.shutdown()
+
+
+def health_of(answers: Answers, **context: Any) -> dict[str, Any]:
+    """The verdict of swarm_health on what an engine says, with the picture for a page, without a process and a socket.
+
+    `context` is what the caller knows of the hosts, see HostContext.
+    """
+    # Only unit tests need the collection on their path.
+    from ansible_collections.flotilla.swarm.plugins.module_utils._health.check import HostContext
+    from ansible_collections.flotilla.swarm.plugins.module_utils._health.checks import health_result
+    from ansible_collections.flotilla.swarm.plugins.module_utils._health.snapshot import (
+        take_snapshot,
+    )
+
+    documents = {path: json.loads(body) for path, (_status, body) in answers.bodies.items()}
+
+    class Client:
+        def info(self) -> Any:
+            return documents["/info"]
+
+        def nodes(self) -> Any:
+            return documents["/nodes"]
+
+        def each(self, path: str, _what: str, **_filters: Any) -> Any:
+            return iter(documents[path])
+
+        def get(self, path: str, _what: str, **_filters: Any) -> Any:
+            return documents[path]
+
+    snapshot = take_snapshot(Client())
+    return json.loads(json.dumps(health_result(snapshot, HostContext(**context), picture=True)))

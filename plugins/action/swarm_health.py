@@ -31,4 +31,6 @@ class ActionModule(ActionBase):
         write_page(options, result, self._task.args, task_vars or {})
         if result.get("report"):
             Display().display(f"\n{result['report']}")
+        if result.get("page"):
+            Display().display(f"\nPAGE  {result['page']}")
         return result

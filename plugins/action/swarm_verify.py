@@ -60,4 +60,6 @@ class ActionModule(ActionBase):
             (result.get("health") or {}).pop("picture", None)
         if result.get("as_asked"):
             Display().display(f"\n{result['health']['report']}")
+            if result["health"].get("page"):
+                Display().display(f"\nPAGE  {result['health']['page']}")
         return result

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 from .._common.words import Text, as_is, count_of, text, unpacked
@@ -24,8 +23,8 @@ from .._health.picture import FAILED, OUTDATED, RUNNING, STARTING, TASK_KINDS
 from .._model.documents import dig, moment, quorum_of
 from .._model.labels import HOST_LABEL, ZONE_LABEL
 from .._model.services import JOBS
-from .._scheduler.placement import PlacementNode, PlacementService, homeless
-from .._spec.redaction import hide
+from .._scheduler.placement import PlacementNode, PlacementService, could_run
+from .cleaning import clean, clean_text
 from .headlines import CHECK_TITLES, headline
 from .history import Past, Point, changes_since, state_of_swarm
 from .planned import Planned, PlanStep, read_plan
@@ -34,26 +33,6 @@ from .planned import Planned, PlanStep, read_plan
 BAD, WARN, UNSURE, GOOD = "bad", "warn", "unsure", "good"
 SHAPES = {"failed": BAD, "degraded": WARN, "unknown": UNSURE}
 GIB = 1024**3
-
-
-@lru_cache(maxsize=100_000)
-def clean(words: str) -> str:
-    """Words that others have chosen, without credentials and without characters that control a display."""
-    return "".join(each if each.isprintable() else " " for each in hide(words))
-
-
-def _cleaned(found: Text | None) -> Text | None:
-    if found is None:
-        return None
-    values = {
-        name: _cleaned(value)
-        if isinstance(value, Text)
-        else clean(value)
-        if isinstance(value, str)
-        else value
-        for name, value in found.values.items()
-    }
-    return text(found.template, **values)
 
 
 @dataclass(frozen=True)
@@ -289,12 +268,12 @@ def make_content(
     if planned is not None:
         on_map = _with_plan(on_map, planned)
     services = [_service(row, picture) for row in health["services"]]
-    nodes = {str(node["id"]): _name(node) for node in health["nodes"]}
+    nodes = {str(node["id"]): clean(_name(node)) for node in health["nodes"]}
     capacity = _capacity(health["nodes"], picture, on_map)
     content = Content(
         verdict=health["verdict"],
-        headline=headline(health["verdict"], health["checks"]),
-        cluster=str(picture.get("cluster_id") or ""),
+        headline=clean_text(headline(health["verdict"], health["checks"])),
+        cluster=clean(str(picture.get("cluster_id") or "")),
         made_at=now,
         asked=nodes.get(str(picture.get("node_id")), ""),
         facts=(),
@@ -326,7 +305,12 @@ def make_content(
         ),
         disks=tuple(
             sorted(
-                (dig(by_name.get("disk"), "data", "free_percent") or {}).items(),
+                (
+                    (clean(name), free)
+                    for name, free in (
+                        dig(by_name.get("disk"), "data", "free_percent") or {}
+                    ).items()
+                ),
                 key=lambda item: item[1],
             )
         ),
@@ -359,8 +343,8 @@ def _findings(checks: Sequence[Mapping[str, Any]], picture: Mapping[str, Any]) -
             check["name"],
             CHECK_TITLES[check["name"]],
             check["status"],
-            _cleaned(message) or as_is(""),
-            _cleaned(advice) if check["status"] not in ("ok", "skipped") else None,
+            clean_text(message),
+            clean_text(advice) if advice and check["status"] not in ("ok", "skipped") else None,
         )
 
 
@@ -520,9 +504,9 @@ def _with_plan(hosts: list[Host], plan: Planned) -> list[Host]:
         steps = tuple(of.pop(host.name, ()))
         after = plan.after(host.name, steps, host.zone, host.role)
         found.append(replace(host, steps=steps, after=after))
-    for name, steps in of.items():
+    for name, others in of.items():
         wanted = plan.wanted.get(name)
-        if wanted is None and not any(step.action in ("join", "init") for step in steps):
+        if wanted is None and not any(step.action in ("join", "init") for step in others):
             continue
         zone, role = wanted or ("", "")
         found.append(
@@ -535,8 +519,8 @@ def _with_plan(hosts: list[Host], plan: Planned) -> list[Host]:
                 state=GOOD,
                 words=text("not in the swarm yet"),
                 engine="",
-                steps=tuple(steps),
-                after=plan.after(name, tuple(steps)),
+                steps=tuple(others),
+                after=plan.after(name, others),
                 present=False,
             )
         )
@@ -681,8 +665,7 @@ def _losses(
         and node["state"] in ("ready", "unknown")
     ]
     managers = sum(node["role"] == "manager" for node in nodes)
-    placed = _placement_nodes(nodes, picture)
-    services = _placement_services(health["services"], picture)
+    bound = _bound_to_a_zone(zones, _placement_nodes(nodes, picture), health["services"], picture)
     only: dict[str, list[str]] = defaultdict(list)
     spread: Counter[str] = Counter()
     for row in health["services"]:
@@ -693,12 +676,7 @@ def _losses(
     usage = _usage_by_zone(zones, nodes, picture)
     for zone in names:
         left = sum(1 for each in answering if each != zone)
-        stays = [node for node, where in zip(placed, zones) if where != zone]
-        nowhere = [
-            clean(name)
-            for group in homeless([first for first, _all in services], placed, stays)
-            for name in _names_of(group.service, services)
-        ]
+        nowhere = bound.get(zone, [])
         short = tuple(_short(zone, usage))
         keeps = left >= quorum_of(managers)
         gone = not any(
@@ -745,40 +723,53 @@ def _placement_nodes(
     return found
 
 
-def _placement_services(
-    rows: Sequence[Mapping[str, Any]], picture: Mapping[str, Any]
-) -> list[tuple[PlacementService, list[str]]]:
-    """One service of each kind that a node accepts or not, and the names of all of that kind: large swarms have few kinds."""
-    kinds: dict[tuple[Any, ...], tuple[PlacementService, list[str]]] = {}
+def _bound_to_a_zone(
+    zones: Sequence[str],
+    nodes: Sequence[PlacementNode],
+    rows: Sequence[Mapping[str, Any]],
+    picture: Mapping[str, Any],
+) -> dict[str, list[str]]:
+    """By zone: services that only its nodes can run.
+
+    Services with the same requirements are looked at once: a large swarm has few kinds. A kind is done when it fits in two zones.
+    """
+    kinds: dict[tuple[Any, ...], str | None] = {}
+    found: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        more = (picture.get("services") or {}).get(str(row["id"]), {})
-        requires = (
-            tuple(more.get("constraints") or ()),
-            tuple((str(system), str(arch)) for system, arch in more.get("platforms") or ()),
-            more.get("nano_cpus", 0),
-            more.get("memory_bytes", 0),
-        )
         # A service with no task loses none.
         if row["mode"] in JOBS or not row["wanted"]:
             continue
-        if requires not in kinds:
-            constraints, platforms, cpus, memory = requires
-            service = PlacementService(
-                id=str(row["id"]),
-                name=str(row["name"]),
-                mode=row["mode"],
-                constraints=constraints,
-                platforms=platforms,
-                nano_cpus=cpus,
-                memory_bytes=memory,
-            )
-            kinds[requires] = (service, [])
-        kinds[requires][1].append(str(row["name"]))
-    return list(kinds.values())
+        more = (picture.get("services") or {}).get(str(row["id"]), {})
+        requires = PlacementService(
+            id="",
+            name="",
+            constraints=tuple(more.get("constraints") or ()),
+            platforms=tuple(
+                (str(system), str(arch)) for system, arch in more.get("platforms") or ()
+            ),
+            nano_cpus=more.get("nano_cpus", 0),
+            memory_bytes=more.get("memory_bytes", 0),
+        )
+        key = (requires.constraints, requires.platforms, requires.nano_cpus, requires.memory_bytes)
+        if key not in kinds:
+            kinds[key] = _only_zone(requires, zones, nodes)
+        zone = kinds[key]
+        if zone is not None:
+            found[zone].append(clean(str(row["name"])))
+    return found
 
 
-def _names_of(first: str, services: Sequence[tuple[PlacementService, list[str]]]) -> Sequence[str]:
-    return next(names for service, names in services if service.name == first)
+def _only_zone(
+    service: PlacementService, zones: Sequence[str], nodes: Sequence[PlacementNode]
+) -> str | None:
+    """The zone of all nodes that can run a service; None if there are none, or in several zones."""
+    only = None
+    for zone, node in zip(zones, nodes):
+        if zone != only and could_run(service, node):
+            if only is not None:
+                return None
+            only = zone
+    return only
 
 
 def _usage_by_zone(
@@ -832,7 +823,7 @@ def _facts(content: Content, health: Mapping[str, Any]) -> tuple[tuple[Text, Tex
         return (
             (
                 text("Hosts that answer"),
-                text("{part} of {all}", part=content.hosts - silent, all=content.hosts),
+                text("{part:,} of {all:,}", part=content.hosts - silent, all=content.hosts),
             ),
         )
     managers = health["managers"]
@@ -843,10 +834,10 @@ def _facts(content: Content, health: Mapping[str, Any]) -> tuple[tuple[Text, Tex
     return (
         (
             text("Managers"),
-            text("{part} of {all}", part=managers["reachable"], all=managers["managers"]),
+            text("{part:,} of {all:,}", part=managers["reachable"], all=managers["managers"]),
         ),
         (text("Tolerates"), count_of(managers["may_lose"], "failure")),
-        (text("Nodes ready"), text("{part} of {all}", part=ready, all=len(health["nodes"]))),
-        (text("Services as asked"), text("{part} of {all}", part=well, all=content.services)),
-        (text("Tasks running"), text("{part} of {all}", part=running, all=total)),
+        (text("Nodes ready"), text("{part:,} of {all:,}", part=ready, all=len(health["nodes"]))),
+        (text("Services as asked"), text("{part:,} of {all:,}", part=well, all=content.services)),
+        (text("Tasks running"), text("{part:,} of {all:,}", part=running, all=total)),
     )

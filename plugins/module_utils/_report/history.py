@@ -15,6 +15,7 @@ from typing import Any
 
 from .._common.words import Text, text
 from .._model.labels import HOST_LABEL, ZONE_LABEL
+from .cleaning import clean
 
 # Of more reports the oldest are dropped.
 MOST_LINES = 1000
@@ -45,17 +46,22 @@ def state_of_swarm(health: Mapping[str, Any]) -> dict[str, Any]:
     """What the next report compares itself with. Without an answer of the managers, nothing."""
     return {
         "nodes": {
-            str(node["labels"].get(HOST_LABEL) or node["hostname"]): [
+            clean(str(node["labels"].get(HOST_LABEL) or node["hostname"])): [
                 node["role"],
                 node["state"],
                 node["availability"],
-                node["engine_version"] or "",
-                node["labels"].get(ZONE_LABEL, ""),
+                clean(node["engine_version"] or ""),
+                clean(node["labels"].get(ZONE_LABEL, "")),
             ]
             for node in health["nodes"]
         },
         "services": {
-            str(row["name"]): [row["image"], row["wanted"], row["running"], row["update"] or ""]
+            clean(str(row["name"])): [
+                clean(str(row["image"])),
+                row["wanted"],
+                row["running"],
+                row["update"] or "",
+            ]
             for row in health["services"]
         },
     }

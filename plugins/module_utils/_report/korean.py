@@ -46,7 +46,7 @@ KOREAN: dict[str, str] = {
     "{count} services": "서비스 {count}개",
     "{count} task": "태스크 {count}개",
     "{count} tasks": "태스크 {count}개",
-    "{part} of {all}": "{part}/{all}",
+    "{part:,} of {all:,}": "{part:,}/{all:,}",
     "{part} of {all} tasks": "태스크 {all}개 중 {part}개",
     "{names} and {count} more": "{names} 외 {count}개",
     "and {count} more": "외 {count}개",

@@ -14,6 +14,7 @@ from typing import Any
 
 from .._cluster.steps import SIGNS, parse_step
 from .._common.words import Text, joined, text
+from .cleaning import clean
 
 ACTIONS = {
     "unlock": text("unlock"),
@@ -50,7 +51,6 @@ class Planned:
     steps: tuple[PlanStep, ...]
     remarks: tuple[str, ...]
     wanted: Mapping[str, tuple[str, str]]  # zone and role by host
-    unlisted: tuple[str, ...]
 
     def after(
         self, host: str, steps: Sequence[PlanStep], zone_now: str = "", role_now: str = ""
@@ -79,22 +79,22 @@ def read_plan(plan: Mapping[str, Any]) -> Planned | None:
         step = parse_step(data)
         kind = step.kind if step.kind in SIGNS else step.action
         line = PlanStep(
-            step.host,
+            clean(step.host),
             SIGNS.get(kind, "~"),
             kind,
             ACTIONS.get(kind, text("{words}", words=kind)),
-            step.text,
-            step.note,
+            clean(step.text),
+            clean(step.note),
         )
         steps.setdefault((kind, step.host, step.text), line)
     wanted = {}
     for node in plan.get("nodes") or []:
         labels = node.get("labels") or {}
-        wanted[str(node.get("name"))] = (str(labels.get("zone") or ""), str(node.get("role") or ""))
+        zone, role = clean(str(labels.get("zone") or "")), str(node.get("role") or "")
+        wanted[clean(str(node.get("name")))] = (zone, role)
     held = [f"{item['name']}: {item['why']}" for item in plan.get("held") or []]
     return Planned(
         tuple(steps.values()),
-        (*held, *map(str, plan.get("warnings_of_plan") or [])),
+        tuple(map(clean, [*held, *map(str, plan.get("warnings_of_plan") or [])])),
         wanted,
-        tuple(map(str, plan.get("unlisted") or [])),
     )

@@ -105,6 +105,7 @@ def render_html(content: Content, language: str) -> str:
         dots=partial(_dots, words),
         sample=_sample,
         stacked=partial(_stacked, words),
+        tiles=_tiles,
         bar=_bar,
         num=number,
         when=lambda at: _when(words, at, content.made_at),
@@ -257,6 +258,19 @@ def _stacked(words: Any, hosts: Sequence[Host]) -> Markup:
     """The tasks of folded hosts, in words."""
     tasks = kinds_of(each for host in hosts for each in host.tasks)
     return Markup(" <small>{}</small>").format(_words_of(words, tasks)) if tasks else Markup("")
+
+
+def _tiles(hosts: Sequence[Host]) -> Markup:
+    """Folded hosts as a field of tiles. Their number stands beside it."""
+    columns, step = 20, 12
+    points = "".join(
+        f"M{n % columns * step + 6} {n // columns * step + 6}h0" for n in range(len(hosts))
+    )
+    width, height = min(len(hosts), columns) * step, -(-len(hosts) // columns) * step
+    return Markup(
+        f'<svg class="tiles" width="{width}" height="{height}" viewBox="0 0 {width} {height}" aria-hidden="true">'
+        f'<path d="{points}"/></svg>'
+    )
 
 
 _LANES = {GOOD: 8, UNSURE: 24, WARN: 24, BAD: 40}

@@ -15,18 +15,15 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("docker")
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._api import client
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-
 from recorded import engine, swarm_of
+
+from ansible_collections.flotilla.swarm.plugins.module_utils._api import client
 
 MODULE = "ansible_collections.flotilla.swarm.plugins.modules.swarm_health"
 COLLECTIONS = client.__file__.partition("/ansible_collections/")[0]
