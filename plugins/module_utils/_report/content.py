@@ -326,7 +326,7 @@ def make_content(
     return replace(
         content,
         previous=past.at,
-        changes=tuple(changes_since(past, content.state)),
+        changes=tuple(map(clean_text, changes_since(past, content.state))),
         history=(*past.points, Point(now, content.verdict)),
     )
 

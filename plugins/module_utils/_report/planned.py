@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._cluster.steps import SIGNS, parse_step
-from .._common.words import Text, joined, text
+from .._common.words import Text, as_is, joined, text
 from .cleaning import clean
 
 ACTIONS = {
@@ -81,8 +81,8 @@ def read_plan(plan: Mapping[str, Any]) -> Planned | None:
         line = PlanStep(
             clean(step.host),
             SIGNS.get(kind, "~"),
-            kind,
-            ACTIONS.get(kind, text("{words}", words=kind)),
+            clean(kind),
+            ACTIONS.get(kind, as_is(clean(kind))),
             clean(step.text),
             clean(step.note),
         )
@@ -90,7 +90,7 @@ def read_plan(plan: Mapping[str, Any]) -> Planned | None:
     wanted = {}
     for node in plan.get("nodes") or []:
         labels = node.get("labels") or {}
-        zone, role = clean(str(labels.get("zone") or "")), str(node.get("role") or "")
+        zone, role = clean(str(labels.get("zone") or "")), clean(str(node.get("role") or ""))
         wanted[clean(str(node.get("name")))] = (zone, role)
     held = [f"{item['name']}: {item['why']}" for item in plan.get("held") or []]
     return Planned(
