@@ -402,7 +402,7 @@ KOREAN: dict[str, str] = {
     "free space: docker system prune": "공간을 확보하세요: docker system prune",
     "{percent:g}% free on {host}": "{host}에 {percent:g}% 남음",
     "{percent:g}% free on {host}, the fullest of {count}": "{count}대 중 가장 찬 {host}에 {percent:g}% 남음",
-    "{version} on {names}": "{names}에 {version}",
+    "{version} on {names}": "{version}: {names}",
     "engines differ: {counts}": "엔진 버전이 서로 다름: {counts}",
     "one release, several patches: {counts}": "릴리스는 같고 패치 버전이 다름: {counts}",
     "all engines are {version}": "모든 엔진의 버전이 {version}",

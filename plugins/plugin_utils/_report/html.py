@@ -37,6 +37,8 @@ from ...module_utils._report.words import KIND_WORDS, STATUS_WORDS, VERDICT_STAT
 _HERE = Path(__file__).parent
 # A page with at most this many hosts or services shows all of them at once. Others show what needs attention.
 FEW_HOSTS, FEW_SERVICES = 60, 60
+# Characters of a name. An engine accepts 63 for services and hosts; zones can be longer.
+_LONGEST = 64
 # Dots in a row.
 _COLUMNS = 12
 _STEP = 10
@@ -122,6 +124,7 @@ def _template() -> Any:
     # No loader: the page includes nothing. Jinja2 must never see what a template in a variable says.
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
     environment.filters["n"] = "{:,}".format
+    environment.filters["short"] = short
     return environment.from_string((_HERE / "page.html.j2").read_text(encoding="utf-8"))
 
 
@@ -142,6 +145,13 @@ def _icon(state: str) -> str:
 def number(value: float) -> str:
     """A number as people read it: 1.5, 2, 1,024."""
     return f"{value:,.1f}".removesuffix(".0")
+
+
+def short(words: str) -> str:
+    """A name without its middle, if it is longer than any host or service is called."""
+    return (
+        words if len(words) <= _LONGEST else f"{words[: _LONGEST // 2]}…{words[-_LONGEST // 4 :]}"
+    )
 
 
 def _iso(at: float) -> str:

@@ -163,7 +163,7 @@ def test_names_do_no_harm(name: str, language: str) -> None:
     assert "\x00" not in page
     # It is shown as it is, and not left out.
     if name.isprintable():
-        assert name in reader.words
+        assert name[:32] in reader.words
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
