@@ -197,7 +197,7 @@ def test_filters_and_lookups_are_documented(kind: str) -> None:
 FLOORS = (
     *("_common", "_model", "_api", "_host", "_git", "_registry", "_notify", "_images"),
     *("_scheduler", "_engine", "_spec", "_services", "_nodes", "_cluster", "_stack", "_health"),
-    *("_lifecycle", "_builder", "_gitops"),
+    *("_lifecycle", "_builder", "_gitops", "_report"),
 )
 # What a module that decides must not touch: files, processes, sockets and the clock.
 IO = {
@@ -278,6 +278,8 @@ DECIDES = {
     *("_lifecycle/backup_plan", "_lifecycle/backup_units"),
     *("_lifecycle/export_content", "_lifecycle/import_plan", "_lifecycle/restore_plan"),
     *("_lifecycle/adoption", "_lifecycle/compose_of"),
+    *("_health/picture", "_report/cleaning", "_report/content", "_report/headlines"),
+    *("_report/history", "_report/language", "_report/planned", "_report/summary"),
 }
 
 

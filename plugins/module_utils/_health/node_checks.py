@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
-from .._common.words import Text, abbreviate, as_is, count_of, joined, text, tolerates
+from .._common.words import Text, abbreviate, as_is, count_of, either, joined, text, tolerates
 from .._model.documents import Node, dig, may_lose, quorum_of
 from .._model.labels import ZONE_LABEL, name_of
 from .certificate import validities
@@ -115,13 +115,10 @@ def _zones(given: CheckInput) -> Check:
     problems: list[Text] = []
     advice: list[Text] = []
     if data["fatal"] and len(managers) > 2:
-        names = joined([zone or "-" for zone in data["fatal"]])
         problems.append(
             text(
-                "losing zone {zones} would break the quorum (managers {counts})"
-                if len(data["fatal"]) == 1
-                else "losing one of the zones {zones} would break the quorum (managers {counts})",
-                zones=names,
+                "losing zone {zones} would break the quorum (managers {counts})",
+                zones=either([zone or "(none)" for zone in data["fatal"]]),
                 counts=counts,
             )
         )

@@ -284,9 +284,6 @@ KOREAN: dict[str, str] = {
     "losing zone {zones} would break the quorum (managers {counts})": (
         "영역 {zones}: 잃으면 정족수가 깨짐 (매니저 {counts})"
     ),
-    "losing one of the zones {zones} would break the quorum (managers {counts})": (
-        "영역 {zones}: 하나만 잃어도 정족수가 깨짐 (매니저 {counts})"
-    ),
     "losing zone {zone} would leave {services} without a task": (
         "영역 {zone}: 잃으면 태스크가 모두 사라지는 서비스 {services}"
     ),
