@@ -17,12 +17,13 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
 from .._api.reader import EngineReader
 from .._model.documents import id_of
-from .._model.labels import PREFIX, stack_of
+from .._model.labels import PREFIX, REVISION_LABEL, REVISION_TURN_LABEL, stack_of
 from .._services.convergence import CONVERGED
 
 FOLDER = "/var/lib/flotilla.swarm/stacks"
@@ -68,6 +69,21 @@ def as_recorded(
     elif late:
         reason = f"not all tasks of {', '.join(late)} run as asked"
     return dict(name=name, as_asked=reason is None, reason=reason, ignored=ignored or [])
+
+
+def latest_numbers(configs: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """By stack: the number of its revision that ran last, given the documents of configs without their data. Pure."""
+    latest: dict[str, tuple[int, int]] = {}
+    for config in configs:
+        spec = config.get("Spec") or {}
+        labels = spec.get("Labels") or {}
+        stack = stack_of(spec)
+        number, turn = (
+            str(labels.get(label) or "") for label in (REVISION_LABEL, REVISION_TURN_LABEL)
+        )
+        if stack and number.isdigit() and turn.isdigit():
+            latest[stack] = max(latest.get(stack, (0, 0)), (int(turn), int(number)))
+    return {stack: number for stack, (_turn, number) in latest.items()}
 
 
 def state_hash(stack: str, found: dict[str, list[dict[str, Any]]]) -> str:
