@@ -152,7 +152,7 @@ def test_without_an_answer_the_hosts_speak_for_themselves(
 ) -> None:
     snapshot = SwarmSnapshot(trouble=SwarmError(code, "the engine said so"))
     health = health_result(snapshot, HostContext({}, "", ["m2", "m3"]), picture=True)
-    hosts = {
+    hosts: dict[str, Any] = {
         "m1": {"zone": "a", "state": "active", "member_role": "manager", "engine": "26.1.5"},
         "m2": {"zone": "b", "role": "manager", "silent": True},
         "m3": {"zone": "", "role": "manager", "silent": True},

@@ -71,7 +71,7 @@ def templates_in_loops(tree: ast.Module) -> Iterator[str]:
             for entry in getattr(node.iter, "elts", ()):
                 for each in getattr(entry, "elts", ()):
                     if isinstance(each, ast.Constant) and "{" in str(each.value):
-                        yield each.value
+                        yield str(each.value)
 
 
 def all_templates() -> set[str]:
