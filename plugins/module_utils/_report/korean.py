@@ -117,6 +117,7 @@ KOREAN: dict[str, str] = {
     "not heard from yet": "아직 연락 없음",
     "down": "중단됨",
     "does not answer as a manager": "매니저로서 응답 없음",
+    "active": "활성",
     "drained": "드레인됨",
     "paused": "일시 중지됨",
     "in the swarm": "스웜에 속함",

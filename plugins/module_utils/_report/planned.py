@@ -29,6 +29,11 @@ ACTIONS = {
     "rejoin": text("rejoin"),
     "remove": text("remove"),
 }
+AVAILABILITIES = {
+    "active": text("active"),
+    "pause": text("paused"),
+    "drain": text("drained"),
+}
 ROLES = {"manager": text("manager"), "worker": text("worker")}
 
 
@@ -42,6 +47,7 @@ class PlanStep:
     word: Text
     detail: str  # in the words of the plan
     note: str = ""
+    availability: str = ""  # afterwards, if the step changes it
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,11 @@ class Planned:
         parts = [ROLES[role]] if role in ROLES and role != role_now else []
         if zone and zone != zone_now:
             parts.append(text("zone {zone}", zone=zone))
-        changed = [step.detail for step in steps if step.action == "availability"]
+        changed = [
+            AVAILABILITIES.get(step.availability, as_is(step.availability))
+            for step in steps
+            if step.availability
+        ]
         return joined([*parts, *changed]) if parts or changed else None
 
 
@@ -85,6 +95,7 @@ def read_plan(plan: Mapping[str, Any]) -> Planned | None:
             ACTIONS.get(kind, as_is(clean(kind))),
             clean(step.text),
             clean(step.note),
+            clean(str(step.after or "")) if kind == "availability" else "",
         )
         steps.setdefault((kind, step.host, step.text), line)
     wanted = {}
