@@ -5,7 +5,8 @@
 """Measures speed as ratios, so that a slow machine and a quick one give the same figures.
 
     bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts no_change_25_hosts no_change_growth cold_5_hosts
-                            edit_25_hosts stack_plan_50 scale_2_30 report_large failed_requests_scale (_restart, _drain,
+                            edit_25_hosts stack_plan_50 scale_2_30 report_large gitops_idle_tick gitops_idle_tick_50
+                            failed_requests_scale (_restart, _drain,
                             _rebalance); without names, all
 
 Prints one line for each figure, `bench: NAME ratio=R limit=L`, and fails if one is over its limit. The compared commands
@@ -48,6 +49,8 @@ COLD_ROUNDS = int(os.environ.get("BENCH_COLD_ROUNDS", "1"))
 # has more than three managers, and each larger one grows from the smaller one.
 NO_CHANGE = {5: 2.0, 15: 1.9, 25: 1.9}
 CALLBACKS = {"ANSIBLE_CALLBACK_PLUGINS": str(TOP / "bench" / "callback_plugins")}
+# Idle looks of GitOps: how many applications, and the limit as a multiple of the CPU time of `docker service ls`.
+IDLE_TICKS = {"gitops_idle_tick": (1, 8.0), "gitops_idle_tick_50": (50, 10.0)}
 # Calls of a run that changes nothing: one on every host, one more on the acting manager, and the plan, which is
 # counted for the acting manager although it runs on the controller.
 CALL_LIMITS = {"remote_calls_worker": 1, "remote_calls_acting_manager": 3}
@@ -343,6 +346,65 @@ def stack_plan(figures: Figures, services: int, limit: float) -> None:
     figures.add(name, statistics.median(p / d for p, d in zip(plans, deploys)), limit)
 
 
+# A git server on the manager itself, with so many applications that have no tasks.
+_GIT_SERVER = """
+set -e
+command -v git > /dev/null || { apt-get -qq update && apt-get -qq install -y git > /dev/null; }
+id git > /dev/null 2>&1 || useradd --create-home --shell "$(command -v git-shell)" git
+test -e /root/key || ssh-keygen -q -t ed25519 -N '' -f /root/key
+install -d -o git ~git/.ssh && install -o git /root/key.pub ~git/.ssh/authorized_keys
+rm -rf /srv/deploy.git /root/tree && git init -q --bare -b main /srv/deploy.git
+git init -q -b main /root/tree && cd /root/tree
+for number in $(seq $1); do
+    mkdir -p app$number && touch app$number/app.yml
+    printf 'version: "3.8"\\nservices: {web: {image: "registry.lab:5000/hello:1", deploy: {replicas: 0}}}\\n' > app$number/compose.yml
+done
+git add -A && git -c user.name=b -c user.email=b@bench commit -q -m Begin
+git push -q /srv/deploy.git HEAD:main && chown -R git: /srv/deploy.git
+"""
+# The CPU time of a program with all that it starts, in turn with that of another one.
+_CPU = """
+import json, resource, subprocess, sys
+def cpu(words):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+tick = ["/usr/bin/python3", "-I", "/usr/local/lib/flotilla.swarm/gitops.pyz"]
+print(json.dumps([(cpu(tick), cpu(["docker", "service", "ls"])) for _round in range(int(sys.argv[1]))]))
+"""
+
+
+def idle_tick(figures: Figures, apps: int, name: str, limit: float) -> None:
+    """A look of GitOps that finds nothing to do, compared with `docker service ls`: CPU time, with that of git and ssh."""
+    with Lab(1, 1, "engine") as lab:
+        lab.site()
+        shell = ("docker", "exec", f"{PREFIX}-m1")
+        lab.run("the git server", *shell, "bash", "-c", _GIT_SERVER, "git", apps)
+        key = lab.run("the key", *shell, "cat", "/root/key")
+        host = lab.run("the key of the host", *shell, "cat", "/etc/ssh/ssh_host_ed25519_key.pub")
+        repository = {
+            "name": "deploy",
+            "url": "ssh://git@127.0.0.1/srv/deploy.git",
+            "deploy_key": key,
+            "known_hosts": f"127.0.0.1 {' '.join(host.split()[:2])}",
+        }
+        extra = json.dumps({"swarm_gitops_repositories": [repository], "swarm_gitops_interval": 2})
+        play = TOP / "playbooks" / "gitops.yml"
+        lab.run("gitops.yml", BIN / "ansible-playbook", "-i", lab.inventory, play, "-e", extra)
+        idle = "test -e /var/lib/flotilla.swarm/gitops/idle.json"
+        wait = f"for i in $(seq {60 + 20 * apps}); do {idle} && exit 0; sleep 1; done; exit 1"
+        lab.run("the first deploy of all applications", *shell, "bash", "-c", wait)
+        lab.run("the timer", *shell, "systemctl", "stop", "flotilla-swarm-gitops.timer")
+        text = lab.run("the looks", *shell, "python3", "-c", _CPU, ROUNDS)
+        found = json.loads(text.splitlines()[-1])
+    ticks, lists = zip(*found)
+    say(
+        f"       {apps} applications: {seconds(ticks)} s of CPU, docker service ls {seconds(lists)} s"
+    )
+    figures.add(name, statistics.median(tick / one for tick, one in found), limit)
+
+
 def scale(figures: Figures, limit: float) -> None:
     """A service from 2 to 30 tasks and back, by us and by Docker's own command, each in one batch."""
     ours: list[float] = []
@@ -438,7 +500,7 @@ def main(names: Sequence[str]) -> int:
     known = (
         *(f"no_change_{size}_hosts" for size in NO_CHANGE),
         *("no_change_growth", "cold_5_hosts", "edit_25_hosts"),
-        *("stack_plan_50", "scale_2_30", "report_large"),
+        *("stack_plan_50", "scale_2_30", "report_large", *IDLE_TICKS),
         *(f"failed_requests_{step}" for step in failed_requests.STEPS),
     )
     unknown = [name for name in names if name not in known]
@@ -466,6 +528,9 @@ def main(names: Sequence[str]) -> int:
             scale(figures, 1.15)
         if "report_large" in wanted:
             report(figures, 1.5)
+        for name, (apps, limit) in IDLE_TICKS.items():
+            if name in wanted:
+                idle_tick(figures, apps, name, limit)
         steps = [step for step in failed_requests.STEPS if f"failed_requests_{step}" in wanted]
         if steps:
             requests(figures, steps)

@@ -37,6 +37,9 @@ MANAGERS = ("m1", "m2", "m3")
 WORKERS = ("w1", "w2")
 HOSTS = MANAGERS + WORKERS
 ZONES = {"m1": "a", "m2": "b", "m3": "c", "w1": "a", "w2": "b"}
+# What a command of Ansible begins with, where the controller keeps compiled code too.
+_COMPILED = os.environ.get("LAB_COMPILED") == "yes"
+KEEPING = [sys.executable, str(TOP / "lab" / "controller.py")] if _COMPILED else []
 # Seconds. For tests that take engines or containers away one after the other: the verdict after one of them must not count
 # the tasks that failed before it.
 LATELY = {"restart_window": 20}
@@ -101,7 +104,7 @@ class Run:
 
 
 def command(playbook: Path, *args: str, inventory: Path = INVENTORY, **extra: Any) -> list[str]:
-    words = ["ansible-playbook", "-i", str(inventory), str(playbook), *args]
+    words = [*KEEPING, "ansible-playbook", "-i", str(inventory), str(playbook), *args]
     return [*words, "-e", json.dumps(extra)] if extra else words
 
 
@@ -178,7 +181,7 @@ def hits(
 def module(host: str, which: str, *flags: str, **args: Any) -> dict[str, Any]:
     """One call of one of our modules on one host; its result."""
     done = subprocess.run(
-        ["ansible", host, "-i", str(INVENTORY), "-m", f"flotilla.swarm.{which}", *flags]
+        [*KEEPING, "ansible", host, "-i", str(INVENTORY), "-m", f"flotilla.swarm.{which}", *flags]
         + (["-a", json.dumps(args)] if args else []),
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,

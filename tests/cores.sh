@@ -73,7 +73,8 @@ venv() {
         { tail -n 20 "$LOGS/venv-$1.log" >&2; die "could not install ansible-core $core"; }
     echo "$key" > "$place/.key"
 }
-install() { "$1/bin/pip" install -q --disable-pip-version-check "ansible-core==$2" -r "$LOGS/requirements-$3.txt"; }
+# Python compiles what it imports, and that is a small part of what pip would compile.
+install() { "$1/bin/pip" install -q --no-compile --disable-pip-version-check "ansible-core==$2" -r "$LOGS/requirements-$3.txt"; }
 
 # --- checks: each with the commands of one ansible-core first in PATH ---------------------------------
 

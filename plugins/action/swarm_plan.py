@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..filter.engine_plan import engine_plan
+from ..filter.registries import registries
 from ..module_utils._cluster.member import NO_KEY, is_unlock_key
 from ..module_utils._cluster.membership import Membership, parse_membership
 from ..module_utils._cluster.run_plan import InventoryHost, make_plan, render, render_done
@@ -80,6 +81,7 @@ class ActionModule(ActionBase):
         # A real run unlocks first, and plans again.
         if plan.unlock and not self._task.check_mode:
             plan.ask_managers = False
+        plan.warnings += _silent_registries(task_vars)
         report = render(plan)
         result.update(
             changed=False,
@@ -127,7 +129,11 @@ class ActionModule(ActionBase):
             for name in wanted
         ]
         observed = {host.name: host.observed for host in hosts if host.observed is not None}
-        return [self._with_engine(host, variables[host.name], observed) for host in hosts]
+        try:
+            found = registries(task_vars["hostvars"], groups.get("swarm_registry") or [])
+        except AnsibleError as error:
+            return [replace(host, mistakes=(*host.mistakes, str(error))) for host in hosts]
+        return [self._with_engine(host, variables[host.name], observed, found) for host in hosts]
 
     @staticmethod
     def _host(name: str, roles: tuple[str, ...], variables: HostVariables) -> InventoryHost:
@@ -155,13 +161,17 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _with_engine(
-        host: InventoryHost, variables: HostVariables, observed: dict[str, dict[str, Any]]
+        host: InventoryHost,
+        variables: HostVariables,
+        observed: dict[str, dict[str, Any]],
+        registries_found: list[dict[str, Any]],
     ) -> InventoryHost:
         """The host with the steps that the role docker_engine plans for it."""
         if host.mistakes or host.observed is None:
             return host
         try:
-            wanted = variables.engine(host.observed["host"]["os"]["family"])
+            family = host.observed["host"]["os"]["family"]
+            wanted = variables.engine(family, registries_found)
             engine = engine_plan(host.observed, wanted, host.name, variables.get("playbook_dir"))
             checks = variables.get("__docker_engine_preflight_settings")
         except AnsibleError as error:
@@ -181,6 +191,17 @@ class ActionModule(ActionBase):
         alive = list(task_vars.get("ansible_play_hosts") or [])
         managers = set((task_vars.get("groups") or {}).get(args["managers_group"]) or [])
         return alive if managers & set(alive) else None
+
+
+def _silent_registries(task_vars: dict[str, Any]) -> list[str]:
+    """A warning for each registry of the inventory whose host did not answer in this run."""
+    hosts = (task_vars.get("groups") or {}).get("swarm_registry") or []
+    asked = {host: task_vars["hostvars"][host].get("__swarm_registry") or {} for host in hosts}
+    return [
+        f"the registry on {host} does not answer: nodes that need one of its images cannot pull it"
+        for host, said in asked.items()
+        if said.get("unreachable")
+    ]
 
 
 def _unlocking(variables: HostVariables) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible.utils.display import Display
 
+from ..filter.registries import registries
 from ..module_utils._common.errors import SwarmError
 from ..plugin_utils._health import unreachable, with_what_is_needed
 from ..plugin_utils._report.page import for_the_module, page_options, write_page
@@ -27,6 +28,9 @@ class ActionModule(ActionBase):
         options = page_options(self._task.args)
         args = for_the_module(with_what_is_needed(self._task.args), options)
         profile = str(args.get("profile") or "")
+        variables = task_vars or {}
+        # As the role swarm_stack does.
+        found = (variables.get("groups") or {}).get("swarm_registry") or []
         lookup = lookup_loader.get(
             "flotilla.swarm.stack_source", loader=self._loader, templar=self._templar
         )
@@ -36,10 +40,11 @@ class ActionModule(ActionBase):
             return found
 
         try:
+            logins = registries(variables["hostvars"], found) if found else []
             args["stacks"] = [
                 {
                     "name": stack.get("name"),
-                    "asked": asked(module_options(stack, profile, source)),
+                    "asked": asked(module_options(stack, profile, source, logins)),
                 }
                 for stack in args.get("stacks") or []
             ]

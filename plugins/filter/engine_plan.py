@@ -44,9 +44,18 @@ def engine_plan(
 ) -> dict[str, Any]:
     """See engine_plan.yml."""
     wanted = _plain(variables)
+    found = wanted["registries"]
+    wanted["logins"] = {each["address"]: each["auth"] for each in found}
+    wanted["registry_mirrors"] = wanted["registry_mirrors"] or [
+        each["mirror"] for each in found if each["mirror"]
+    ]
+    # What the user gives takes precedence over what the registries of the inventory report.
     wanted["registry_ca"] = {
-        registry: _file(path, base, "docker_engine_registry_ca_certificates")
-        for registry, path in wanted["registry_ca_certificates"].items()
+        **{address: ca for each in found for address, ca in each["trust"].items()},
+        **{
+            registry: _file(path, base, "docker_engine_registry_ca_certificates")
+            for registry, path in wanted["registry_ca_certificates"].items()
+        },
     }
     key = wanted["repository_key"]
     if key and "-----BEGIN" not in key:

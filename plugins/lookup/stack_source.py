@@ -73,7 +73,6 @@ _raw:
       elements: str
 """
 
-import base64
 import json
 import os
 from typing import Any
@@ -83,18 +82,9 @@ from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
 from ..module_utils._common.errors import SwarmError
-from ..module_utils._stack.compose import (
-    file_references,
-    outline,
-    rotatable,
-    silently_ignored,
-    variable,
-    variables_in,
-    with_profile,
-)
+from ..module_utils._stack.compose import outline, with_profile
 from ..module_utils._stack.plan import plan_lines
-from ..module_utils._stack.waves import dependencies
-from ..plugin_utils._compose_file import ComposeFile, decoded, read
+from ..module_utils._stack.source import COMPOSE, REFERENCED, source_of
 
 
 class LookupModule(LookupBase):
@@ -122,43 +112,20 @@ class LookupModule(LookupBase):
             raise AnsibleLookupError(f"Stack {name} needs either compose or definition.")
         if given:
             folder = str(variables.get("inventory_dir") or self._loader.get_basedir())
-            sources = [("definition", json.dumps(given) if isinstance(given, dict) else str(given))]
         else:
-            paths = [str(path) for path in stack["compose"]]
-            found = [self._find(name, path, variables) for path in paths]
-            folder = os.path.dirname(found[0])
-            text_of = self._template if stack.get("template") else self._text
-            sources = [(path, text_of(name, where, variables)) for path, where in zip(paths, found)]
-        composed = [_composed(name, path, text) for path, text in sources]
-        documents = [file.document for file in composed]
-        environment: dict[str, str] = {}
-        for path in stack.get("env_files") or []:
-            text = self._text(name, self._find(name, str(path), variables), variables)
-            environment.update(variables_in(str(path), text))
-        given = stack.get("environment") or {}
-        environment.update({key: variable(value) for key, value in given.items()})
-        inline = {
-            os.path.normpath(str(path)): variable(content).encode()
-            for path, content in (stack.get("files") or {}).items()
-        }
-        rotate = rotatable(documents, environment) if stack.get("rotate") else {}
-        steps = outline(name, documents, environment, rotate)
-        return {
-            "definition": [file.text for file in composed],
-            "environment": environment,
-            "files": {
-                path: base64.b64encode(
-                    inline[os.path.normpath(path)]
-                    if os.path.normpath(path) in inline
-                    else self._read(name, os.path.join(folder, path))
-                ).decode()
-                for path in file_references(documents, environment)
-            },
-            "rotate": rotate,
-            "depends_on": dependencies(documents),
-            "ignored_keys": silently_ignored(documents),
-            "plan": plan_lines(name, steps, "a future manager"),
-        }
+            folder = os.path.dirname(self._find(name, str(stack["compose"][0]), variables))
+
+        def read_file(kind: str, path: str) -> bytes:
+            if kind == REFERENCED:
+                return self._read(name, os.path.join(folder, path))
+            found = self._find(name, path, variables)
+            if kind == COMPOSE and stack.get("template"):
+                return self._template(name, found, variables).encode("utf-8", "surrogatepass")
+            return self._read(name, found)
+
+        source = source_of(stack, read_file)
+        steps = outline(name, list(source.documents), source.environment, source.rotate)
+        return {**source.options(), "plan": plan_lines(name, steps, "a future manager")}
 
     def _find(self, name: str, path: str, variables: dict[str, Any]) -> str:
         found = self.find_file_in_search_path(variables, "files", path, ignore_missing=True)
@@ -173,12 +140,6 @@ class LookupModule(LookupBase):
             f"Stack {name}: the file {path} is neither beside the playbook or the inventory"
             " nor in the current folder."
         )
-
-    def _text(self, name: str, path: str, _variables: dict[str, Any]) -> str:
-        try:
-            return decoded(self._read(name, path))
-        except SwarmError as error:
-            raise AnsibleLookupError(f"Stack {name}: {path} {error.message}.") from None
 
     def _template(self, name: str, path: str, variables: dict[str, Any]) -> str:
         template = lookup_loader.get(
@@ -225,10 +186,3 @@ def _check_types(stack: dict[str, Any]) -> None:
             raise AnsibleLookupError(
                 f"Stack {stack['name']}: the profile {name} must be a dictionary."
             )
-
-
-def _composed(name: str, path: str, text: str) -> ComposeFile:
-    try:
-        return read(text)
-    except SwarmError as error:
-        raise AnsibleLookupError(f"Stack {name}: {path} {error.message}.") from None

@@ -38,6 +38,12 @@ options:
     type: list
     elements: path
     default: []
+  logins:
+    description:
+      - Logins of registries for root, by C(host:port). Each is C(username:password) in Base64, as Docker's configuration file has it.
+      - The module adds them to C(/root/.docker/config.json), which only root can read. Other logins there stay.
+    type: dict
+    default: {}
   restart:
     description: Whether the change needs a restart of the running engine. The host keeps a note of it until the engine has restarted.
     type: bool

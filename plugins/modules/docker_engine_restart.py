@@ -42,6 +42,12 @@ options:
     type: list
     elements: path
     default: []
+  logins:
+    description:
+      - Logins of registries for root, by C(host:port). Each is C(username:password) in Base64, as Docker's configuration file has it.
+      - The module adds them to C(/root/.docker/config.json), which only root can read. Other logins there stay.
+    type: dict
+    default: {}
   state:
     description:
       - V(started) starts the engine if it does not run.

@@ -90,7 +90,7 @@ host:
   description:
     - The host before the call, with C(state), C(answers), C(cluster_id), C(node_id), C(role), C(nodes), C(remote_managers),
       C(addresses), C(objects), C(containers), C(volumes), C(packages), C(files), C(data), C(data_root), C(notes), C(note) and
-      C(backups).
+      C(services).
     - If the host could not be observed, it is empty.
   type: dict
   returned: always

@@ -113,7 +113,8 @@ from ..module_utils._common.argspec import Module, docker_argument_spec
 from ..module_utils._health.assess import HEALTH_OPTIONS, assess
 from ..module_utils._health.report import finish
 from ..module_utils._health.snapshot import observe_swarm
-from ..module_utils._stack.record import about_ignored, as_recorded, latest_numbers, read_all
+from ..module_utils._stack.objects import latest_numbers, read_all
+from ..module_utils._stack.record import about_ignored, as_recorded
 
 
 def main() -> None:

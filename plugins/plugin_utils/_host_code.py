@@ -13,6 +13,7 @@ digest needs none.
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
 import zipfile
 from collections.abc import Iterator
@@ -25,12 +26,31 @@ import sys
 from {package}.{name} import main
 sys.exit(main(*sys.argv[1:]))
 """
+# Python compiles what it reads from a zip file at each start, which takes a second of CPU time. Code that starts every some seconds is
+# therefore unpacked by its first start, and its folder, which has the compiled files, is named by the digest of the code.
+_MAIN_UNPACKED = """\
+import os, sys
+home = "{folder}/{digest}"
+if not os.path.isdir(home):
+    import shutil, zipfile
+    shutil.rmtree("{folder}", ignore_errors=True)
+    partial = home + ".partial"
+    os.makedirs(partial, mode=0o700)
+    zipfile.ZipFile(sys.path[0]).extractall(partial)
+    os.rename(partial, home)
+sys.path[0] = home
+from {package}.{name} import main
+sys.exit(main(*sys.argv[1:]))
+"""
 # The oldest time that a zip file can have: the real ones would change the digest.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def host_code(name: str) -> bytes:
-    """A zip file that Python runs: it calls main() of the file PACKAGE/NAME of module_utils with its arguments."""
+def host_code(name: str, unpacked_to: str = "") -> bytes:
+    """A zip file that Python runs: it calls main() of the file PACKAGE/NAME of module_utils with its arguments.
+
+    With `unpacked_to`, the code runs from a folder in that folder, which nothing else uses.
+    """
     files = {path: path.read_bytes() for path in sorted(_needed(_UTILS / f"{name}.py"))}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -38,7 +58,10 @@ def host_code(name: str) -> bytes:
         def add(where: str, data: bytes) -> None:
             archive.writestr(zipfile.ZipInfo(where, _TIME), data, zipfile.ZIP_DEFLATED)
 
-        main = _MAIN.format(package=_PACKAGE, name=name.replace("/", "."))
+        digest = hashlib.sha256(b"".join(files.values())).hexdigest()[:32]
+        main = (_MAIN_UNPACKED if unpacked_to else _MAIN).format(
+            package=_PACKAGE, name=name.replace("/", "."), folder=unpacked_to, digest=digest
+        )
         add("__main__.py", main.encode())
         add(f"{_PACKAGE}/__init__.py", b"")
         for path, data in files.items():

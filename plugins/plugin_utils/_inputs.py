@@ -118,11 +118,11 @@ class HostVariables:
             self._inputs[role] = self._roles.checked(role, given)
         return self._inputs[role]
 
-    def engine(self, family: str) -> dict[str, Any]:
+    def engine(self, family: str, registries: list[dict[str, Any]]) -> dict[str, Any]:
         """The variable __docker_engine_variables of the role docker_engine, for a family of systems.
 
-        Ansible would need 30 templates a host for it. Each of them only names one of the role's inputs, which are already known
-        here. A contract test compares the two.
+        `registries` are those of the inventory, which are the same for all hosts. Ansible would need 30 templates a host for it.
+        Each of them only names one of the role's inputs, which are already known here. A contract test compares the two.
         """
         inputs, _problems = self.inputs("docker_engine")
         packages = self._raw["__docker_engine_families"][family]
@@ -130,4 +130,5 @@ class HostVariables:
             **{name[len("docker_engine_") :]: value for name, value in inputs.items()},
             **{name: value for name, value in packages.items() if name != "packages"},
             "package_names": packages["packages"],
+            "registries": registries,
         }

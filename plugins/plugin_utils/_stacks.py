@@ -11,24 +11,35 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..module_utils._common.errors import SwarmError
+from ..module_utils._registry.inventory import with_logins
 from ..module_utils._stack import options as stack_options
+from ..module_utils._stack.checked_options import options_of
 from ..module_utils._stack.compose import with_profile
-from ..module_utils._stack.options import STACK_OPTIONS, options_of
+from ..module_utils._stack.options import STACK_OPTIONS
 
 # The options that the lookup stack_source reads from files on the controller.
 OF_FILES = ("definition", "files", "environment", "rotate", "depends_on", "ignored_keys")
 
 
 def module_options(
-    stack: dict[str, Any], profile: str, source: Callable[[dict[str, Any]], dict[str, Any]]
+    stack: dict[str, Any],
+    profile: str,
+    source: Callable[[dict[str, Any]], dict[str, Any]],
+    registries: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The options of a stack. For a stack with the state present, `source` reads its files."""
+    """The options of a stack, as the role swarm_stack gives them. For a stack with the state present, `source` reads its files.
+
+    `registries` are those of the inventory.
+    """
     merged = with_profile(stack, profile)
+    logins = with_logins(merged.get("registries") or (), registries)
+    if logins:
+        merged = {**merged, "registries": logins}
     options = {
         name: value
         for name, value in merged.items()

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,10 +44,15 @@ def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def strings_of(path: Path) -> dict[str, str]:
     """The string constants of a file, at its top or in a class: DOCUMENTATION and its kind."""
     found = {}
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
     for node in (node for body in bodies for node in body):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
@@ -57,7 +63,7 @@ def strings_of(path: Path) -> dict[str, str]:
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -195,8 +201,18 @@ def test_filters_and_lookups_are_documented(kind: str) -> None:
 
 # The packages of module_utils, from the ground up: a package imports what stands below it, never beside or above.
 FLOORS = (
-    *("_common", "_model", "_api", "_host", "_git", "_registry", "_notify", "_images"),
-    *("_scheduler", "_engine", "_spec", "_services", "_nodes", "_cluster", "_stack", "_health"),
+    *("_common", "_model", "_api", "_host", "_git", "_registry", "_notify"),
+    *(
+        "_scheduler",
+        "_images",
+        "_engine",
+        "_spec",
+        "_services",
+        "_nodes",
+        "_cluster",
+        "_stack",
+        "_health",
+    ),
     *("_lifecycle", "_builder", "_gitops", "_report"),
 )
 # What a module that decides must not touch: files, processes, sockets and the clock.
@@ -278,6 +294,9 @@ DECIDES = {
     *("_lifecycle/backup_plan", "_lifecycle/backup_units"),
     *("_lifecycle/export_content", "_lifecycle/import_plan", "_lifecycle/restore_plan"),
     *("_lifecycle/adoption", "_lifecycle/compose_of"),
+    *("_builder/plan", "_builder/report", "_builder/settings", "_builder/sources"),
+    *("_notify/files", "_registry/reference"),
+    *("_registry/inventory", "_registry/plan", "_registry/reference", "_registry/settings"),
     *("_health/picture", "_report/cleaning", "_report/content", "_report/headlines"),
     *("_report/history", "_report/language", "_report/planned", "_report/summary"),
 }
@@ -286,9 +305,9 @@ DECIDES = {
 def utils() -> Iterator[tuple[str, Path, ast.Module]]:
     """Every module of module_utils that holds something: as PACKAGE/NAME, its file and its tree."""
     for path in sorted((PLUGINS / "module_utils").rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        if path.name != "__init__.py" or text:
-            yield name_of(path)[len("plugins/module_utils/") : -len(".py")], path, ast.parse(text)
+        tree = tree_of(path)
+        if path.name != "__init__.py" or tree.body:
+            yield name_of(path)[len("plugins/module_utils/") : -len(".py")], path, tree
 
 
 def neighbours(tree: ast.Module, package: str) -> Iterator[str]:
@@ -376,7 +395,7 @@ def codes_in(tree: ast.Module) -> Iterator[str]:
 
 
 def test_every_failure_code_is_documented_and_exists() -> None:
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in PLUGINS.rglob("*.py")]
+    trees = [tree_of(path) for path in PLUGINS.rglob("*.py")]
     raised = {code for tree in trees for code in codes_in(tree)}
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \| .* \|$", text.split("## Failure codes")[1], re.MULTILINE)
@@ -443,7 +462,9 @@ def test_the_plan_may_take_the_inputs_of_docker_engine_for_the_variables_of_the_
     of_family = {"package_names": "packages"}
     for name, template in variables["__docker_engine_variables"].items():
         option = options.get(f"docker_engine_{name}")
-        if option is None:
+        if name == "registries":
+            assert template == "{{ __docker_engine_registries }}"
+        elif option is None:
             part = of_family.get(name, name)
             assert template == f"{{{{ __docker_engine_family.{part} }}}}", name
             assert all(part in family for family in families.values()), name

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ from typing import Any
 
 import pytest
 import testinfra
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from drive import KEEPING
 
 STATE = Path(os.environ["LAB_STATE"])
 INVENTORY = str(STATE / "inventory")
@@ -55,10 +60,10 @@ class Played:
 
 
 def play(*options: str, limit: str = "", **variables: Any) -> Played:
-    command = ["ansible-playbook", "-i", INVENTORY, PLAYBOOK, "-e", json.dumps(variables), *options]
+    command = [*KEEPING, "ansible-playbook", "-i", INVENTORY, PLAYBOOK, "-e", json.dumps(variables)]
     environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_LOG_PATH"}
     done = subprocess.run(
-        [*command, *(["--limit", limit] if limit else [])],
+        [*command, *options, *(["--limit", limit] if limit else [])],
         capture_output=True,
         text=True,
         check=False,

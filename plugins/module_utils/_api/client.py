@@ -91,6 +91,7 @@ class EngineClient:
         body: Any | None = None,
         query: dict[str, Any] | None = None,
         version: str | None = None,
+        headers: dict[str, str] | None = None,
     ) -> Any:
         """Send one request and return its answer, None if that is empty; `attempt` completes 'Could not ...' if it fails.
 
@@ -99,7 +100,7 @@ class EngineClient:
         url = self._url(path, version)
         try:
             answer = self._api.request(
-                method, url, json=body, params=query, timeout=self._api.timeout
+                method, url, json=body, params=query, timeout=self._api.timeout, headers=headers
             )
         except self._no_answer as error:
             raise unreachable(attempt, self.where, error) from error
@@ -205,10 +206,14 @@ class EngineClient:
             newest = self.get("/version", "read the version of the engine")["ApiVersion"]
         self.call("POST", f"/services/{service_id}/update", attempt, spec, query, newest)
 
-    def create(self, kind: str, spec: dict[str, Any]) -> str:
-        """Create a service, secret, config or network, and return its ID; raises conflict if its name is taken."""
+    def create(self, kind: str, spec: dict[str, Any], registry_auth: str = "") -> str:
+        """Create a service, secret, config or network, and return its ID; raises conflict if its name is taken.
+
+        With `registry_auth`, nodes pull the image of the service.
+        """
         attempt = f"create {kind} {spec.get('Name')}"
-        return id_of(self.call("POST", f"/{kind}s/create", attempt, spec))
+        headers = {"X-Registry-Auth": registry_auth} if registry_auth else None
+        return id_of(self.call("POST", f"/{kind}s/create", attempt, spec, headers=headers))
 
     def relabel(self, kind: str, document: dict[str, Any], labels: dict[str, str]) -> None:
         """Change the labels of a secret or config, the only part of it that can change (swarmkit: manager/controlapi)."""

@@ -76,3 +76,13 @@ def count_of(number: int, noun: str, nouns: str = "") -> Text:
 def tolerates(managers: int) -> Text:
     """The words for how many managers can fail before the swarm loses its quorum."""
     return text("tolerates {failures}", failures=count_of(managers, "failure"))
+
+
+def size_text(size: float) -> str:
+    """Bytes in words, as the docker command shows them."""
+    value, unit = float(size), "B"
+    for bigger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, bigger
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 99.5 else f"{value:.3g} {unit}"

@@ -18,6 +18,7 @@ from typing import Any, Callable
 from .._common.errors import SwarmError
 from .._host import files
 from .._host.engine import clear_restart_pending, engine_pid, mark_restart_pending
+from .._host.logins import LOGINS, with_logins
 from .content import render
 
 # arguments -> (exit code, output, errors)
@@ -28,6 +29,7 @@ CONFIG_ARGUMENTS: dict[str, Any] = dict(
     daemon=dict(type="dict"),
     write=dict(type="dict", default={}, no_log=True),
     remove=dict(type="list", elements="path", default=[]),
+    logins=dict(type="dict", default={}, no_log=True),
 )
 
 
@@ -42,12 +44,14 @@ class Config:
         self._after = after if after != self._before else None
         self._writes = {path: text for path, text in params["write"].items() if _read(path) != text}
         self._removes = [path for path in params["remove"] if os.path.lexists(path)]
+        self._logins = _logins(params["logins"])
 
     @property
     def files(self) -> list[str]:
         """The paths that differ."""
         daemon = [files.DAEMON_JSON] if self._after is not None else []
-        return sorted([*daemon, *self._writes, *self._removes])
+        logins = [LOGINS] if self._logins is not None else []
+        return sorted([*daemon, *self._writes, *self._removes, *logins])
 
     @property
     def diff(self) -> list[dict[str, str]]:
@@ -107,6 +111,9 @@ class Config:
             _put(text, path, 0o600 if path.endswith(".conf") else 0o644)
         for path in self._removes:
             os.unlink(path)
+        if self._logins is not None:
+            os.makedirs(os.path.dirname(LOGINS), mode=0o700, exist_ok=True)
+            files.write_whole(LOGINS, self._logins)
 
     def reload(self) -> None:
         """Have the running engine read daemon.json again."""
@@ -127,6 +134,19 @@ def configure(params: dict[str, Any], run: Runner, check_mode: bool) -> dict[str
         if params["reload"] and not params["restart"]:
             config.reload()
     return {**result, "diff": config.diff}
+
+
+def _logins(logins: dict[str, str]) -> bytes | None:
+    """Docker's configuration for root with these logins, None if it has them. Raises bad_login."""
+    if not logins:
+        return None
+    try:
+        return with_logins(files.read(LOGINS), logins)
+    except ValueError as error:
+        raise SwarmError(
+            "bad_login",
+            f"Could not read the logins in {LOGINS}: it is not a configuration of Docker ({error}). Correct or remove the file.",
+        ) from error
 
 
 def _read(path: str) -> str | None:

@@ -16,6 +16,7 @@ import ipaddress
 from typing import Any
 
 from .._host import files, openpgp
+from .._host.logins import LOGINS, fingerprint
 from .._host.network import GOSSIP_PORT, left_over
 from . import versions
 from .content import PROXY_DROPIN, apt_source, merge_daemon_config, proxy_dropin, rpm_source
@@ -74,7 +75,7 @@ class _Planner:
         self.refusals: list[str] = []
         self.notes: list[str] = []
         self.packages: dict[str, Any] | None = None
-        self.config: dict[str, Any] = {"daemon": None, "write": {}, "remove": []}
+        self.config: dict[str, Any] = {"daemon": None, "write": {}, "remove": [], "logins": {}}
         self.users: list[str] = []
         self.sdk_venv = False
         self.restart_reasons: list[str] = []
@@ -91,13 +92,15 @@ class _Planner:
         self._daemon()
         self._proxy()
         self._registry_ca()
+        self._logins()
         self._users()
         self._sdk()
         service = self._service()
         config = self.config
         return {
             "needed": bool(self.steps or self.refusals or self.notes),
-            "configure": bool(config["daemon"] is not None or config["write"] or config["remove"]),
+            "configure": config["daemon"] is not None
+            or any(config[part] for part in ("write", "remove", "logins")),
             "steps": self.steps,
             "refusals": self.refusals,
             "notes": self.notes,
@@ -490,10 +493,24 @@ class _Planner:
     def _registry_ca(self) -> None:
         for registry, content in sorted(self.wanted["registry_ca"].items()):
             path = f"{files.CERTS_DIR}/{registry}/ca.crt"
-            if self.files.get(path) != _sha256(content):
+            # Check mode cannot know the certificate that only a real run makes.
+            if not content or self.files.get(path) != _sha256(content):
                 self.config["write"][path] = content
                 why = "it differs" if path in self.files else "it is missing"
                 self.step("registry_ca", f"trust the CA of registry {registry}", why)
+
+    def _logins(self) -> None:
+        """The logins of the registries of the inventory, where Docker keeps them for root."""
+        wanted: dict[str, str] = self.wanted["logins"]
+        known = self.host.get("logins", {})
+        if wanted and known is None:
+            self.refuse(f"{LOGINS} is not a configuration of Docker: correct or remove it.")
+            return
+        for registry, auth in sorted(wanted.items()):
+            if known.get(registry) != fingerprint(registry, auth):
+                self.config["logins"][registry] = auth
+                why = "the login differs" if registry in known else "there is no login"
+                self.step("registry_login", f"log in to registry {registry}", why)
 
     def _users(self) -> None:
         members = self.host.get("docker_group") or []

@@ -36,6 +36,7 @@ from .files import (
     read,
     text_of,
 )
+from .logins import observe_logins
 from .network import addresses, observe_ports, routes
 from .packages import installed_packages
 
@@ -79,6 +80,7 @@ def observe_host(root: str = "") -> dict[str, Any]:
         "held": held,
         "broken_packages": broken,
         "files": files,
+        "logins": observe_logins(root),
         "keyring_fingerprints": _keyring(root),
         "daemon_config": config,
         "daemon_config_error": config_error,

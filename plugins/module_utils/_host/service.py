@@ -9,14 +9,15 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Callable
 
 from .._common.errors import SwarmError, failure_of
 from .files import write_whole
-from .units import UNIT_DIR, HostFile, InstallPlan, plan_install
+from .units import CODE_DIR, CONFIG_DIR, UNIT_DIR, HostFile, InstallPlan, plan_install
 
 # A command and its (exit code, output, errors).
 Runner = Callable[..., tuple[int, str, str]]
@@ -93,6 +94,20 @@ def apply(run: Runner, plan: InstallPlan, wanted: Mapping[str, HostFile], done: 
         _systemctl(run, "enable", plan.timer)
         _systemctl(run, "restart", plan.timer)
         done.append(f"{plan.timer_action} {plan.timer}")
+
+
+def installed(part: str) -> list[str]:
+    """The files on this host of a part of the collection, such as backup: its code, its settings and keys, its units."""
+    places = (f"{CODE_DIR}/{part}.", f"{CONFIG_DIR}/{part}.", f"{UNIT_DIR}/flotilla-swarm-{part}")
+    return sorted(path for place in places for path in glob.glob(f"{glob.escape(place)}*"))
+
+
+def stop(run: Runner, paths: Iterable[str]) -> None:
+    """Stop the timers and then the services among these files. One that does not run is no problem."""
+    units = [os.path.basename(path) for path in paths if path.startswith(f"{UNIT_DIR}/")]
+    for name in sorted(units, key=lambda name: not name.endswith(".timer")):
+        words = ["disable", "--now"] if name.endswith(".timer") else ["stop"]
+        run(["systemctl", *words, "--", name])
 
 
 def _systemctl(run: Runner, *words: str) -> None:

@@ -18,12 +18,12 @@ from .._api.reader import EngineReader
 from .._cluster.observe import settled_nodes
 from .._cluster.settings import read_settings
 from .._common.errors import SwarmError
-from .._model.labels import REVISION_LABEL, STACK_LABEL, stack_of
+from .._model.labels import RECORD_LABELS, REVISION_LABEL, STACK_LABEL, stack_of
 from .._model.services import attachments, service_name
 from .._spec.changes import service_changes
 from .._stack.capture import Capture, begin_capture, refusals_of
+from .._stack.checked_options import options_of
 from .._stack.inputs import Inputs, read_inputs
-from .._stack.options import options_of
 from .._stack.plan import StackSnapshot
 from .._stack.planning import plan_deploy
 from .compose_of import Composed, Pools, compose_of, folder_names, safe_key, service_key
@@ -97,6 +97,10 @@ def split(live: StackSnapshot) -> tuple[dict[str, list[dict[str, Any]]], list[di
     return dict(sorted(stacks.items())), loose
 
 
+# On configs that are no part of what users have deployed.
+_KEPT = RECORD_LABELS | {REVISION_LABEL}
+
+
 def outside(live: StackSnapshot) -> dict[str, Any]:
     """The objects of the swarm that no Compose file makes: networks and configs outside stacks, and all secrets. Pure."""
     networks = [
@@ -123,7 +127,7 @@ def outside(live: StackSnapshot) -> dict[str, Any]:
         return [
             {"name": str(s.get("Name")), "used_by": used.get((kind, str(s.get("Name"))), [])}
             for s in sorted(specs, key=lambda one: str(one.get("Name")))
-            if (stacks or not stack_of(s)) and REVISION_LABEL not in (s.get("Labels") or {})
+            if (stacks or not stack_of(s)) and _KEPT.isdisjoint(s.get("Labels") or {})
         ]
 
     return {

@@ -31,12 +31,6 @@ CONFIG = f"{CONFIG_DIR}/backup.json"
 TIMER = "flotilla-swarm-backup.timer"
 TIMER_SERVICE = "flotilla-swarm-backup.service"
 NOW_SERVICE = "flotilla-swarm-backup-now.service"
-# All that is on a manager beside its backups.
-FILES = (
-    CODE,
-    CONFIG,
-    *(f"{UNIT_DIR}/{unit}" for unit in (TIMER, TIMER_SERVICE, NOW_SERVICE)),
-)
 # Seconds: the longest backup, and the time to bring the engine back after the end of the service is asked for.
 _LONGEST, _TO_STOP = 7200, 420
 

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .._common.words import abbreviate, count_of
+from .._common.words import abbreviate, count_of, size_text
 from .references import ImageReferences, VolumeReferences
 
 IMAGES, CONTAINERS, BUILD_CACHE, VOLUMES = "images", "containers", "build_cache", "volumes"
@@ -178,16 +178,6 @@ class CleanUpPlan:
                 " Stop them, and the next run removes them"
             )
         return texts
-
-
-def size_text(size: float) -> str:
-    """Bytes in words, as the docker command shows them. Pure."""
-    value, unit = float(size), "B"
-    for bigger in ("kB", "MB", "GB", "TB"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000, bigger
-    return f"{value:.0f} {unit}" if unit == "B" or value >= 99.5 else f"{value:.3g} {unit}"
 
 
 def totals(steps: Iterable[CleanUpStep]) -> dict[str, dict[str, int]]:

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._common.words import abbreviate, count_of
+from .._common.words import abbreviate, count_of, size_text
 from .._model.documents import dig
-from .clean_up_plan import IMAGES, KINDS, REFERRED, VOLUMES, CleanUpStep, amount, size_text, totals
+from .clean_up_plan import IMAGES, KINDS, REFERRED, VOLUMES, CleanUpStep, amount, totals
 
 _LABELS = {"build_cache": "build cache"}
 

@@ -23,11 +23,12 @@ from .._common.errors import SwarmError
 from .._common.words import count_of
 from .._model.documents import dig, id_of, parse_node
 from .._model.labels import (
-    BACKUP_LABEL,
     HOST_LABEL,
     LEAVING_LABEL,
+    LOGIN_LABEL,
     MOVING_LABEL,
     REBALANCING_LABEL,
+    RECORD_LABELS,
     RESTARTING_LABEL,
     drained_from,
     name_of,
@@ -92,11 +93,11 @@ def export_of(listed: Listed) -> dict[str, Any]:
             if network.get("Scope") == "swarm"
         ),
         "predefined_networks": dict(sorted(listed.predefined.items())),
-        # Without the record of backups. In another swarm, it would say that a manager that is not there makes one.
+        # Without records. In another swarm, they would say that a manager that is not there makes a backup, or deploys.
         "configs": _sorted(
             _plain(config)
             for config in listed.configs
-            if BACKUP_LABEL not in (dig(config, "Spec", "Labels") or {})
+            if RECORD_LABELS.isdisjoint(dig(config, "Spec", "Labels") or {})
         ),
         "secrets": _sorted(
             {**_without_data(secret), "used_by": _users(secret, listed.services)}
@@ -162,6 +163,8 @@ def _node(document: dict[str, Any]) -> dict[str, Any]:
 
 def _service(document: dict[str, Any]) -> dict[str, Any]:
     spec = unmarked(document.get("Spec") or {})
+    # A service that is created again has no login before the next deploy.
+    (spec.get("Labels") or {}).pop(LOGIN_LABEL, None)
     # A rebalance scales a service up for a while, and keeps the number that it had in a label.
     before = (spec.get("Labels") or {}).pop(REBALANCING_LABEL, None)
     replicated = dig(spec, "Mode", "Replicated")

@@ -22,41 +22,15 @@ from .._model.documents import dig, id_of, parse_node
 from .._model.labels import REVISION_LABEL, STACK_IMAGE_LABEL, name_of, stack_of
 from .._model.services import container_of
 from .._model.tasks import has_ended, state_of
+from .._registry.reference import parse_image
 from .._stack.plan import StackSnapshot
 from .._stack.revisions import revisions
 
-# The registry that an image name without one means, in both of its spellings, and its namespace of official images
-# (distribution/reference: normalize.go).
-_HUB, _OLD_HUB, _OFFICIAL = "docker.io", "index.docker.io", "library"
 _HEX = re.compile(r"[0-9a-f]{4,64}")
 # A template in the source of a mount, such as {{.Node.Hostname}}.
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 # A task in one of these states may have a container.
 _WITH_CONTAINER = ("preparing", "starting", "running", "ready")
-
-
-@dataclass(frozen=True)
-class ImageName:
-    """The parts of a reference to an image, as the engine completes them."""
-
-    repository: str  # with the registry
-    tag: str = ""
-    digest: str = ""  # with its algorithm
-
-
-def parse_image(text: str) -> ImageName:
-    """A reference, normalised as the engine does: `nginx` is `docker.io/library/nginx:latest`. Pure."""
-    name, _at, digest = text.strip().partition("@")
-    head, slash, rest = name.partition("/")
-    # The first part is a registry if it looks like a host.
-    if slash and ("." in head or ":" in head or head == "localhost" or head.lower() != head):
-        registry, path = (_HUB if head == _OLD_HUB else head), rest
-    else:
-        registry, path = _HUB, name
-    path, _colon, tag = path.partition(":")
-    if registry == _HUB and "/" not in path:
-        path = f"{_OFFICIAL}/{path}"
-    return ImageName(f"{registry}/{path}", tag or ("" if digest else "latest"), digest)
 
 
 class ImageReferences:
@@ -71,7 +45,7 @@ class ImageReferences:
             if name.digest:
                 self._digests.add(name.digest)
             if name.tag:
-                self._named.add((name.repository, name.tag))
+                self._named.add((name.name, name.tag))
             # `sha256:ID`, an ID, or the beginning of one: Docker accepts all of them as the name of an image.
             plain = text.strip().partition("@")[0].rpartition("sha256:")[2]
             if _HEX.fullmatch(plain):
@@ -85,7 +59,7 @@ class ImageReferences:
         if any(digest.partition("@")[2] in self._digests for digest in digests):
             return True
         named = (parse_image(tag) for tag in tags)
-        return any((name.repository, name.tag) in self._named for name in named)
+        return any((name.name, name.tag) in self._named for name in named)
 
 
 class VolumeReferences:

@@ -30,13 +30,12 @@ from .._engine.apt import Apt
 from .._engine.content import PROXY_DROPIN
 from .._engine.packages import LONGEST_APT
 from .._engine.unit import STOPS, EngineUnit
-from .._host import files
+from .._host import files, service
 from .._host.engine import daemon_config, engine_is_active
 from .._host.network import GOSSIP_PORT, addresses, observe_ports
 from .._host.packages import installed_packages
 from .._model.documents import SWARM_PORT, parse_member, parse_node
 from .._model.labels import name_of, stack_of
-from . import backup_units
 from .reset_plan import DATA, DATA_NAMES, SWARM, NodeIdentity, bad_data_root, identity_of
 
 FOLDER = "/var/lib/flotilla.swarm"
@@ -61,7 +60,9 @@ _ID = re.compile(r"\b[0-9a-f]{64}\b")
 _DATA_PORT = 4789
 # An interrupted run had stopped it.
 START = "start the engine"
-BACKUPS = "remove the timer and the services of the backups"
+SERVICES = "remove the timers and services of this collection"
+# What this collection runs on a host for the swarm. The registry and builders are no part of one.
+_PARTS = ("backup", "gitops")
 
 # (arguments) -> (exit code, output, errors)
 Run = Callable[..., Any]
@@ -96,7 +97,7 @@ def observe(params: dict[str, Any]) -> dict[str, Any]:
         "files": _own_files(),
         "note": note,
         "notes": _notes(DATA),
-        "backups": [path for path in backup_units.FILES if os.path.exists(path)],
+        "services": [path for part in _PARTS for path in service.installed(part)],
     }
     reader = EngineReader(params["docker_host"], params["timeout"])
     try:
@@ -230,8 +231,9 @@ def _is_remap(name: str) -> bool:
 def _notes(depth: str) -> list[str]:
     """The notes of this collection on the host; backups and safety copies, which are in folders of their own, are none."""
     found = [path for path in glob.glob(f"{FOLDER}/*.json") if path != NOTE]
-    if os.path.isdir(f"{FOLDER}/stacks"):
-        found.append(f"{FOLDER}/stacks")
+    # The records of stacks; the repositories and the code of GitOps.
+    folders = (f"{FOLDER}/{name}" for name in ("stacks", "gitops", "gitops-code"))
+    found += [path for path in folders if os.path.isdir(path)]
     if depth != SWARM and os.path.exists(files.PREVIOUS_DAEMON_JSON):
         found.append(files.PREVIOUS_DAEMON_JSON)
     # Last, because it is what an interrupted run is resumed by.
@@ -262,8 +264,8 @@ def plan(seen: dict[str, Any], params: dict[str, Any]) -> list[str]:
             " cluster_id to the ID of its swarm.",
             cluster_id=seen["cluster_id"],
         )
-    # First, because a backup that begins in between would restart the engine.
-    steps = [BACKUPS] if seen["backups"] else []
+    # First, because a backup that begins in between would restart the engine, and GitOps would deploy.
+    steps = [SERVICES] if seen["services"] else []
     if inside:
         how = "stop the engine, remove the files of the swarm"
         steps.append("leave the swarm" if seen["answers"] else how)
@@ -308,8 +310,8 @@ class Reset:
         if not steps:
             return
         self._write_note(seen)
-        if BACKUPS in steps:
-            self._remove_backups(seen["backups"])
+        if SERVICES in steps:
+            self._remove_services(seen["services"])
         if seen["state"] != "inactive":
             self._leave(seen)
         elif START in steps:
@@ -340,15 +342,13 @@ class Reset:
             os.fsync(handle.fileno())
         os.replace(temporary, NOTE)
 
-    def _remove_backups(self, paths: list[str]) -> None:
-        """The timer and the services of role swarm_backup, and not its backups."""
-        self._run(["systemctl", "disable", "--now", backup_units.TIMER])
-        for service in (backup_units.TIMER_SERVICE, backup_units.NOW_SERVICE):
-            self._run(["systemctl", "stop", service])
+    def _remove_services(self, paths: list[str]) -> None:
+        """The timers, services, settings and keys of the roles swarm_backup and swarm_gitops, and no backups."""
+        service.stop(self._run, paths)
         for path in paths:
             _remove_path(path)
         self._run(["systemctl", "daemon-reload"])
-        self._applied.append("removed the timer and the services of the backups")
+        self._applied.append("removed the timers and services of this collection")
 
     # Out of the swarm
 

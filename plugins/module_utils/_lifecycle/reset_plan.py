@@ -236,7 +236,7 @@ def _host(name: str, seen: Mapping[str, Any]) -> ResetHost:
         has_engine=bool(seen.get("packages") or seen.get("files")),
         has_data=bool(seen.get("data")),
         data_root=str(seen.get("data_root") or ""),
-        has_notes=bool(seen.get("notes") or seen.get("backups")),
+        has_notes=bool(seen.get("notes") or seen.get("services")),
     )
 
 

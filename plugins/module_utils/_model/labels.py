@@ -40,6 +40,9 @@ REBALANCE_LABEL = f"{PREFIX}rebalance"
 # How many replicas a service has apart from those that are there for a rebalance.
 REBALANCING_LABEL = f"{PREFIX}rebalancing"
 
+# Which login of its registry a service has: a fingerprint.
+LOGIN_LABEL = f"{PREFIX}login"
+
 # On the config that holds a revision of a stack: its number, and its place in the history. The latest deploy or roll back has
 # the highest place; a roll back makes an old revision the latest and keeps its number.
 REVISION_LABEL = f"{PREFIX}revision"
@@ -47,6 +50,16 @@ REVISION_TURN_LABEL = f"{PREFIX}revision.turn"
 
 # On the config that has the record of the latest backup: who made it, when, and whether it has ended.
 BACKUP_LABEL = f"{PREFIX}backup"
+
+# On the configs of GitOps: the state of an application and its name, and the lock that one manager holds while it works.
+GITOPS_LABEL = f"{PREFIX}gitops"
+GITOPS_APP_LABEL = f"{PREFIX}gitops.app"
+GITOPS_LEASE_LABEL = f"{PREFIX}gitops.lease"
+# On a one-shot job that checks an application after a deploy: the name of the application.
+GITOPS_CHECK_LABEL = f"{PREFIX}gitops.check"
+
+# On configs that only record what this collection does in this swarm. In another swarm, or in a Compose file, they say nothing.
+RECORD_LABELS = frozenset((BACKUP_LABEL, GITOPS_LABEL, GITOPS_LEASE_LABEL))
 
 # On a detour: the network whose services are on it for a while.
 DETOUR_LABEL = f"{PREFIX}detour"

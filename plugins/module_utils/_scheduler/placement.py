@@ -208,6 +208,11 @@ def satisfies(constraints: list[str] | tuple[str, ...], node: PlacementNode) -> 
     return all(_meets(*one, node) for one in parsed if one is not None)
 
 
+def is_constraint(text: str) -> bool:
+    """Whether the scheduler can parse a constraint."""
+    return _parse(text) is not None
+
+
 def _parse(constraint: str) -> tuple[str, bool, str] | None:
     """Key, whether the value must be equal, value; None if the scheduler cannot parse the constraint."""
     for operator in ("==", "!="):

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,9 @@ from .._model.services import container_of
 from .._spec.band import check_band, within_band
 from .._spec.changes import with_platforms
 from .cli import cli_takes, run_cli
-from .cli_output import cli_failure, cli_reasons
+from .cli_output import cli_failure, cli_reasons, forbidden
 from .inputs import Inputs, compose_texts, read_file, write_files, write_login, write_private
+from .login import with_login_label
 from .plan import StackSnapshot, plan_service
 from .private import private_directory
 from .refusals import (
@@ -93,16 +94,16 @@ class Capture:
                 environment=environment,
                 directory=folder,
                 forward=forward,
-                adjust=lambda write: _adjusted(write, live),
+                adjust=lambda write: _adjusted(write, live, self.inputs.registries),
                 timeout=max(300, params["wait_timeout"]),
             )
             refuse_relative_mounts(self.stack, run.writes, directory, folder)
             return run
 
-    def check(self, run: Run, attempt: str) -> None:
+    def check(self, run: Run, attempt: str, objections: Collection[str] = ()) -> None:
         """Raise what is wrong with a run, in the words of the engine and of the CLI; `attempt` is plan or deploy.
 
-        Codes: cli_timeout, refused, cli_failed, and those of `adjust`.
+        `objections` are those of the caller. Codes: cli_timeout, forbidden, refused, cli_failed, and those of `adjust`.
         """
         if run.error is not None:
             raise run.error
@@ -112,10 +113,15 @@ class Capture:
                 f"Could not {attempt} stack {self.stack}: docker stack deploy timed out. Raise wait_timeout, or check that the"
                 " engine answers.",
             )
+        failure = None
         if run.returncode != 0 or run.refusals:
             refusals = sorted({(r.write.kind, r.write.name, r.message) for r in run.refusals})
             reasons = self._reasons(run) if attempt == "plan" and not refusals else []
-            raise cli_failure(self.stack, attempt, run.output, refusals, reasons)
+            failure = cli_failure(self.stack, attempt, run.output, refusals, reasons)
+        if objections:
+            raise forbidden(self.stack, attempt, objections, failure)
+        if failure is not None:
+            raise failure
 
     def _reasons(self, run: Run) -> list[str]:
         """All errors of the CLI, each with the file that it is in if there are several."""
@@ -199,10 +205,12 @@ def _errors(run: Run) -> list[str]:
     return cli_reasons(run.output)[-4:]
 
 
-def _adjusted(write: Write, live: StackSnapshot) -> dict[str, Any]:
+def _adjusted(
+    write: Write, live: StackSnapshot, registries: list[dict[str, str]]
+) -> dict[str, Any]:
     check_band(write.spec)
     current = live.spec_of("service", write.name)
-    return with_platforms(within_band(write.spec, current), current)
+    return with_login_label(with_platforms(within_band(write.spec, current), current), registries)
 
 
 def refusals_of(

@@ -86,3 +86,14 @@ def cli_failure(
         refused=refused,
         output=cli_notes(output),
     )
+
+
+def forbidden(
+    stack: str, attempt: str, objections: Iterable[str], also: SwarmError | None
+) -> SwarmError:
+    """The failure of a plan that something speaks against, and what else is wrong with it."""
+    words = sorted(set(objections))
+    text = f"Could not {attempt} stack {stack}: {'; '.join(words)}"
+    if also is not None:
+        text = f"{text}; {also.message.partition(': ')[2]}"
+    return SwarmError("forbidden", text, forbidden=words)

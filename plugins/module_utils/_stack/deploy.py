@@ -24,11 +24,13 @@ from .._services.convergence import Verdict
 from .apply import Journal, write_by_cli, write_history, write_revision
 from .capture import Capture, begin_capture, refusals_of
 from .detour import Detour
+from .hooks import Hooks
 from .inputs import read_inputs
+from .objects import state_hash
 from .options import nothing_done
 from .plan import StackSnapshot, StackStep, others_wrote, plan_service, stack_state
 from .planning import StackPlan, notes_on, plan_deploy, plan_roll_back
-from .record import record, state_hash
+from .record import record
 from .removal import Owned, created_only, owned, plan_removal, still_running
 from .remove import Removal
 from .revisions import Revision, RevisionContent, choose, content_of, restored_spec, revisions
@@ -89,9 +91,14 @@ class Deployment:
     """One call of swarm_stack; the outcome is right at any time, also after a failure."""
 
     def __init__(
-        self, params: dict[str, Any], given: dict[str, Any], outcome: StackOutcome
+        self,
+        params: dict[str, Any],
+        given: dict[str, Any],
+        outcome: StackOutcome,
+        hooks: Hooks | None = None,
     ) -> None:
         self.name: str = params["name"]
+        self._hooks = hooks or Hooks()
         self.outcome = outcome
         self._params = params
         self._inputs = read_inputs(self.name, given)
@@ -113,6 +120,7 @@ class Deployment:
             undoes = self._params["on_failure"] == "rollback" or error.code in REFUSED
             if not self.outcome.journal.specs or not undoes:
                 raise
+            self._hooks.before_undo(error)
             raise self._undo(error) from error
         if not check_mode and not self.outcome.changed and self._before is not None:
             found = state_hash(self.name, self._before.by_kind())
@@ -133,6 +141,7 @@ class Deployment:
                 continue
             self._begin(live, plan)
             if plan.replaced and not check_mode:
+                self._hooks.before_write()
                 detour = Detour(self.name, self._client(), self._params["wait_timeout"])
                 detours += detour.run(plan.replaced, live, self.outcome.journal.applied)
                 live = self._observe()
@@ -148,6 +157,8 @@ class Deployment:
             chosen = chosen or choose(self.name, live, self._params["revision"])
             plan = plan_roll_back(self.name, chosen, live)
             self._begin(live, plan)
+            if not check_mode:
+                self._hooks.before_write()
             if check_mode or write_revision(
                 self._client(), plan.steps, chosen.content, live, self.outcome.journal
             ):
@@ -190,7 +201,7 @@ class Deployment:
         run.refusals += refusals_of(run.writes, live, self._reader)
         documents = self._inputs.documents()
         try:
-            capture.check(run, "plan")
+            capture.check(run, "plan", self._hooks.objections(run.writes))
         except SwarmError:
             notes, ignored = notes_on(run.output, self._params, documents)
             self.outcome.plan = StackPlan(notes=tuple(notes), ignored=tuple(ignored))
@@ -233,6 +244,8 @@ class Deployment:
     def _write_wave(
         self, capture: Capture, plan: StackPlan, live: StackSnapshot, wave: Collection[str] | None
     ) -> bool:
+        self._hooks.before_write()
+
         def lets_through(write: Write) -> bool:
             if wave is not None and write.kind == "service" and write.name not in wave:
                 return False
@@ -255,6 +268,7 @@ class Deployment:
         self._verify(services)
         self._remove_objects(removals)
         if plan.history:
+            self._hooks.before_write()
             self.outcome.notes += write_history(
                 self._client(), self.name, plan.history, self._observe(), self.outcome.journal
             )
@@ -281,6 +295,7 @@ class Deployment:
     def _remove_objects(self, steps: Collection[StackStep], journal: Journal | None = None) -> None:
         if not steps:
             return
+        self._hooks.before_write()
         planned = {(step.kind, step.name) for step in steps}
 
         def find() -> list[Owned]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._common.errors import SwarmError, shown, sort_of
+from .._host.logins import auth_of
 from .compose import variable
 from .waves import without_conditions
 
@@ -152,8 +153,7 @@ def write_login(directory: str, registries: list[dict[str, str]]) -> dict[str, s
         ) from error
     auths = document.setdefault("auths", {})
     for entry in registries:
-        pair = f"{entry['username']}:{entry['password']}"
-        auths[entry["registry"]] = {"auth": base64.b64encode(pair.encode()).decode()}
+        auths[entry["registry"]] = {"auth": auth_of(entry["username"], entry["password"])}
     # A credentials store would take precedence over these entries.
     document.pop("credsStore", None)
     folder = os.path.join(directory, "login")

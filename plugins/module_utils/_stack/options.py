@@ -8,12 +8,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
-
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
-from .._common.argspec import Limits, bad_options
-from .._common.errors import SwarmError
 
 # The options that can hold credentials.
 PRIVATE = ("definition", "files", "environment", "registries")
@@ -61,23 +57,7 @@ STACK_RULES: dict[str, Any] = dict(
 )
 # What each state means, after "Could not".
 ATTEMPT = {"present": "deploy", "absent": "remove", "rolled_back": "roll back"}
-STACK_LIMITS: Limits = dict(compose=1, wait_timeout=1, revision=1)
-
-
-def options_of(stack: Any) -> dict[str, Any]:
-    """All options of one of several stacks, converted to their types; raises bad_option."""
-    if not isinstance(stack, dict):
-        raise SwarmError(
-            "bad_option", "Could not start: each stack must be a dictionary such as {name: shop}."
-        )
-    error = bad_options(STACK_OPTIONS, stack, STACK_LIMITS)
-    if error is not None:
-        raise error
-    checked = ArgumentSpecValidator(STACK_OPTIONS, **STACK_RULES).validate(stack)
-    if checked.error_messages:
-        raise SwarmError("bad_option", f"Could not start: {'; '.join(checked.error_messages)}.")
-    options: dict[str, Any] = checked.validated_parameters
-    return options
+STACK_LIMITS: Mapping[str, Any] = dict(compose=1, wait_timeout=1, revision=1)
 
 
 def nothing_done(name: str) -> dict[str, Any]:

@@ -66,8 +66,31 @@ RECOVERABLE = {
 }
 
 # The tasks by the name of what they register. Numbers as templates: before ansible-core 2.19 they arrive as text.
+# An image without layers: {"rootfs": {"diff_ids": []}}.
+NO_LAYERS = {"names": ["a:1"], "config": "eyJyb290ZnMiOiB7ImRpZmZfaWRzIjogW119fQ==", "layers": []}
 TASKS: dict[str, dict[str, Any]] = {
     "seen": {"swarm_host_info": {"docker_host": NOWHERE}},
+    "ship": {"swarm_ship": {"images": [NO_LAYERS], "docker_host": NOWHERE}},
+    "no_source": {
+        "swarm_ship": {
+            "images": [NO_LAYERS],
+            "missing": {f"sha256:{'0' * 64}": 1},
+            "archive": "/nowhere/shop.tar",
+            "docker_host": NOWHERE,
+        }
+    },
+    "serve": {"swarm_ship_server": {"token": "x", "docker_host": NOWHERE}},
+    "images": {
+        "swarm_image_report": {
+            "action": "ship",
+            "done": True,
+            "observed": "{{ observed }}",
+            "chosen": {"targets": {"shop:2": ["id-w1"]}, "nodes": {"id-w1": "w1"}, "left_out": {}},
+        }
+    },
+    "registry": {
+        "swarm_registry": {"name": "-registry", "users": [{"name": "a", "password": "b"}]}
+    },
     "plan": {"swarm_plan": {"rules": {"removal_limit": "{{ 1 / 2 }}"}}},
     "refused_rules": {"swarm_plan": {"rules": {"removal_limit": "much"}}},
     "reboots": {"swarm_reboot_plan": {"observed": "{{ observed }}", "batch": "{{ 1 + 1 }}"}},
@@ -151,6 +174,16 @@ TASKS: dict[str, dict[str, Any]] = {
     "backup_key": {"swarm_backup": {"recipients": ["age1x"], "unlock_key": KEY}},
     # Refused before it changes this machine.
     "backup_timer": {"swarm_backup_timer": {"recipients": ["nobody"]}},
+    "builder": {"swarm_builder_timer": {"name": "a b", "builders": ["a b"]}},
+    "builder_keys": {
+        "swarm_builder_timer": {
+            "name": "b1",
+            "builders": ["b1"],
+            "repositories": [{"name": "shop", "url": "/srv/shop.git", "deploy_key": KEY}],
+        }
+    },
+    "build": {"swarm_build": {"source": "shop"}},
+    "builds": {"swarm_builds_report": {"found": {"b1": {}}}},
     "unlock": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},
     "join": {"swarm_member": {"docker_host": NOWHERE, "state": "joined", "join_token": "x"}},
     "piped": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},

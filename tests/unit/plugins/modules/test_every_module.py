@@ -32,6 +32,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_backup": {"recipients": ["age1x"]},
     "swarm_backup_copies": {"path": "/nowhere/backups", "cluster_id": "x"},
     "swarm_backup_timer": {"recipients": ["age1x"]},
+    "swarm_build": {"source": "shop"},
+    "swarm_builder_timer": {"name": "b1", "builders": ["b1"]},
+    "swarm_builds_info": {},
     "swarm_clean_up": {"kinds": ["build_cache"]},
     "swarm_adopt": {"to": "/nowhere/production"},
     "swarm_drain": {"nodes": ["w1"]},
@@ -46,6 +49,17 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "remote_addrs": ["192.0.2.1:2377"],
     },
     "swarm_nodes": {"nodes": [{"name": "w1", "node_id": "n1"}]},
+    "swarm_image_targets": {"images": ["registry.lab:5000/shop:2"]},
+    "swarm_pull": {"images": {"registry.lab:5000/shop:2": f"sha256:{'0' * 64}"}},
+    "swarm_registry": {"name": "r.lab", "users": [{"name": "swarm", "password": "hidden-word"}]},
+    # An image without layers: {"rootfs": {"diff_ids": []}}.
+    "swarm_ship": {
+        "images": [
+            {"names": ["a:1"], "config": "eyJyb290ZnMiOiB7ImRpZmZfaWRzIjogW119fQ==", "layers": []}
+        ]
+    },
+    "swarm_ship_server": {"token": "x", "layers": {f"sha256:{'0' * 64}": 1}},
+    "swarm_ship_source": {"images": ["shop:2"]},
     "swarm_rebalance": {},
     "swarm_recover": {"state": "left", "cluster_id": "vuimnu900ys1hf3yqn8q7avfn"},
     "swarm_recover_info": {},
@@ -79,20 +93,27 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_verify": {"stacks": [{"name": "shop", "asked": "0"}]},
 }
 ON_THE_CONTROLLER = {
+    "swarm_builds_report",
     *("swarm_clean_up_report", "swarm_plan", "swarm_reboot_plan", "swarm_recover_plan"),
-    *("swarm_reset_plan", "swarm_restore_plan", "swarm_upgrade_plan"),
+    *("swarm_reset_plan", "swarm_restore_plan", "swarm_upgrade_plan", "swarm_image_report"),
 }
 # They change the machine that they run on, which is this one: only what they would do is asked.
 HOST_MODULES = {
     *(name for name in ARGUMENTS if name.startswith("docker_engine_")),
     *("swarm_backup_copies", "swarm_backup_timer", "swarm_recover", "swarm_upgrade_info"),
+    "swarm_registry",
+    "swarm_builder_timer",
 }
 # In check mode a host that has no engine yet may join: the run would give it one.
 JOINS = ("swarm_member", "check")
 # Nothing is wrong where no engine answers: they say what is there, or are what makes one answer.
 CONTENT = {*HOST_MODULES, "swarm_host_info", "swarm_recover_info", "swarm_reset"}
-# They need no engine that answers, and refuse this machine for another reason.
-REFUSES = {"swarm_restore"}
+# They need no engine that answers, and refuse this machine for another reason: the code, and a part of the message.
+REFUSES = {
+    "swarm_build": ("not_installed", "has no /etc/flotilla.swarm/builder.json"),
+    "swarm_builds_info": ("not_installed", "has no /etc/flotilla.swarm/builder.json"),
+    "swarm_restore": ("refused", "192.0.2.1"),
+}
 
 # Forks for each call, with what all modules import in memory already: an interpreter a call would take half a minute.
 RUN = """
@@ -126,7 +147,11 @@ print(json.dumps(answers))
 
 
 def takes_an_engine(name: str) -> bool:
-    return name not in ("docker_engine_config", "docker_engine_packages", "swarm_backup_copies")
+    return name not in (
+        *("docker_engine_config", "docker_engine_packages", "swarm_backup_copies"),
+        "swarm_registry",
+        *("swarm_build", "swarm_builder_timer", "swarm_builds_info"),
+    )
 
 
 def arguments(name: str, check: bool) -> dict[str, Any]:
@@ -184,7 +209,7 @@ def test_no_module_is_left_out() -> None:
     [
         (n, k)
         for n in ARGUMENTS
-        if n not in CONTENT | REFUSES
+        if n not in CONTENT | REFUSES.keys()
         for k in ("run", "check")
         if (n, k) != JOINS
     ],
@@ -218,10 +243,11 @@ def test_the_keys_are_the_same_in_check_mode(answers: Answers, name: str) -> Non
 
 @pytest.mark.parametrize("name", sorted(REFUSES))
 def test_a_refusal_has_all_keys_in_check_mode_too(answers: Answers, name: str) -> None:
+    expected, words = REFUSES[name]
     for kind in ("run", "check"):
         code, result = answers.of(name, kind)
-        assert (code, result["failure"]["code"]) == (1, "refused")
-        assert "192.0.2.1" in result["msg"]
+        assert (code, result["failure"]["code"]) == (1, expected)
+        assert words in result["msg"]
         assert not documented(name, "always", "failure") - set(result)
 
 

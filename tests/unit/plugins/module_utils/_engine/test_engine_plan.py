@@ -43,6 +43,7 @@ def wanted(**changes: Any) -> dict[str, Any]:
         "registry_mirrors": [],
         "registry_insecure": [],
         "registry_ca": {},
+        "logins": {},
         "http_proxy": "",
         "https_proxy": "",
         "no_proxy": ["localhost"],

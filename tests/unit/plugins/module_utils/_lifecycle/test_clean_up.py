@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.words import size_text
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.clean_up import (
     Refusal,
     _attempt,
@@ -29,17 +30,14 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.clean_up
     HostUse,
     HostVolume,
     plan_clean_up,
-    size_text,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.clean_up_report import (
     hosts_of_swarm,
     report,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._lifecycle.references import (
-    ImageName,
     ImageReferences,
     VolumeReferences,
-    parse_image,
     swarm_references,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._model.labels import (
@@ -97,26 +95,6 @@ def revision(stack: str, number: int, *specs: dict[str, Any]) -> dict[str, Any]:
 
 
 # References
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("nginx", ImageName("docker.io/library/nginx", "latest")),
-        ("nginx:1.25", ImageName("docker.io/library/nginx", "1.25")),
-        ("docker.io/nginx", ImageName("docker.io/library/nginx", "latest")),
-        ("index.docker.io/library/nginx:1", ImageName("docker.io/library/nginx", "1")),
-        ("shop/web", ImageName("docker.io/shop/web", "latest")),
-        ("localhost/web:2", ImageName("localhost/web", "2")),
-        ("registry.lab:5000/hello", ImageName("registry.lab:5000/hello", "latest")),
-        ("registry.lab:5000/a/b:1", ImageName("registry.lab:5000/a/b", "1")),
-        ("web@sha256:aa", ImageName("docker.io/library/web", "", "sha256:aa")),
-        ("web:1@sha256:aa", ImageName("docker.io/library/web", "1", "sha256:aa")),
-        ("", ImageName("docker.io/library/", "latest")),
-    ],
-)
-def test_names_of_images_are_completed_as_the_engine_does(text: str, name: ImageName) -> None:
-    assert parse_image(text) == name
 
 
 def test_an_image_is_kept_by_each_of_its_names() -> None:

@@ -80,7 +80,7 @@ def host(name: str, **more: Any) -> dict[str, Any]:
         "data_root": "/var/lib/docker",
         "note": None,
         "notes": [],
-        "backups": [],
+        "services": [],
         **more,
     }
 
@@ -331,9 +331,9 @@ def test_a_host_says_what_it_does_itself() -> None:
     ]
     assert reset.plan(out("w1", noted=False), PARAMS) == []
     timer = [backup_units.CONFIG, f"{backup_units.UNIT_DIR}/{backup_units.TIMER}"]
-    first = "remove the timer and the services of the backups"
-    assert reset.plan(host("m1", backups=timer), PARAMS) == [first, "leave the swarm"]
-    assert reset.plan(out("m1", noted=False, backups=timer), PARAMS) == [first]
+    first = "remove the timers and services of this collection"
+    assert reset.plan(host("m1", services=timer), PARAMS) == [first, "leave the swarm"]
+    assert reset.plan(out("m1", noted=False, services=timer), PARAMS) == [first]
     assert reset.plan(seen, {**PARAMS, "state": "observed"}) == []
 
 

@@ -20,14 +20,16 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._model.labels impor
     STACK_LABEL,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import record as records
-from ansible_collections.flotilla.swarm.plugins.module_utils._stack.record import (
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack.objects import (
     PATHS,
-    as_recorded,
     latest_numbers,
     read_all,
+    state_hash,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack.record import (
+    as_recorded,
     recall,
     record,
-    state_hash,
 )
 
 Found = dict[str, list[dict[str, Any]]]

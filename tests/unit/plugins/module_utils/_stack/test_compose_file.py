@@ -15,11 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
+from ansible_collections.flotilla.swarm.plugins.module_utils._stack.compose_file import (
+    decoded,
+    named_files,
+    read,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack.waves import (
     dependencies,
     without_conditions,
 )
-from ansible_collections.flotilla.swarm.plugins.plugin_utils._compose_file import decoded, read
 
 CONDITION = "{condition: service_healthy}"
 # Each with the text as the CLI gets it.
@@ -177,3 +181,28 @@ def test_of_any_document_just_the_conditions_change(document: dict[str, Any], fl
     found = read(text)
     assert yaml.safe_load(found.text) == without_conditions(document)
     assert found.document == document
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("secrets: {s: {file: a}}", ["a"]),
+        ("services: {w: {env_file: [a, {path: b}]}}", ["a", "b"]),
+        # Readers differ in which one wins.
+        ("x: &x {file: /etc/shadow}\nsecrets: {s: {file: a, <<: *x}}", ["/etc/shadow", "a"]),
+        ("secrets: {s: {file: a, file: /b}}", ["/b", "a"]),
+        ("k: &k file\nsecrets: {s: {*k : /b}}", ["/b"]),
+        ("secrets: {s: {!!merge '<<': {file: /b}}}", ["/b"]),
+        ("x: &x /b\nsecrets: {s: {file: *x}}", ["/b"]),
+    ],
+)
+def test_all_files_that_a_reader_could_open_are_named(text: str, found: list[str]) -> None:
+    assert named_files(text) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["secrets: {s: {file: !!binary L2V0Yy9zaGFkb3c=}}", "s: {!!binary ZmlsZQ==: /b}"]
+)
+def test_an_encoded_value_is_refused(text: str) -> None:
+    with pytest.raises(SwarmError, match="!!binary"):
+        named_files(text)

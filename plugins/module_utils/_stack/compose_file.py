@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# This plugin util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+# This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
 """A Compose file as text: its content, and the text that Docker's CLI accepts. No I/O.
 
@@ -21,18 +21,27 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
-from ..module_utils._common.errors import SwarmError
+from .._common.errors import SwarmError
 
 # Levels of nesting. The Compose format has less than ten.
 DEEPEST = 100
 # Values with all aliases written out. Docker's CLI stops at about as many (go-yaml: "document contains excessive aliasing").
 LARGEST, _TIMES = 400_000, 10
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS = ("", "~", "null", "Null", "NULL")
-_TRUTHS = yaml.SafeLoader.bool_values
+
+
+@functools.cache
+def yaml_library() -> Any:
+    """PyYAML, which a host does not need for anything else; raises no_yaml."""
+    try:
+        import yaml
+    except ImportError as error:
+        raise SwarmError(
+            "no_yaml",
+            f"Could not read YAML: {sys.executable} of this host lacks PyYAML. Install the package python3-yaml.",
+        ) from error
+    return yaml
 
 
 @dataclass
@@ -84,17 +93,62 @@ def decoded(data: bytes) -> str:
 def read(text: str) -> ComposeFile:
     """Read the text. Conditions in `depends_on`, which the CLI does not accept, become lists. Nothing else changes."""
     text = text.removeprefix("\ufeff")
+    root, aliases = _checked_tree(text)
+    if root is None or not isinstance(root.real.data, dict):
+        raise SwarmError("bad_yaml", "is not a Compose file")
+    return ComposeFile(_listed(text, root, aliases), root.real.data)
+
+
+def _checked_tree(text: str) -> tuple[_Node | None, list[_Node]]:
+    """The tree of the text, and its aliases; raises bad_yaml with the place of what is wrong."""
+    yaml = yaml_library()
     try:
-        root, aliases = _tree(text)
+        return _tree(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise SwarmError("bad_yaml", f"is not YAML: {where}{error.problem}") from error
     except (yaml.YAMLError, UnicodeError) as error:
         raise SwarmError("bad_yaml", "is not YAML: it has characters that YAML forbids") from error
-    if root is None or not isinstance(root.real.data, dict):
-        raise SwarmError("bad_yaml", "is not a Compose file")
-    return ComposeFile(_listed(text, root, aliases), root.real.data)
+
+
+def named_files(text: str) -> list[str]:
+    """All paths in the text that its reader could take for files: whatever is below a key `file` or `env_file`, at any place.
+
+    Readers of YAML differ in what wins when a key is merged and given. So this returns all that could. It raises bad_yaml for a
+    value that is encoded, because only the reader knows what it says.
+    """
+    yaml = yaml_library()
+    text = text.removeprefix("\ufeff")
+    root, _aliases = _checked_tree(text)
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        if str(getattr(event, "tag", None) or "").endswith("binary"):
+            line = event.start_mark.line + 1
+            raise SwarmError("bad_yaml", f"has a !!binary value in line {line}: write it as text")
+    found: list[str] = []
+    seen: set[int] = set()
+    left = [root] if root else []
+    while left:
+        node = left.pop().real
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        left += node.merged
+        for name, value in node.pairs:
+            left.append(value)
+            if name in ("file", "env_file"):
+                found += _strings(value.data)
+    return sorted(set(found))
+
+
+def _strings(data: Any) -> Iterator[str]:
+    if isinstance(data, dict):
+        data = [*data.values()]
+    if isinstance(data, list):
+        for item in data:
+            yield from _strings(item)
+    elif isinstance(data, str):
+        yield data
 
 
 # --- From events to a tree ------------------------------------------------------------------------------
@@ -102,13 +156,15 @@ def read(text: str) -> ComposeFile:
 
 def _tree(text: str) -> tuple[_Node | None, list[_Node]]:
     """The tree of the text, and its aliases."""
+    yaml = yaml_library()
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     root: _Node | None = None
     anchors: dict[str, _Node] = {}
     aliases: list[_Node] = []
     # Collections that have begun, each with the event that began it.
     begun: list[tuple[_Node, Any]] = []
     written = 0
-    for event in yaml.parse(text, Loader=_LOADER):
+    for event in yaml.parse(text, Loader=loader):
         if isinstance(event, yaml.DocumentStartEvent) and root is not None:
             raise SwarmError("bad_yaml", "has more than one YAML document")
         if isinstance(event, yaml.NodeEvent):
@@ -163,7 +219,8 @@ def _scalar(event: Any) -> Any:
     if event.implicit[0]:
         if event.value in _NULLS:
             return None
-        return _TRUTHS.get(event.value.lower(), event.value)
+        truths: dict[str, bool] = yaml_library().SafeLoader.bool_values
+        return truths.get(event.value.lower(), event.value)
     return event.value
 
 
@@ -172,7 +229,7 @@ def _finish(node: _Node, event: Any, start: Any) -> None:
     node.size += sum(child.size for child in children)
     # The end event of a block is where the next line begins, behind comments.
     node.end = event.end_mark.index if start.flow_style or not children else children[-1].end
-    if isinstance(event, yaml.SequenceEndEvent):
+    if isinstance(event, yaml_library().SequenceEndEvent):
         node.data = [child.data for child in children]
         # It can be the value of a merge key.
         node.merged = [child.real for child in children]
@@ -190,6 +247,39 @@ def _finish(node: _Node, event: Any, start: Any) -> None:
         if isinstance(source.data, dict):
             node.data.update(source.data)
     node.data.update(own)
+
+
+# --- Images -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ImagePlace:
+    """An image of a service, and the part of the text that has it, with quotes and an anchor if there are any."""
+
+    service: str
+    image: str
+    start: int
+    end: int
+
+
+def image_places(text: str) -> list[ImagePlace]:
+    """The images of all services; one that several services share by an alias is there for each of them. Raises bad_yaml."""
+    read(text)
+    shift = len(text) - len(text.removeprefix("\ufeff"))
+    root, _aliases = _tree(text[shift:])
+    found = []
+    for services in _values(root.real, "services") if root else ():
+        for one in _with_sources(services.real):
+            for name, service in one.pairs:
+                data = service.real.data
+                image = data.get("image") if isinstance(data, dict) else None
+                for value in _values(service.real, "image") if isinstance(image, str) else ():
+                    # What a merged mapping has counts only if the service does not have it.
+                    if value.data == image:
+                        real = value.real
+                        found.append(ImagePlace(name, image, real.start + shift, real.end + shift))
+                        break
+    return found
 
 
 # --- Conditions -------------------------------------------------------------------------------------------

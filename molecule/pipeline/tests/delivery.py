@@ -79,6 +79,18 @@ def address(host: str) -> str:
     return str(lab_hosts()[host]["ansible_host"])
 
 
+def registry() -> str:
+    """The registry, as in the names of images."""
+    return f"{address(REGISTRY_HOST)}:5000"
+
+
+def nodes() -> list[str]:
+    """The hosts of the inventory of the scenario that are nodes of the swarm."""
+    document = yaml.safe_load((inventory_path() / "hosts.yml").read_text(encoding="utf-8"))["all"]
+    groups = ("swarm_managers", "swarm_workers")
+    return [host for group in groups for host in document["children"][group]["hosts"]]
+
+
 def write_inventory(**variables: Any) -> Path:
     """The inventory of the scenario, with these variables for all hosts."""
     lab = yaml.safe_load((drive.INVENTORY / "hosts.yml").read_text(encoding="utf-8"))["all"]
