@@ -30,7 +30,7 @@ from typing import Any
 import failed_requests
 import yaml
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
 from recorded import engine, swarm_of
 

@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "lab"))
 
 from drive import ENVIRONMENT, PREFIX, TOP, changed_inventory, play, site, ssh, wait_until
 from recorded import Answers, engine, swarm_of
@@ -112,7 +112,7 @@ def test_a_plan_on_the_map() -> None:
 def test_a_stack_full_of_credentials() -> None:
     site()
     for name in ("shop", "watch"):
-        stack = (HERE / f"{name}.yml").read_text(encoding="utf-8")
+        stack = (HERE / "files" / f"{name}.yml").read_text(encoding="utf-8")
         ssh("m1", f"docker stack deploy -c - {name} <<'END'\n{stack}\nEND")
     # The engine repeats the command of a container that it cannot start.
     ssh(
