@@ -5,7 +5,8 @@
 """Measures speed as ratios, so that a slow machine and a quick one give the same figures.
 
     bench.py [NAME ...]     no_change_5_hosts no_change_15_hosts no_change_25_hosts no_change_growth cold_5_hosts
-                            edit_25_hosts stack_plan_50 scale_2_30 gitops_idle_tick gitops_idle_tick_50 failed_requests_scale (_restart, _drain,
+                            edit_25_hosts stack_plan_50 scale_2_30 report_large gitops_idle_tick gitops_idle_tick_50
+                            failed_requests_scale (_restart, _drain,
                             _rebalance); without names, all
 
 Prints one line for each figure, `bench: NAME ratio=R limit=L`, and fails if one is over its limit. The compared commands
@@ -28,6 +29,10 @@ from typing import Any
 
 import failed_requests
 import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
+
+from recorded import engine, swarm_of
 
 TOP = Path(__file__).resolve().parent.parent
 LAB = TOP / "lab" / "lab.py"
@@ -433,6 +438,46 @@ def scale(figures: Figures, limit: float) -> None:
     figures.add("scale_2_30", statistics.median(a / b for a, b in zip(ours, theirs)), limit)
 
 
+def report(figures: Figures, limit: float) -> None:
+    """The verdict on a large swarm with its page, compared with the verdict alone. Both ask a recorded engine on this machine."""
+    with tempfile.TemporaryDirectory() as directory, engine(swarm_of(300, 3000, 20000)) as host:
+        environment = os.environ | {
+            "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(TOP / ".cache" / "collections"),
+        }
+        page = Path(directory, "swarm.html")
+
+        def timed(**more: Any) -> float:
+            task = {"docker_host": host, "format": "none", **more}
+            play = {
+                "hosts": "localhost",
+                "connection": "local",
+                "gather_facts": False,
+                "vars": {"ansible_python_interpreter": sys.executable},
+                "tasks": [{"flotilla.swarm.swarm_health": task}],
+            }
+            playbook = Path(directory, "play.yml")
+            playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
+            command = [str(BIN / "ansible-playbook"), "-i", "localhost,", str(playbook)]
+            started = time.monotonic()
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0:
+                raise BenchError(f"the verdict failed:\n{done.stdout[-3000:]}")
+            return time.monotonic() - started
+
+        verdicts, pages = [], []
+        for _round in range(ROUNDS):
+            verdicts.append(timed())
+            pages.append(timed(page={"path": str(page)}))
+        size = page.stat().st_size / 1e6
+    say(
+        f"       the verdict {seconds(verdicts)} s, with a page of {size:.1f} MB {seconds(pages)} s"
+    )
+    figures.add("report_large", statistics.median(p / v for p, v in zip(pages, verdicts)), limit)
+
+
 def requests(figures: Figures, names: Sequence[str]) -> None:
     """The failed requests during a step of our modules, compared with those of Docker's own commands for the same step."""
     with Lab(1, 4, "engine") as lab:
@@ -455,7 +500,7 @@ def main(names: Sequence[str]) -> int:
     known = (
         *(f"no_change_{size}_hosts" for size in NO_CHANGE),
         *("no_change_growth", "cold_5_hosts", "edit_25_hosts"),
-        *("stack_plan_50", "scale_2_30", *IDLE_TICKS),
+        *("stack_plan_50", "scale_2_30", "report_large", *IDLE_TICKS),
         *(f"failed_requests_{step}" for step in failed_requests.STEPS),
     )
     unknown = [name for name in names if name not in known]
@@ -481,6 +526,8 @@ def main(names: Sequence[str]) -> int:
             stack_plan(figures, 50, 1.3)
         if "scale_2_30" in wanted:
             scale(figures, 1.15)
+        if "report_large" in wanted:
+            report(figures, 1.5)
         for name, (apps, limit) in IDLE_TICKS.items():
             if name in wanted:
                 idle_tick(figures, apps, name, limit)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the packages that a fresh Debian or Ubuntu lacks, or says what to install.
 #   prerequisites.sh python|lab     packages for the venv, or for a lab
+#   prerequisites.sh browser        a browser for tests, and a font for Korean
 #   prerequisites.sh which-python   the interpreter that the venv is made with
 set -eu
 
@@ -65,7 +66,18 @@ case "${1:-}" in
         # shellcheck disable=SC2086,SC2046
         install $(printf '%s\n' $wanted | sort -u)
         ;;
+    browser)
+        wanted=
+        if ! command -v chromium > /dev/null && ! command -v chromium-browser > /dev/null; then
+            wanted=$(missing google-chrome=chromium)
+        fi
+        if command -v apt-get > /dev/null && [ ! -d /usr/share/fonts/truetype/nanum ]; then
+            wanted="$wanted fonts-nanum"
+        fi
+        # shellcheck disable=SC2086
+        install $wanted
+        ;;
     *)
-        fail "say python, lab or which-python"
+        fail "say python, lab, browser or which-python"
         ;;
 esac

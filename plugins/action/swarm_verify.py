@@ -16,6 +16,7 @@ from ansible.utils.display import Display
 from ..filter.registries import registries
 from ..module_utils._common.errors import SwarmError
 from ..plugin_utils._health import unreachable, with_what_is_needed
+from ..plugin_utils._report.page import for_the_module, page_options, write_page
 from ..plugin_utils._stacks import asked, module_options
 
 
@@ -24,7 +25,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        args = with_what_is_needed(self._task.args)
+        options = page_options(self._task.args)
+        args = for_the_module(with_what_is_needed(self._task.args), options)
         profile = str(args.get("profile") or "")
         variables = task_vars or {}
         # As the role swarm_stack does.
@@ -56,6 +58,13 @@ class ActionModule(ActionBase):
             message = health.pop("msg", f"The host cannot be reached ({error}).")
             result.update(failed=True, msg=message, failure=failure)
             result.update(changed=False, as_asked=False, stacks=[], health=health)
+        # If anything is left to do, the verdict after that makes the page.
+        if result.get("as_asked"):
+            write_page(options, result["health"], self._task.args, task_vars or {})
+        else:
+            (result.get("health") or {}).pop("picture", None)
         if result.get("as_asked"):
             Display().display(f"\n{result['health']['report']}")
+            if result["health"].get("page"):
+                Display().display(f"\nPAGE  {result['health']['page']}")
         return result

@@ -71,4 +71,29 @@ options:
     type: list
     elements: str
     default: []
+  page:
+    description:
+      - Write a page of the swarm on the controller, as one HTML file that loads nothing and needs no script.
+      - The same as data and a summary in Markdown are written beside it, with the endings C(.json) and C(.md).
+      - The page is made of the answers that the verdict is made of. It is also written in check mode, and does not count as a change.
+    type: dict
+    suboptions:
+      path:
+        description: The file on the controller. It ends with C(.html), and is replaced at once. No page is written if it is empty.
+        type: str
+        required: true
+      history:
+        description:
+          - A file with one line for each page. The page shows the verdicts over time, and what has changed since the last one.
+          - It is beside the page, with the ending C(.history.jsonl), unless given. There is no history if it is empty.
+        type: str
+      language:
+        description: The language of the page, English or Korean.
+        type: str
+        choices: [en, ko]
+        default: en
+      plan:
+        description: A result of M(flotilla.swarm.swarm_plan). The page shows it on its map.
+        type: dict
+        default: {}
 """

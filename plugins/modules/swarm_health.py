@@ -25,7 +25,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: It reads as in a real run and changes nothing.
+    details: It reads as in a real run and changes nothing. It also writes the page.
   diff_mode:
     support: N/A
     details: It changes nothing.
@@ -104,6 +104,13 @@ EXAMPLES = r"""
     thresholds:
       certificate_days: 14
 
+- name: Write a page of the swarm on the controller, in Korean
+  flotilla.swarm.swarm_health:
+    accept: [healthy, degraded, unknown, failed]
+    page:
+      path: /srv/www/swarm.html
+      language: ko
+
 - name: Check the health and never fail
   flotilla.swarm.swarm_health:
     accept: [healthy, degraded, unknown, failed]
@@ -178,6 +185,11 @@ report:
   description: The text that the module prints.
   type: str
   returned: always
+page:
+  description: The path of the page on the controller.
+  type: str
+  returned: if O(page) was given
+  sample: /srv/www/swarm.html
 attempts:
   description: How often the module checked the swarm.
   type: int

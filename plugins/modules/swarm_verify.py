@@ -113,7 +113,7 @@ from ..module_utils._common.argspec import Module, docker_argument_spec
 from ..module_utils._health.assess import HEALTH_OPTIONS, assess
 from ..module_utils._health.report import finish
 from ..module_utils._health.snapshot import observe_swarm
-from ..module_utils._stack.objects import read_all
+from ..module_utils._stack.objects import latest_numbers, read_all
 from ..module_utils._stack.record import about_ignored, as_recorded
 
 
@@ -135,7 +135,11 @@ def main() -> None:
         lambda: EngineReader(params["docker_host"], params["timeout"]),
         *([lambda reader: found.update(read_all(reader))] if stacks else []),
     )
-    health = finish(assess(params, snapshot), params["accept"], "brief", 1)
+    seen = assess(params, snapshot)
+    if "picture" in seen:
+        # Only this module reads configs.
+        seen["picture"]["revisions"] = latest_numbers(found.get("config", []))
+    health = finish(seen, params["accept"], "brief", 1)
     failure, msg = health.pop("failure", None), health.pop("msg", "")
     result: dict[str, Any] = dict(changed=False, as_asked=False, stacks=[], health=health)
     if failure is not None and failure["code"] != "not_accepted":

@@ -45,5 +45,6 @@ def unreachable(args: dict[str, Any], reason: str) -> dict[str, Any]:
     message = f"Could not look at the swarm: the host cannot be reached ({reason.strip()})."
     snapshot = SwarmSnapshot(trouble=SwarmError("host_unreachable", message))
     context = HostContext(args.get("observed") or {}, "", args.get("unreachable") or ())
-    seen = health_result(snapshot, context, only=args.get("checks") or ())
+    picture = "page" in args
+    seen = health_result(snapshot, context, only=args.get("checks") or (), picture=picture)
     return finish(seen, accept, args.get("format") or "brief", 1)

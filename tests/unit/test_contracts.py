@@ -213,7 +213,7 @@ FLOORS = (
         "_stack",
         "_health",
     ),
-    *("_lifecycle", "_builder", "_gitops"),
+    *("_lifecycle", "_builder", "_gitops", "_report"),
 )
 # What a module that decides must not touch: files, processes, sockets and the clock.
 IO = {
@@ -297,6 +297,8 @@ DECIDES = {
     *("_builder/plan", "_builder/report", "_builder/settings", "_builder/sources"),
     *("_notify/files", "_registry/reference"),
     *("_registry/inventory", "_registry/plan", "_registry/reference", "_registry/settings"),
+    *("_health/picture", "_report/cleaning", "_report/content", "_report/headlines"),
+    *("_report/history", "_report/language", "_report/planned", "_report/summary"),
 }
 
 

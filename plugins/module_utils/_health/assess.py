@@ -38,6 +38,15 @@ HEALTH_OPTIONS: dict[str, Any] = dict(
     ),
     observed=dict(type="dict", default={}),
     unreachable=dict(type="list", elements="str", default=[]),
+    page=dict(
+        type="dict",
+        options=dict(
+            path=dict(type="str", required=True),
+            history=dict(type="str"),
+            language=dict(type="str", choices=["en", "ko"], default="en"),
+            plan=dict(type="dict", default={}),
+        ),
+    ),
 )
 
 
@@ -83,4 +92,5 @@ def assess(
         host_context(params, snapshot, host),
         Thresholds(**params["thresholds"]),
         params.get("checks") or (),
+        picture=params["page"] is not None,
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .._common.words import Text
 from .snapshot import SwarmSnapshot
 
 # From good to bad; a verdict is the worst of its checks. `unknown` is worse than `degraded`, because what cannot be seen
@@ -35,13 +36,14 @@ class Check:
 
     name: str
     status: str  # one of STATUSES
-    message: str
-    advice: str | None = None
+    message: Text
+    advice: Text | None = None
     data: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The check as data, for a module's result."""
-        return asdict(self)
+        plain = {"message": str(self.message), "advice": self.advice and str(self.advice)}
+        return {**asdict(self), **plain}
 
 
 @dataclass(frozen=True)

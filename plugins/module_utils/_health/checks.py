@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from .._common.words import Text, as_is, text
 from .check import STATUSES, VERDICTS, Check, CheckInput, Checks, HostContext, Thresholds
 from .network_checks import NETWORK_CHECKS
 from .node_checks import NODE_CHECKS
+from .picture import picture_of
 from .service_checks import SERVICE_CHECKS
 from .snapshot import SwarmSnapshot
 
@@ -50,7 +52,7 @@ def evaluate(
         elif only and name not in only:
             continue
         elif blocked is not None and name not in _HOST_CHECKS and not _before(name, blocked.name):
-            checks.append(Check(name, "skipped", "not checked: no manager is available"))
+            checks.append(Check(name, "skipped", text("not checked: no manager is available")))
         else:
             checks.append(check(given))
     return checks
@@ -70,39 +72,36 @@ def _blocked(snapshot: SwarmSnapshot) -> Check | None:
         return Check(
             "quorum",
             "failed",
-            "the swarm has lost its quorum: no manager can change anything; running tasks keep running",
-            "bring managers back until more than half of them answer",
+            text(
+                "the swarm has lost its quorum: no manager can change anything; running tasks keep running"
+            ),
+            text("bring managers back until more than half of them answer"),
             {"code": "no_quorum"},
         )
     if trouble is not None:
-        return Check("engine", "unknown", trouble.message, None, {"code": trouble.code})
+        return Check("engine", "unknown", as_is(trouble.message), None, {"code": trouble.code})
 
-    def swarm(status: str, code: str, message: str, advice: str | None) -> Check:
+    def swarm(status: str, code: str, message: Text, advice: Text | None) -> Check:
         return Check("swarm", status, message, advice, {"code": code})
 
+    ask_manager = text("run the check on a manager")
     if member.state == "locked":
         return swarm(
             "failed",
             "locked",
-            "this manager is locked and waits for the unlock key",
-            "unlock it: docker swarm unlock",
+            text("this manager is locked and waits for the unlock key"),
+            text("unlock it: docker swarm unlock"),
         )
     if member.state == "inactive":
-        return swarm(
-            "unknown", "not_in_swarm", "this host is in no swarm", "run the check on a manager"
-        )
+        return swarm("unknown", "not_in_swarm", text("this host is in no swarm"), ask_manager)
     if member.state == "pending":
-        return swarm(
-            "unknown", "joining", "this host is still joining a swarm", "run the check on a manager"
-        )
+        return swarm("unknown", "joining", text("this host is still joining a swarm"), ask_manager)
     if member.state != "active":
-        reason = f": {member.error}" if member.error else ""
-        message = f"the engine reports the swarm state {member.state}{reason}"
-        return swarm("failed", "swarm_error", message, "see the log of the engine")
+        state = f"{member.state}: {member.error}" if member.error else member.state
+        message = text("the engine reports the swarm state {state}", state=state)
+        return swarm("failed", "swarm_error", message, text("see the log of the engine"))
     if member.role != "manager":
-        return swarm(
-            "unknown", "not_manager", "this host is a worker", "run the check on a manager"
-        )
+        return swarm("unknown", "not_manager", text("this host is a worker"), ask_manager)
     return None
 
 
@@ -116,8 +115,12 @@ def health_result(
     context: HostContext = _NO_CONTEXT,
     thresholds: Thresholds = _DEFAULTS,
     only: Collection[str] = (),
+    picture: bool = False,
 ) -> dict[str, Any]:
-    """The verdict, checks, managers, nodes and services of a result, with all keys in every given."""
+    """The verdict, checks, managers, nodes and services of a result, with all keys in every given.
+
+    With `picture`, also what a page shows besides (`picture_of`). Results of modules do not keep it.
+    """
     known = (
         CHECKS["quorum"](CheckInput(snapshot, context, thresholds)).data if snapshot.nodes else {}
     )
@@ -130,4 +133,5 @@ def health_result(
         },
         "nodes": [node.as_dict() for node in snapshot.nodes],
         "services": snapshot.service_states,
+        **({"picture": picture_of(snapshot, checks)} if picture else {}),
     }

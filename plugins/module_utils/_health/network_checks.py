@@ -12,7 +12,7 @@ import ipaddress
 from collections import Counter, defaultdict
 from typing import Any
 
-from .._common.words import abbreviate, count_of
+from .._common.words import abbreviate, count_of, either, joined, text
 from .._model.documents import dig
 from .._model.tasks import has_ended
 from .check import Check, CheckInput, Checks
@@ -46,21 +46,28 @@ def _networks(given: CheckInput) -> Check:
     }
     if tight:
         words = abbreviate(
-            [f"{name} {each['used']} of {each['size']}" for name, each in sorted(tight.items())]
+            [
+                text("{name} {used} of {size}", name=name, **each)
+                for name, each in sorted(tight.items())
+            ]
         )
         return Check(
             "networks",
             "degraded",
-            f"networks are running out of addresses: {words}",
-            "recreate them with a larger subnet",
+            text("networks are running out of addresses: {names}", names=words),
+            text("recreate them with a larger subnet"),
             data,
         )
     if not use:
-        return Check("networks", "ok", "no overlay network", None, data)
+        return Check("networks", "ok", text("no overlay network"), None, data)
     fullest = max(use, key=lambda name: use[name]["used"] / use[name]["size"])
-    words = f"{use[fullest]['used']} of {use[fullest]['size']}"
-    count = count_of(len(use), "network")
-    return Check("networks", "ok", f"{count}; the fullest is {fullest}: {words}", None, data)
+    message = text(
+        "{networks}; the fullest is {name}: {used} of {size}",
+        networks=count_of(len(use), "network"),
+        name=fullest,
+        **use[fullest],
+    )
+    return Check("networks", "ok", message, None, data)
 
 
 def _size(network: dict[str, Any]) -> int:
@@ -86,23 +93,35 @@ def _mesh(given: CheckInput) -> Check:
     lacking = sorted(name for name, has in known.items() if not has)
     data = {"published": published, "virtual": virtual, "without_ipvs": lacking}
     if not published and not virtual:
-        return Check("mesh", "ok", "nothing needs it", None, data)
+        return Check("mesh", "ok", text("nothing needs it"), None, data)
     if not known:
-        return Check("mesh", "skipped", "not known whether the kernel has IPVS", None, data)
+        message = text("not known whether the kernel has IPVS")
+        return Check("mesh", "skipped", message, None, data)
     if not lacking:
-        message = f"IPVS is available for {count_of(len(set(published) | set(virtual)), 'service')}"
+        count = count_of(len(set(published) | set(virtual)), "service")
+        message = text("IPVS is available for {services}", services=count)
         return Check("mesh", "ok", message, None, data)
-    words, advice = [], ["load ip_vs"]
+    words, advice = [], [text("load ip_vs")]
     if published:
         words.append(
-            f"the published ports of {abbreviate(published)} do not answer through the mesh"
+            text(
+                "the published ports of {services} do not answer through the mesh",
+                services=abbreviate(published),
+            )
         )
-        advice.append("publish with mode: host")
+        advice.append(text("publish with mode: host"))
     if virtual:
-        words.append(f"the names of {abbreviate(virtual)} resolve to addresses that do not answer")
-        advice.append("use endpoint_mode: dnsrr")
-    message = f"no IPVS in the kernel of {abbreviate(lacking)}: {', '.join(words)}"
-    return Check("mesh", "degraded", message, " or ".join(advice), data)
+        words.append(
+            text(
+                "the names of {services} resolve to addresses that do not answer",
+                services=abbreviate(virtual),
+            )
+        )
+        advice.append(text("use endpoint_mode: dnsrr"))
+    message = text(
+        "no IPVS in the kernel of {hosts}: {words}", hosts=abbreviate(lacking), words=joined(words)
+    )
+    return Check("mesh", "degraded", message, either(advice), data)
 
 
 def _mesh_users(
@@ -151,10 +170,19 @@ def _encryption(given: CheckInput) -> Check:
     )
     data = {"unencrypted": names, "published": published}
     if not names:
-        return Check("encryption", "ok", "no overlay network in use is unencrypted", None, data)
-    outside = f", which carry the published ports of {abbreviate(published)}" if published else ""
-    message = f"not encrypted between hosts: {abbreviate(names)}{outside}"
-    advice = "if others can read the traffic between hosts, recreate them with the option encrypted"
+        return Check(
+            "encryption", "ok", text("no overlay network in use is unencrypted"), None, data
+        )
+    message = text(
+        "not encrypted between hosts: {names}, which carry the published ports of {services}"
+        if published
+        else "not encrypted between hosts: {names}",
+        names=abbreviate(names),
+        services=abbreviate(published),
+    )
+    advice = text(
+        "if others can read the traffic between hosts, recreate them with the option encrypted"
+    )
     return Check("encryption", "noted", message, advice, data)
 
 

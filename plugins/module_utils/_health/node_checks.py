@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
-from .._common.words import abbreviate, count_of, tolerates
+from .._common.words import Text, abbreviate, as_is, count_of, either, joined, text, tolerates
 from .._model.documents import Node, dig, may_lose, quorum_of
 from .._model.labels import ZONE_LABEL, name_of
 from .certificate import validities
@@ -25,21 +25,28 @@ DAY = 86400.0
 
 def _engine(given: CheckInput) -> Check:
     version = given.snapshot.version
-    return Check("engine", "ok", f"version {version} answers", None, {"version": version})
+    return Check(
+        "engine",
+        "ok",
+        text("version {version} answers", version=version),
+        None,
+        {"version": version},
+    )
 
 
 def _swarm(given: CheckInput) -> Check:
     member = given.snapshot.member
     data = {"cluster_id": member.cluster_id, "node_id": member.node_id}
-    return Check("swarm", "ok", "this host is an active manager", None, data)
+    return Check("swarm", "ok", text("this host is an active manager"), None, data)
 
 
 def _leader(given: CheckInput) -> Check:
     leader = next((name_of(node) for node in given.snapshot.nodes if node.leader), None)
     data = {"leader": leader}
     if leader is None:
-        return Check("leader", "failed", "the managers have no leader", "bring managers back", data)
-    return Check("leader", "ok", f"{leader} leads", None, data)
+        message, advice = text("the managers have no leader"), text("bring managers back")
+        return Check("leader", "failed", message, advice, data)
+    return Check("leader", "ok", text("{leader} leads", leader=leader), None, data)
 
 
 def _managers(nodes: list[Node]) -> list[Node]:
@@ -59,14 +66,20 @@ def _quorum(given: CheckInput) -> Check:
         "leader": next((name_of(node) for node in managers if node.leader), None),
         "unreachable": lost,
     }
-    message = f"{len(reachable)} of {len(managers)} managers reachable, {tolerates(spare)}"
+    message = text(
+        "{reachable} of {managers} managers reachable, {tolerates}",
+        reachable=len(reachable),
+        managers=len(managers),
+        tolerates=tolerates(spare),
+    )
     if not lost:
         return Check("quorum", "ok", message, None, data)
     status = "degraded"
     if len(reachable) < quorum_of(len(managers)):
         # The leader that reports this has not stepped down yet.
         status, data["code"] = "failed", "no_quorum"
-    return Check("quorum", status, f"{message}; lost: {abbreviate(lost)}", "bring them back", data)
+    message = text("{message}; lost: {names}", message=message, names=abbreviate(lost))
+    return Check("quorum", status, message, text("bring them back"), data)
 
 
 def _zones(given: CheckInput) -> Check:
@@ -77,7 +90,7 @@ def _zones(given: CheckInput) -> Check:
     zones = sorted({_zone(node) for node in nodes} - {""})
     data: dict[str, Any] = {"managers": spread, "fatal": [], "services": {}, "single": []}
     if not zones:
-        return Check("zones", "ok", "no zones are set", None, data)
+        return Check("zones", "ok", text("no zones are set"), None, data)
 
     alive = Counter(_zone(node) for node in managers if node.answers)
     needed = quorum_of(len(managers))
@@ -93,37 +106,57 @@ def _zones(given: CheckInput) -> Check:
         ]
         data["single"] = [row["name"] for row in alone if row["wanted"] == 1]
         data["services"] = {row["name"]: row["zones"][0] for row in alone if row["wanted"] > 1}
-    counts = ", ".join(f"{zone or 'no zone'}: {count}" for zone, count in spread.items())
-    problems, advice = [], []
+    counts = joined(
+        [
+            as_is(f"{zone}: {count}") if zone else text("no zone: {count}", count=count)
+            for zone, count in spread.items()
+        ]
+    )
+    problems: list[Text] = []
+    advice: list[Text] = []
     if data["fatal"] and len(managers) > 2:
-        names = " or ".join(zone or "(none)" for zone in data["fatal"])
-        problems.append(f"losing zone {names} would break the quorum (managers {counts})")
+        problems.append(
+            text(
+                "losing zone {zones} would break the quorum (managers {counts})",
+                zones=either([zone or "(none)" for zone in data["fatal"]]),
+                counts=counts,
+            )
+        )
         dead = sum(alive.values()) < len(managers)
         advice.append(
-            "bring the lost managers back"
+            text("bring the lost managers back")
             if dead
-            else "spread the managers so that no zone has half of them"
+            else text("spread the managers so that no zone has half of them")
         )
     by_zone = defaultdict(list)
     for name, zone in data["services"].items():
         by_zone[zone].append(name)
     for zone, names_there in sorted(by_zone.items()):
-        problems.append(f"losing zone {zone} would leave {abbreviate(names_there)} without a task")
+        problems.append(
+            text(
+                "losing zone {zone} would leave {services} without a task",
+                zone=zone,
+                services=abbreviate(names_there),
+            )
+        )
     if by_zone:
-        advice.append("spread them over zones, or add a node in another zone")
+        advice.append(text("spread them over zones, or add a node in another zone"))
     if problems:
-        return Check("zones", "degraded", "; ".join(problems), ", ".join(advice), data)
+        return Check("zones", "degraded", joined(problems, "; "), joined(advice), data)
     if data["fatal"]:
         return Check(
             "zones",
             "ok",
-            f"{count_of(len(managers), 'manager')}: all are needed ({counts})",
+            text(
+                "{managers}: all are needed ({counts})",
+                managers=count_of(len(managers), "manager"),
+                counts=counts,
+            ),
             None,
             data,
         )
-    return Check(
-        "zones", "ok", f"losing any one zone keeps the quorum (managers {counts})", None, data
-    )
+    message = text("losing any one zone keeps the quorum (managers {counts})", counts=counts)
+    return Check("zones", "ok", message, None, data)
 
 
 def _zone(node: Node) -> str:
@@ -142,10 +175,11 @@ def _nodes(given: CheckInput) -> Check:
     drained = [name_of(node) for node in nodes if node.availability == "drain"]
     paused = [name_of(node) for node in nodes if node.availability == "pause"]
     total = len(nodes) - len(ghosts)
-    message = f"{total - len(missing)} of {total} ready"
-    for words, names in (("drained", drained), ("paused", paused)):
-        if names:
-            message += f"; {words}: {abbreviate(names)}"
+    found = [text("{ready} of {total} ready", ready=total - len(missing), total=total)]
+    if drained:
+        found.append(text("drained: {names}", names=abbreviate(drained)))
+    if paused:
+        found.append(text("paused: {names}", names=abbreviate(paused)))
     data = {
         "total": total,
         "ready": total - len(missing),
@@ -155,22 +189,23 @@ def _nodes(given: CheckInput) -> Check:
         "paused": paused,
         "ghosts": [node.id for node in ghosts],
     }
-    advice = []
+    advice: list[Text] = []
     if unheard:
-        message += f"; the new leader has not heard from: {abbreviate(unheard)}"
-        advice.append("check again in a few seconds")
+        names = abbreviate(unheard)
+        found.append(text("the new leader has not heard from: {names}", names=names))
+        advice.append(text("check again in a few seconds"))
     if down:
-        message += f"; not ready: {abbreviate(down)}"
+        found.append(text("not ready: {names}", names=abbreviate(down)))
         advice += _how_to_raise(given, down)
     if ghosts:
-        names = [name_of(node) for node in ghosts]
-        message += f"; left over from before a host rejoined: {abbreviate(names)}"
-        advice.append(f"docker node rm {' '.join(node.id for node in ghosts)}")
+        names = abbreviate([name_of(node) for node in ghosts])
+        found.append(text("left over from before a host rejoined: {names}", names=names))
+        advice.append(as_is(f"docker node rm {' '.join(node.id for node in ghosts)}"))
     status = "unknown" if unheard else "degraded" if advice else "ok"
-    return Check("nodes", status, message, ", ".join(advice) or None, data)
+    return Check("nodes", status, joined(found, "; "), joined(advice) if advice else None, data)
 
 
-def _how_to_raise(given: CheckInput, down: list[str]) -> list[str]:
+def _how_to_raise(given: CheckInput, down: list[str]) -> list[Text]:
     """What brings nodes back that are down. A manager that waits for its unlock key has a running engine."""
     # A node without our label has the hostname of its engine as its name.
     hosts = given.context.hosts
@@ -183,10 +218,14 @@ def _how_to_raise(given: CheckInput, down: list[str]) -> list[str]:
     others = [name for name in down if name not in locked]
     advice = []
     if locked:
-        advice.append(f"unlock {abbreviate(locked)}: docker swarm unlock")
+        advice.append(text("unlock {names}: docker swarm unlock", names=abbreviate(locked)))
     if others:
-        keys = " and unlock the managers" if _autolocked(given) and managers & set(others) else ""
-        advice.append(f"start the engine there{keys}")
+        unlock = _autolocked(given) and managers & set(others)
+        advice.append(
+            text("start the engine there and unlock the managers")
+            if unlock
+            else text("start the engine there")
+        )
     return advice
 
 
@@ -196,26 +235,34 @@ def _versions(given: CheckInput) -> Check:
     for node in given.snapshot.nodes:
         hosts[node.engine_version or "?"].append(name_of(node))
     releases = {tuple(version.split(".")[:2]) for version in hosts}
-    counts = ", ".join(
-        f"{version} on {abbreviate(names, 3)}" for version, names in sorted(hosts.items())
+    counts = joined(
+        [
+            text("{version} on {names}", version=version, names=abbreviate(names, 3))
+            for version, names in sorted(hosts.items())
+        ]
     )
     data = {"versions": dict(hosts)}
     if len(releases) > 1:
-        advice = "bring all engines to one release"
-        return Check("versions", "degraded", f"engines differ: {counts}", advice, data)
+        message = text("engines differ: {counts}", counts=counts)
+        return Check(
+            "versions", "degraded", message, text("bring all engines to one release"), data
+        )
     if len(hosts) > 1:
-        return Check("versions", "ok", f"one release, several patches: {counts}", None, data)
-    return Check("versions", "ok", f"all engines are {next(iter(hosts), '?')}", None, data)
+        message = text("one release, several patches: {counts}", counts=counts)
+        return Check("versions", "ok", message, None, data)
+    message = text("all engines are {version}", version=next(iter(hosts), "?"))
+    return Check("versions", "ok", message, None, data)
 
 
 def _hosts(given: CheckInput) -> Check:
     silent = sorted(given.context.unreachable)
     data = {"unreachable": silent}
     if silent:
-        message = f"no answer from {abbreviate(silent)}: not checked in this run"
-        advice = "bring the host or its engine back, and run again"
+        names = abbreviate(silent)
+        message = text("no answer from {names}: not checked in this run", names=names)
+        advice = text("bring the host or its engine back, and run again")
         return Check("hosts", "degraded", message, advice, data)
-    return Check("hosts", "ok", "all hosts answered", None, data)
+    return Check("hosts", "ok", text("all hosts answered"), None, data)
 
 
 def _clock(given: CheckInput) -> Check:
@@ -226,7 +273,7 @@ def _clock(given: CheckInput) -> Check:
         if (skew := dig(host, "clock", "skew")) is not None
     }
     if len(skews) < 2:
-        message = "not checked: the clocks of two or more hosts must be observed"
+        message = text("not checked: the clocks of two or more hosts must be observed")
         return Check("clock", "skipped", message, None, {"skews": skews})
     middle = sorted(skews.values())[(len(skews) - 1) // 2]
     off = {
@@ -237,10 +284,10 @@ def _clock(given: CheckInput) -> Check:
     data = {"skews": skews, "off": off}
     if off:
         words = abbreviate([f"{name} {skew:+.1f} s" for name, skew in sorted(off.items())])
-        return Check(
-            "clock", "degraded", f"clocks differ: {words}", "synchronise them with NTP", data
-        )
-    return Check("clock", "ok", f"the clocks of {count_of(len(skews), 'host')} agree", None, data)
+        message = text("clocks differ: {names}", names=words)
+        return Check("clock", "degraded", message, text("synchronise them with NTP"), data)
+    message = text("the clocks of {hosts} agree", hosts=count_of(len(skews), "host"))
+    return Check("clock", "ok", message, None, data)
 
 
 def _certificates(given: CheckInput) -> Check:
@@ -254,34 +301,46 @@ def _certificates(given: CheckInput) -> Check:
         "certificate_days": None if days is None else round(days, 1),
         "rotating": rotating,
     }
-    words, problems, advice, failed = [], [], [], False
+    words: list[Text] = []
+    problems: list[Text] = []
+    advice: list[Text] = []
+    failed = False
     if ca_days is not None:
-        text = f"the CA is valid for {count_of(round(ca_days), 'day')}"
+        found = text("the CA is valid for {days}", days=count_of(round(ca_days), "day"))
         if ca_days < given.thresholds.ca_days:
-            text = f"the CA {'has expired' if ca_days <= 0 else f'expires in {ca_days:.1f} days'}"
-            problems.append(text)
-            advice.append("docker swarm ca --rotate")
+            found = text("the CA expires in {days:.1f} days", days=ca_days)
+            if ca_days <= 0:
+                found = text("the CA has expired")
+            problems.append(found)
+            advice.append(as_is("docker swarm ca --rotate"))
             failed = ca_days <= 0
-        words.append(text)
+        words.append(found)
     if days is not None:
-        text = f"this manager's certificate for {count_of(round(days), 'day')}"
+        found = text("this manager's certificate for {days}", days=count_of(round(days), "day"))
         overdue = (given.now - own[0].begins) > RENEWED_BY * (own[0].ends - own[0].begins)
         if days <= 0 or (overdue and days < given.thresholds.certificate_days):
-            when = "has expired" if days <= 0 else f"expires in {days:.1f} days"
-            problems.append(f"this manager's certificate {when} and has not been renewed")
-            advice.append("restart its engine")
+            problems.append(
+                text("this manager's certificate has expired and has not been renewed")
+                if days <= 0
+                else text(
+                    "this manager's certificate expires in {days:.1f} days and has not been renewed",
+                    days=days,
+                )
+            )
+            advice.append(text("restart its engine"))
             failed = failed or days <= 0
-        words.append(text)
+        words.append(found)
     else:
-        words.append("this manager's own certificate cannot be read")
+        words.append(text("this manager's own certificate cannot be read"))
     if rotating:
-        words.append("the CA is being rotated")
+        words.append(text("the CA is being rotated"))
     if problems:
         status = "failed" if failed else "degraded"
-        return Check("certificates", status, "; ".join(problems), ", ".join(advice), data)
+        return Check("certificates", status, joined(problems, "; "), joined(advice), data)
     if ca_days is None and days is None:
-        return Check("certificates", "skipped", "no certificate can be read", None, data)
-    return Check("certificates", "ok", ", ".join(words), None, data)
+        message = text("no certificate can be read")
+        return Check("certificates", "skipped", message, None, data)
+    return Check("certificates", "ok", joined(words), None, data)
 
 
 def _disk(given: CheckInput) -> Check:
@@ -295,22 +354,26 @@ def _disk(given: CheckInput) -> Check:
     nodes = [node for node in given.snapshot.nodes if not {name_of(node), node.hostname} & seen]
     unseen = sorted(map(name_of, nodes) if given.snapshot.nodes else set(given.context.unreachable))
     data = {"free_percent": free, "not_looked_at": unseen}
-    rest = f"; not checked: {abbreviate(unseen)}" if unseen else ""
+    rest = [text("not checked: {names}", names=abbreviate(unseen))] if unseen else []
     if not free:
-        return Check("disk", "skipped", "not checked: no host has reported its disk", None, data)
+        message = text("not checked: no host has reported its disk")
+        return Check("disk", "skipped", message, None, data)
     full = {name: left for name, left in free.items() if left < given.thresholds.disk_free_percent}
     if full:
         words = abbreviate([f"{name} {left:g}%" for name, left in sorted(full.items())])
-        return Check(
-            "disk",
-            "degraded",
-            f"the engine's disk is nearly full, free: {words}{rest}",
-            "free space: docker system prune",
-            data,
-        )
+        message = text("the engine's disk is nearly full, free: {names}", names=words)
+        advice = text("free space: docker system prune")
+        return Check("disk", "degraded", joined([message, *rest], "; "), advice, data)
     least = min(free, key=lambda name: free[name])
-    message = f"{free[least]:g}% free on {least}{f', the fullest of {len(free)}' if len(free) > 1 else ''}"
-    return Check("disk", "ok", message + rest, None, data)
+    message = text(
+        "{percent:g}% free on {host}, the fullest of {count}"
+        if len(free) > 1
+        else "{percent:g}% free on {host}",
+        percent=free[least],
+        host=least,
+        count=len(free),
+    )
+    return Check("disk", "ok", joined([message, *rest], "; "), None, data)
 
 
 def _autolocked(given: CheckInput) -> bool:
@@ -320,10 +383,10 @@ def _autolocked(given: CheckInput) -> bool:
 def _autolock(given: CheckInput) -> Check:
     data = {"enabled": _autolocked(given)}
     if data["enabled"]:
-        message = "on: a manager that restarts waits for the unlock key"
+        message = text("on: a manager that restarts waits for the unlock key")
         return Check("autolock", "ok", message, None, data)
-    message = "off: the disk of a manager holds the keys of the swarm"
-    advice = (
+    message = text("off: the disk of a manager holds the keys of the swarm")
+    advice = text(
         "turn it on (swarm_settings: autolock_managers) once the unlock key is kept in a safe place"
     )
     return Check("autolock", "noted", message, advice, data)

@@ -27,7 +27,7 @@ def finish(
     """The result with its report, in the format `how`, and with `msg` and `failure` if the verdict is not in `accept`."""
     result = {**seen, "changed": False, "attempts": attempts}
     if how == "json":
-        result["report"] = json.dumps(result)
+        result["report"] = json.dumps({k: v for k, v in result.items() if k != "picture"})
     else:
         result["report"] = "" if how == "none" else render(seen, how == "table")
     if seen["verdict"] in accept:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
-from .._common.words import abbreviate, count_of
+from .._common.words import abbreviate, count_of, either, joined, text
 from .._model.documents import moment
 from .._model.labels import name_of
 from .._model.services import JOBS, PAUSED, UPDATING
@@ -30,8 +30,11 @@ def _services(given: CheckInput) -> Check:
     changing = [row for row in given.service_states if row not in short and row["trouble"]]
     tasks = sum(row["running"] for row in given.service_states)
     good = len(given.service_states) - len(short)
-    message = (
-        f"{good} of {len(given.service_states)} as asked, {count_of(tasks, 'task')} on ready nodes"
+    message = text(
+        "{good} of {total} as asked, {tasks} on ready nodes",
+        good=good,
+        total=len(given.service_states),
+        tasks=count_of(tasks, "task"),
     )
     # Nothing runs, or only on nodes that a new leader has not heard from yet.
     gone = [row for row in short if not row["running"] + row["outdated"]]
@@ -53,12 +56,12 @@ def _services(given: CheckInput) -> Check:
                 for row in worst
             ]
         )
-        advice = "see docker service ps"
-        return Check("services", status, f"{message}; short: {words}", advice, data)
+        message = text("{message}; short: {services}", message=message, services=words)
+        return Check("services", status, message, text("see docker service ps"), data)
     if changing:
         words = abbreviate([f"{row['name']} ({row['trouble']})" for row in changing], 3)
-        message += f"; still changing: {words}"
-        return Check("services", "degraded", message, "check again later", data)
+        message = text("{message}; still changing: {services}", message=message, services=words)
+        return Check("services", "degraded", message, text("check again later"), data)
     return Check("services", "ok", message, None, data)
 
 
@@ -87,13 +90,19 @@ def _pending(given: CheckInput) -> Check:
     ]
     data = {"pending": found}
     if not found:
-        return Check("pending", "ok", "no task waits for a node", None, data)
+        return Check("pending", "ok", text("no task waits for a node"), None, data)
     words = abbreviate(
         [f"{each['service']} ({each['tasks']}): {each['reason']}" for each in found], 3
     )
     total = sum(waiting.values())
-    message = f"{total} {'task waits' if total == 1 else 'tasks wait'} for a node: {words}"
-    return Check("pending", "degraded", message, "add capacity or relax constraints", data)
+    message = text(
+        "{count} task waits for a node: {services}"
+        if total == 1
+        else "{count} tasks wait for a node: {services}",
+        count=total,
+        services=words,
+    )
+    return Check("pending", "degraded", message, text("add capacity or relax constraints"), data)
 
 
 def _restarts(given: CheckInput) -> Check:
@@ -127,7 +136,6 @@ def _restarts(given: CheckInput) -> Check:
             reason = reason_of(max(tasks, key=lambda task: state_since(task) or 0.0))
             each.update(cause=cause_of(reason), reason=reason)
     data = {"window": given.thresholds.restart_window, "services": failed}
-    minutes = f"{given.thresholds.restart_window:g} s"
     many = {
         name: each
         for name, each in failed.items()
@@ -138,20 +146,31 @@ def _restarts(given: CheckInput) -> Check:
             [f"{name} {each['failed']} ({each['reason']})" for name, each in sorted(many.items())]
         )
         looping = [name for name, each in many.items() if each["looping"]]
-        text = "tasks keep failing" if looping else "tasks have failed repeatedly"
         # A task that never ran has no log.
         ran = {each["cause"] in ("crash", "unhealthy") for each in many.values()}
         commands = {True: "docker service logs", False: "docker service ps --no-trunc"}
-        advice = " or ".join(command for has_log, command in commands.items() if has_log in ran)
+        advice = either([command for has_log, command in commands.items() if has_log in ran])
         return Check(
             "restarts",
             "failed" if looping else "degraded",
-            f"{text}, in the last {minutes}: {words}",
-            f"see {advice}",
+            text(
+                "tasks keep failing, in the last {window:g} s: {services}"
+                if looping
+                else "tasks have failed repeatedly, in the last {window:g} s: {services}",
+                window=given.thresholds.restart_window,
+                services=words,
+            ),
+            text("see {commands}", commands=advice),
             data,
         )
     total = sum(each["failed"] for each in failed.values())
-    message = f"{total} {'task has' if total == 1 else 'tasks have'} failed in the last {minutes}"
+    message = text(
+        "{count} task has failed in the last {window:g} s"
+        if total == 1
+        else "{count} tasks have failed in the last {window:g} s",
+        count=total,
+        window=given.thresholds.restart_window,
+    )
     return Check("restarts", "ok", message, None, data)
 
 
@@ -185,19 +204,18 @@ def _updates(given: CheckInput) -> Check:
         "going_on": going,
     }
     words = []
-    for text, names in (
-        ("paused", paused),
-        ("rolled back", back),
-        ("rolled back on request", asked),
-        ("in progress", going),
-    ):
-        if names:
-            words.append(f"{text}: {abbreviate(names)}")
+    if paused:
+        words.append(text("paused: {names}", names=abbreviate(paused)))
+    if back:
+        words.append(text("rolled back: {names}", names=abbreviate(back)))
+    if asked:
+        words.append(text("rolled back on request: {names}", names=abbreviate(asked)))
+    if going:
+        words.append(text("in progress: {names}", names=abbreviate(going)))
+    message = joined(words, "; ") if words else text("none is paused or was rolled back")
     if paused or back:
-        return Check("updates", "degraded", "; ".join(words), "correct and deploy again", data)
-    return Check(
-        "updates", "ok", "; ".join(words) or "none is paused or was rolled back", None, data
-    )
+        return Check("updates", "degraded", message, text("correct and deploy again"), data)
+    return Check("updates", "ok", message, None, data)
 
 
 def _orphans(given: CheckInput) -> Check:
@@ -207,13 +225,17 @@ def _orphans(given: CheckInput) -> Check:
         if state_of(task) == "running" and task["NodeID"]:
             node = nodes.get(task["NodeID"])
             if node is None or node.state not in ("ready", "unknown"):
-                where[name_of(node) if node else f"a node that was removed ({task['NodeID']})"] += 1
+                name = name_of(node) if node else f"a node that was removed ({task['NodeID']})"
+                where[name] += 1
     data = {"nodes": dict(where)}
     if not where:
-        return Check("orphans", "ok", "no task is left on a dead node", None, data)
-    words = abbreviate([f"{count} on {name}" for name, count in sorted(where.items())])
-    message = f"tasks on dead nodes, which may still run there unseen: {words}"
-    return Check("orphans", "degraded", message, "bring the node back, or remove it", data)
+        return Check("orphans", "ok", text("no task is left on a dead node"), None, data)
+    words = abbreviate(
+        [text("{count} on {name}", count=count, name=name) for name, count in sorted(where.items())]
+    )
+    message = text("tasks on dead nodes, which may still run there unseen: {words}", words=words)
+    advice = text("bring the node back, or remove it")
+    return Check("orphans", "degraded", message, advice, data)
 
 
 SERVICE_CHECKS: Checks = {

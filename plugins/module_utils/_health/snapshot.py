@@ -21,7 +21,7 @@ from typing import Any
 
 from .._common.errors import SwarmError
 from .._model.documents import Member, Node, dig, moment, parse_member, parse_node
-from .._model.labels import ZONE_LABEL
+from .._model.labels import STACK_LABEL, ZONE_LABEL, stack_of
 from .._model.services import JOBS, container_of, update_state
 from .._model.tasks import state_of
 from .._services.convergence import CONVERGED, judge
@@ -83,6 +83,7 @@ def take_snapshot(client: Any) -> SwarmSnapshot:
                 str(document.get("ID")): {
                     "Platform": dig(document, "Description", "Platform"),
                     "Engine": {"Labels": dig(document, "Description", "Engine", "Labels")},
+                    "Resources": dig(document, "Description", "Resources"),
                 }
                 for document in documents
             }
@@ -125,8 +126,10 @@ def parse_service(document: dict[str, Any]) -> dict[str, Any]:
     template = _dict(spec.get("TaskTemplate"))
     return {
         "ID": document.get("ID"),
+        "UpdatedAt": document.get("UpdatedAt"),
         "Spec": {
             "Name": str(spec.get("Name") or document.get("ID")),
+            "Labels": {STACK_LABEL: stack_of({"Labels": _dict(spec.get("Labels"))})},
             "Mode": {
                 mode: settings
                 for mode, settings in _dict(spec.get("Mode")).items()
@@ -135,7 +138,13 @@ def parse_service(document: dict[str, Any]) -> dict[str, Any]:
             "TaskTemplate": {
                 "ContainerSpec": {"Image": dig(template, "ContainerSpec", "Image")},
                 "RestartPolicy": _dict(template.get("RestartPolicy")),
-                "Placement": {"Constraints": _list(dig(template, "Placement", "Constraints"))},
+                "Placement": {
+                    "Constraints": _list(dig(template, "Placement", "Constraints")),
+                    "Platforms": _list(dig(template, "Placement", "Platforms")),
+                },
+                "Resources": {
+                    "Reservations": _dict(dig(template, "Resources", "Reservations")),
+                },
             },
             "EndpointSpec": {"Ports": _list(dig(spec, "EndpointSpec", "Ports"))},
         },

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from .._api.reader import EngineReader
 from .._model.documents import id_of
-from .._model.labels import PREFIX, stack_of
+from .._model.labels import PREFIX, REVISION_LABEL, REVISION_TURN_LABEL, stack_of
 
 # The lists of the engine, by the kind of what is in them.
 PATHS = {"service": "/services", "network": "/networks", "secret": "/secrets", "config": "/configs"}
@@ -64,3 +65,18 @@ def _mark(stack: str, kind: str, document: dict[str, Any]) -> list[str]:
         document.get("Scope") != "swarm" or mark[1] in ("bridge", "host", "none")
     )
     return [] if kind == "service" or ours or of_a_host else mark
+
+
+def latest_numbers(configs: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """By stack: the number of its revision that ran last, given the documents of configs without their data. Pure."""
+    latest: dict[str, tuple[int, int]] = {}
+    for config in configs:
+        spec = config.get("Spec") or {}
+        labels = spec.get("Labels") or {}
+        stack = stack_of(spec)
+        number, turn = (
+            str(labels.get(label) or "") for label in (REVISION_LABEL, REVISION_TURN_LABEL)
+        )
+        if stack and number.isdigit() and turn.isdigit():
+            latest[stack] = max(latest.get(stack, (0, 0)), (int(turn), int(number)))
+    return {stack: number for stack, (_turn, number) in latest.items()}

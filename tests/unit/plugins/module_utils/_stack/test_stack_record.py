@@ -16,11 +16,13 @@ import pytest
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._model.labels import (
     REVISION_LABEL,
+    REVISION_TURN_LABEL,
     STACK_LABEL,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack import record as records
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack.objects import (
     PATHS,
+    latest_numbers,
     read_all,
     state_hash,
 )
@@ -199,3 +201,14 @@ def test_what_is_read_of_a_document_makes_the_same_fingerprint() -> None:
     found = read_all(cast(Any, Reader()))
     assert state_hash("shop", found) == state_hash("shop", FOUND)
     assert "Endpoint" not in found["service"][0]
+
+
+def test_the_latest_revision_of_each_stack() -> None:
+    def config(stack: str, number: str, turn: str) -> dict[str, Any]:
+        labels = {STACK_LABEL: stack, REVISION_LABEL: number, REVISION_TURN_LABEL: turn}
+        return {"Spec": {"Name": "x", "Labels": labels}}
+
+    # A rollback makes an older number the latest.
+    configs = [config("shop", "1", "3"), config("shop", "2", "2"), config("db", "7", "7")]
+    configs += [{"Spec": {"Labels": {STACK_LABEL: "web"}}}, {}, config("web", "x", "1")]
+    assert latest_numbers(configs) == {"shop": 1, "db": 7}

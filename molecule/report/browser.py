@@ -1,0 +1,104 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Opens pages in Chromium and prints what it finds, as JSON by page:
+
+    browser.py CHROMIUM SHOTS PAGE[:light][:dark][:axe] ...
+
+For each page and theme: messages of the console, requests, what is wider than the window at five widths, and what axe-core
+finds. Pictures of each are in the folder SHOTS. It runs in its own virtual environment, see browser.sh.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, sync_playwright
+
+WIDTHS = (360, 768, 1280, 1920, 2560)
+# The elements that stick out of the window. What is only for screen readers is not seen.
+STICKS_OUT = """() => {
+    const wide = document.documentElement.clientWidth;
+    const found = document.documentElement.scrollWidth > wide ? ["the page"] : [];
+    for (const each of document.querySelectorAll("main *, header *, nav *")) {
+        const box = each.getBoundingClientRect();
+        if (box.width && box.right > wide + 1 && !each.closest(".sr, details:not([open]) > :not(summary)"))
+            found.push(each.tagName + "." + each.getAttribute("class") + " " + (each.textContent || "").slice(0, 60));
+        if (found.length > 5) break;
+    }
+    return found;
+}"""
+STYLED = "() => getComputedStyle(document.querySelector('h1')).fontWeight"
+
+
+def look(page: Page, path: Path, shots: Path, theme: str, axe: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"console": [], "requests": [], "sticks_out": {}, "violations": []}
+    page.on("console", lambda message: found["console"].append(message.text))
+    page.on("pageerror", lambda error: found["console"].append(str(error)))
+    page.on("request", lambda request: found["requests"].append(request.url))
+    started = time.monotonic()
+    page.goto(path.as_uri())
+    found["loaded"] = round(time.monotonic() - started, 2)
+    found["styled"] = page.evaluate(STYLED)
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        sticks_out = page.evaluate(STICKS_OUT)
+        if sticks_out:
+            found["sticks_out"][width] = sticks_out
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.screenshot(path=shots / f"{path.stem}_{theme}.png", full_page=True)
+    found.update(keyboard(page))
+    if axe:
+        started = time.monotonic()
+        response = Axe().run(page).response
+        found["axe"] = round(time.monotonic() - started, 1)
+        found["rules"] = len(response["passes"])
+        found["violations"] = [
+            f"{each['id']}: {node['html'][:200]}: {node.get('failureSummary', '')[:300]}"
+            for each in response["violations"]
+            for node in each["nodes"][:3]
+        ]
+    return found
+
+
+def keyboard(page: Page) -> dict[str, Any]:
+    """Where the first key leads, and whether a key opens what is closed."""
+    page.keyboard.press("Tab")
+    first = page.evaluate("() => document.activeElement.getAttribute('href')")
+    closed = page.locator("details:not([open]) > summary").first
+    if not closed.count():
+        return {"first_key": first, "opens": True}
+    closed.focus()
+    parent = closed.evaluate_handle("summary => summary.parentElement")
+    page.keyboard.press("Enter")
+    opens = parent.evaluate("details => details.open")
+    page.keyboard.press("Enter")
+    return {"first_key": first, "opens": opens}
+
+
+def main(chromium: str, shots: str, *pages: str) -> None:
+    Path(shots).mkdir(parents=True, exist_ok=True)
+    found: dict[str, Any] = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for given in pages:
+            name, *words = given.split(":")
+            for theme in ("light", "dark"):
+                if theme in words:
+                    context = browser.new_context(color_scheme=theme)
+                    seen = look(context.new_page(), Path(name), Path(shots), theme, "axe" in words)
+                    found[f"{Path(name).stem} {theme}"] = seen
+                    context.close()
+        version = browser.version
+        browser.close()
+    print(json.dumps({"browser": version, "pages": found}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,348 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The page of the swarm, made by the playbooks and looked at by a browser.
+
+The tests are in order: each makes pages of the lab as it is then, of recorded engines, and the last one opens all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "lab"))
+
+from drive import ENVIRONMENT, PREFIX, TOP, changed_inventory, play, site, ssh, wait_until
+from recorded import Answers, engine, swarm_of
+
+REPORT = TOP / "playbooks" / "report.yml"
+HERE = TOP / "molecule" / "report"
+# Pages and their pictures stay, for people.
+PAGES = TOP / ".cache" / "report"
+CREDENTIALS = ("on-no-page", "access-token", "owner.password", "DB_PASSWORD")
+# Fewer hosts than the page has room for are no reason to wait.
+QUICK = {"swarm_observe_timeout": 5}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pages() -> Path:
+    PAGES.mkdir(parents=True, exist_ok=True)
+    for path in PAGES.glob("*.*"):
+        path.unlink()
+    return PAGES
+
+
+def report(name: str, language: str = "en", **extra: Any) -> Path:
+    """A page by report.yml. All pages of the lab share one history."""
+    path = PAGES / f"{name}_{language}.html"
+    history = str(PAGES / "history.jsonl")
+    variables = {"swarm_report_path": str(path), "swarm_report_history": history, **QUICK, **extra}
+    run = play(playbook=REPORT, swarm_report_language=language, **variables)
+    assert run.code == 0, run.text[-4000:]
+    assert f"PAGE  {path}" in run.text
+    return path
+
+
+def words(path: Path) -> dict[str, Any]:
+    """The data beside a page."""
+    found: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return found
+
+
+def hosts_of(path: Path) -> dict[str, Any]:
+    return {host["name"]: host for zone in words(path)["zones"] for host in zone["hosts"]}
+
+
+def test_a_healthy_swarm() -> None:
+    """Without w1, which the next test plans to let in."""
+
+    def leave_out(groups: dict[str, Any]) -> None:
+        groups["swarm_workers"]["hosts"] = {}
+
+    path = PAGES / "healthy_en.html"
+    with changed_inventory(leave_out, PAGES / "inventory") as inventory:
+        run = site(inventory=inventory, swarm_report_path=str(path))
+        # If nothing is left to do, swarm_verify gives the verdict and makes the page.
+        again = site(inventory=inventory, swarm_report_path=str(path))
+    assert again.changed == 0
+    assert f"PAGE  {path}" in run.text
+    assert f"PAGE  {path}" in again.text
+    assert words(path)["verdict"] == "healthy"
+    assert sorted(hosts_of(path)) == ["m1", "m2", "m3"]
+    assert len((PAGES / "healthy_en.history.jsonl").read_text().splitlines()) == 2
+    report("healthy", "ko")
+
+
+def test_a_plan_on_the_map() -> None:
+    def change(groups: dict[str, Any]) -> None:
+        groups["swarm_managers"]["hosts"]["m3"]["swarm_availability"] = "drain"
+
+    with changed_inventory(change, PAGES / "inventory") as inventory:
+        for language in ("en", "ko"):
+            path = PAGES / f"plan_{language}.html"
+            run = site(
+                "--check",
+                inventory=inventory,
+                swarm_report_path=str(path),
+                swarm_report_language=language,
+                swarm_report_history="",
+            )
+            steps = [(step["action"], step["host"]) for step in words(path)["plan"]["steps"]]
+            # On a fresh host, the engine must trust the lab's registry first.
+            assert steps[-2:] == [("join", "w1"), ("availability", "m3")]
+            lines = [tuple(line.split()[1:3]) for line in run.plan if line[0] in "+~-"]
+            assert lines == steps
+            assert not hosts_of(path)["w1"]["present"]
+            assert hosts_of(path)["m3"]["after"] == "drained"
+    assert not list(PAGES.glob("plan*.jsonl"))
+
+
+def test_a_stack_full_of_credentials() -> None:
+    site()
+    for name in ("shop", "watch"):
+        stack = (HERE / "files" / f"{name}.yml").read_text(encoding="utf-8")
+        ssh("m1", f"docker stack deploy -c - {name} <<'END'\n{stack}\nEND")
+    # The engine repeats the command of a container that it cannot start.
+    ssh(
+        "m1",
+        "docker service create -d --quiet --name broken --restart-condition none"
+        " registry.lab:5000/hello:1 https://user:on-no-page-5@registry.example/x --password=on-no-page-6",
+    )
+    wait_until(
+        lambda: "Failed" in ssh("m1", "docker service ps --format '{{.CurrentState}}' broken")
+    )
+    path = report("shop")
+    page = path.read_text(encoding="utf-8")
+    assert "shop" in page
+    assert "starting container failed" in page
+    for each in PAGES.glob("shop*"):
+        found = each.read_text(encoding="utf-8")
+        assert not [word for word in CREDENTIALS if word in found], each
+    assert "broken" in page
+    ssh("m1", "docker service rm broken")
+
+
+def settled() -> bool:
+    """Whether all tasks of all services run."""
+    rows = ssh("m1", "docker service ls --format '{{.Replicas}}'").split("\n")
+    counts = [row.split()[0].split("/") for row in rows if row]
+    return len(counts) == 8 and all(running == wanted for running, wanted in counts)
+
+
+def test_a_zone_is_killed() -> None:
+    wait_until(settled)
+    subprocess.run(["docker", "kill", f"{PREFIX}-m2"], check=True, capture_output=True)
+    state = "docker node ls --filter name=m2 --format '{{.Status}}'"
+    wait_until(lambda: ssh("m1", state).strip() == "Down")
+    for language in ("en", "ko"):
+        path = report("killed", language)
+        assert words(path)["verdict"] in ("degraded", "failed")
+        assert hosts_of(path)["m2"]["state"] == "bad"
+        losses = {loss["zone"]: loss for loss in words(path)["losses"]}
+        assert losses["b"]["gone"]
+        assert not losses["a"]["keeps_quorum"]
+    # The first page of the zone that is lost says what is different; the second one that nothing is.
+    text = (PAGES / "killed_en.html").read_text(encoding="utf-8")
+    assert "m2: state ready → down" in text
+    assert 1 < len((PAGES / "killed_ko.md").read_text(encoding="utf-8").splitlines()) <= 40
+
+
+def test_without_a_quorum() -> None:
+    subprocess.run(["docker", "kill", f"{PREFIX}-m3"], check=True, capture_output=True)
+    wait_until(lambda: "does not have a leader" in ssh("m1", "docker node ls 2>&1", check=False))
+    path = report("quorum", "ko")
+    assert words(path)["verdict"] == "failed"
+    assert {name: host["state"] for name, host in hosts_of(path).items()} == {
+        "m1": "unsure",
+        "m2": "bad",
+        "m3": "bad",
+        "w1": "unsure",
+    }
+
+
+# Recorded engines: the module runs here and asks a socket
+
+
+def upgrade(answers: Answers) -> None:
+    """One node is drained, one is down in its restart, and the engines are of two releases."""
+
+    def change(found: list[dict[str, Any]]) -> None:
+        for node in found[5:]:
+            node["Description"]["Engine"]["EngineVersion"] = "26.1.5+dfsg1"
+        found[3]["Spec"]["Availability"] = "drain"
+        found[4]["Status"]["State"] = "down"
+
+    answers.edit("/nodes", change)
+
+
+def half(answers: Answers) -> None:
+    """A new leader that has not heard from most nodes, and documents without most of their keys."""
+
+    def change(found: list[dict[str, Any]]) -> None:
+        for node in found[2:]:
+            node["Status"] = {"State": "unknown"}
+        for node in found[6:]:
+            del node["Description"]
+
+    answers.edit("/nodes", change)
+    answers.edit("/tasks", lambda found: [task.pop("Status") for task in found[::3]])
+    answers.edit("/services", lambda found: [each.pop("Endpoint") for each in found[::2]])
+
+
+def hostile(answers: Answers) -> None:
+    names = [
+        "<script>alert(1)</script>",
+        "x" * 300,
+        "\u202eevil שלום مرحبا",
+        "🚀👩‍💻",
+        '"><img src=//evil onerror=x>',
+    ]
+
+    def nodes_of(found: list[dict[str, Any]]) -> None:
+        for number, node in enumerate(found):
+            name = names[number % len(names)]
+            node["Description"]["Hostname"] = name
+            node["Spec"]["Labels"] = {"zone": name, "flotilla.swarm.host": f"{name}{number}"}
+
+    def services_of(found: list[dict[str, Any]]) -> None:
+        for number, service in enumerate(found):
+            name = names[number % len(names)]
+            service["Spec"]["Name"] = f"{name}_{number}"
+            service["Spec"]["Labels"] = {"com.docker.stack.namespace": name}
+            service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] = name
+
+    def tasks_of(found: list[dict[str, Any]]) -> None:
+        for number, task in enumerate(found[:10]):
+            task["NodeID"] = ""
+            task["Status"] = {"State": "pending", "Err": names[number % len(names)]}
+
+    answers.edit("/nodes", nodes_of)
+    answers.edit("/services", services_of)
+    answers.edit("/tasks", tasks_of)
+    answers.edit(
+        "/networks",
+        lambda found: [each.update(Name=names[n % 5] + str(n)) for n, each in enumerate(found)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "size", "change", "verdicts"),
+    [
+        ("upgrade", "ko", (9, 12, 40), upgrade, {"degraded", "failed"}),
+        ("half", "en", (9, 12, 40), half, {"unknown", "failed"}),
+        ("hostile", "en", (10, 12, 60), hostile, {"degraded", "failed"}),
+        ("folded", "ko", (90, 120, 600), upgrade, {"degraded", "failed"}),
+        ("large", "en", (300, 3000, 20000), lambda _answers: None, {"degraded"}),
+    ],
+)
+def test_a_recorded_swarm(
+    name: str,
+    language: str,
+    size: tuple[int, int, int],
+    change: Callable[[Answers], None],
+    verdicts: set[str],
+    tmp_path: Path,
+) -> None:
+    answers = swarm_of(*size)
+    change(answers)
+    path = PAGES / f"{name}_{language}.html"
+    with engine(answers) as docker_host:
+        task = {
+            "docker_host": docker_host,
+            "accept": ["healthy", "degraded", "unknown", "failed"],
+            "unreachable": ["h1", "h3"] if name == "half" else [],
+            "format": "none",
+            "page": {"path": str(path), "language": language, "history": ""},
+        }
+        document = [
+            {
+                "hosts": "localhost",
+                "connection": "local",
+                "gather_facts": False,
+                "vars": {"ansible_python_interpreter": sys.executable},
+                "tasks": [{"flotilla.swarm.swarm_health": task}],
+            }
+        ]
+        playbook = tmp_path / "page.yml"
+        playbook.write_text(yaml.safe_dump(document), encoding="utf-8")
+        started = time.monotonic()
+        done = subprocess.run(
+            ["ansible-playbook", "-i", "localhost,", playbook],
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    # The page costs no request.
+    assert answers.asked == ["/info", "/nodes", "/services", "/tasks", "/tasks?", "/networks?"]
+    assert words(path)["verdict"] in verdicts
+    size_of = path.stat().st_size
+    print(f"{name}: {size_of / 1e6:.2f} MB, made in {time.monotonic() - started:.1f} s")
+    assert size_of < 5_000_000
+
+
+# In the browser
+
+# Both languages and themes of the pages with the most on them, one of each of the others.
+LOOKS = {
+    "healthy_en": "light:dark:axe",
+    "healthy_ko": "light:dark",
+    "plan_en": "light:dark:axe",
+    "plan_ko": "dark:axe",
+    "shop_en": "dark",
+    "killed_en": "light:dark:axe",
+    "killed_ko": "light:dark:axe",
+    "quorum_ko": "light:axe",
+    "upgrade_ko": "dark:axe",
+    "half_en": "light:axe",
+    "hostile_en": "light:dark:axe",
+    "folded_ko": "light:axe",
+    # Axe would take minutes, and finds on it what it finds on the folded one.
+    "large_en": "light",
+}
+
+
+def test_in_a_browser() -> None:
+    python, chromium = subprocess.run(
+        [HERE / "browser.sh"], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.split("\n")[:2]
+    pages = [f"{PAGES / name}.html:{looks}" for name, looks in LOOKS.items()]
+    done = subprocess.run(
+        [python, HERE / "browser.py", chromium, PAGES, *pages],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=600,
+        env={**os.environ, "PYTHONPATH": ""},
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    problems = []
+    for name, seen in found["pages"].items():
+        path = (PAGES / name.split()[0]).with_suffix(".html")
+        problems += [f"{name}: console: {each}" for each in seen["console"]]
+        if seen["requests"] != [path.as_uri()]:
+            problems.append(f"{name}: requests: {seen['requests']}")
+        problems += [f"{name}: at {width}: {each}" for width, each in seen["sticks_out"].items()]
+        problems += [f"{name}: axe: {each}" for each in seen["violations"]]
+        if seen["styled"] != "750":
+            problems.append(f"{name}: its style is not applied")
+        if (seen["first_key"], seen["opens"]) != ("#main", True):
+            problems.append(f"{name}: keyboard: {seen['first_key']}, {seen['opens']}")
+        line = f"{name}: loaded in {seen['loaded']} s, {len(seen['violations'])} violations"
+        print(line + (f" of {seen['rules']} rules in {seen['axe']} s" if "axe" in seen else ""))
+    print(f"Chromium {found['browser']}: {len(found['pages'])} looks, {len(problems)} problems")
+    assert not problems

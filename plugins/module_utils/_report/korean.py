@@ -1,0 +1,415 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
+
+"""Korean: by each English template its translation, with the same placeholders. Pure."""
+
+from __future__ import annotations
+
+KOREAN: dict[str, str] = {
+    # Verdicts, statuses, tasks, roles
+    "Healthy": "정상",
+    "Degraded": "주의",
+    "Unknown": "확인 불가",
+    "Failed": "장애",
+    "ok": "정상",
+    "noted": "참고",
+    "not checked": "확인 안 함",
+    "degraded": "주의",
+    "unknown": "알 수 없음",
+    "failed": "실패",
+    "running": "실행 중",
+    "running, old version": "이전 버전 실행 중",
+    "starting": "시작 중",
+    "waiting for a node": "노드 배정 대기",
+    "on a node that does not answer": "응답 없는 노드에 있음",
+    "leader": "리더",
+    "manager": "매니저",
+    "worker": "워커",
+    # Numbers of things
+    "{count} CPUs": "CPU {count}개",
+    "{count} day": "{count}일",
+    "{count} days": "{count}일",
+    "{count} failure": "장애 {count}건",
+    "{count} failures": "장애 {count}건",
+    "{count} host": "호스트 {count}대",
+    "{count} hosts": "호스트 {count}대",
+    "{count} manager": "매니저 {count}대",
+    "{count} managers": "매니저 {count}대",
+    "{count} network": "네트워크 {count}개",
+    "{count} networks": "네트워크 {count}개",
+    "{count} node": "노드 {count}개",
+    "{count} nodes": "노드 {count}개",
+    "{count} service": "서비스 {count}개",
+    "{count} services": "서비스 {count}개",
+    "{count} task": "태스크 {count}개",
+    "{count} tasks": "태스크 {count}개",
+    "{part:,} of {all:,}": "{part:,}/{all:,}",
+    "{part} of {all} tasks": "태스크 {all}개 중 {part}개",
+    "{names} and {count} more": "{names} 외 {count}개",
+    "and {count} more": "외 {count}개",
+    "{parts} or {last}": "{parts} 또는 {last}",
+    "{count} d ago": "{count}일 전",
+    "{count} h ago": "{count}시간 전",
+    "{count} min ago": "{count}분 전",
+    "just now": "방금",
+    # The sentence at the top
+    "Everything runs as asked.": "모든 것이 설정대로 실행되고 있습니다.",
+    "The state of the swarm is not known.": "스웜의 상태를 알 수 없습니다.",
+    "No manager could be asked.": "상태를 물어볼 수 있는 매니저가 없습니다.",
+    "The manager that was asked is not in service.": "조회한 매니저가 정상 동작하지 않습니다.",
+    "The managers have no leader.": "매니저 중에 리더가 없습니다.",
+    "The managers have lost their quorum: tasks keep running, and nothing can change.": (
+        "매니저의 정족수(쿼럼)가 깨졌습니다. 실행 중인 태스크는 유지되지만 아무것도 변경할 수 없습니다."
+    ),
+    "{managers} not reachable: no longer as safe as planned.": (
+        "{managers}에 연결할 수 없어 계획한 만큼 안전하지 않습니다."
+    ),
+    "The loss of one zone would cost the quorum.": "영역 하나를 잃으면 정족수가 깨집니다.",
+    "The loss of one zone would leave {services} without a task.": (
+        "영역 하나를 잃으면 {services}의 태스크가 모두 사라집니다."
+    ),
+    "Old nodes are left over.": "이전 노드가 목록에 남아 있습니다.",
+    "{part} of {nodes} not ready.": "{nodes} 중 {part}개가 준비되지 않았습니다.",
+    "No answer from {hosts}.": "{hosts}에서 응답이 없습니다.",
+    "No task of {services} runs.": "{services}: 실행 중인 태스크가 없습니다.",
+    "{part} of {services} not as asked.": "{services} 중 {part}개가 설정대로 실행되지 않습니다.",
+    "No node for {tasks}.": "{tasks}를 배치할 노드가 없습니다.",
+    "Tasks of {services} keep failing.": "{services}의 태스크가 계속 실패합니다.",
+    "Tasks have failed repeatedly.": "태스크가 반복해서 실패했습니다.",
+    "An update is paused or was rolled back.": "업데이트가 일시 중지되었거나 롤백되었습니다.",
+    "Tasks may still run on nodes that are down.": "중단된 노드에서 태스크가 아직 실행 중일 수 있습니다.",
+    "A network is running out of addresses.": "네트워크의 IP 주소가 부족해지고 있습니다.",
+    "Published ports or names of services do not answer on every host.": (
+        "일부 호스트에서 공개 포트나 서비스 이름이 응답하지 않습니다."
+    ),
+    "A certificate needs attention.": "확인이 필요한 인증서가 있습니다.",
+    "The clocks of the hosts differ.": "호스트의 시계가 서로 다릅니다.",
+    "A disk is nearly full.": "디스크가 거의 찼습니다.",
+    "The hosts run different releases of the engine.": "호스트마다 엔진 릴리스가 다릅니다.",
+    # The page
+    "Swarm {cluster}": "스웜 {cluster}",
+    "as seen by {manager}": "{manager} 기준",
+    "Skip to the content": "본문으로 건너뛰기",
+    "Sections": "목차",
+    "What to do": "조치할 일",
+    "Plan": "변경 계획",
+    "Map": "클러스터 지도",
+    "Services": "서비스",
+    "If a zone is lost": "영역을 잃는다면",
+    "Changes": "변경 이력",
+    "Details": "세부 정보",
+    "Managers": "매니저",
+    "Workers": "워커",
+    "Tolerates": "내결함성",
+    "Nodes ready": "준비된 노드",
+    "Services as asked": "설정대로인 서비스",
+    "Tasks running": "실행 중인 태스크",
+    "Hosts that answer": "응답하는 호스트",
+    "Zone": "영역",
+    "No zone": "영역 없음",
+    "zone {zone}": "영역 {zone}",
+    "{count} hosts are ready": "준비된 호스트 {count}대",
+    "ready": "준비됨",
+    "ready, tasks fail": "준비됨, 태스크 실패",
+    "not heard from yet": "아직 연락 없음",
+    "down": "중단됨",
+    "does not answer as a manager": "매니저로서 응답 없음",
+    "active": "활성",
+    "drained": "드레인됨",
+    "paused": "일시 중지됨",
+    "in the swarm": "스웜에 속함",
+    "in no swarm": "스웜에 속하지 않음",
+    "joining": "참여 중",
+    "locked": "잠김",
+    "swarm error": "스웜 오류",
+    "no answer": "응답 없음",
+    "not in the swarm yet": "아직 스웜에 없음",
+    "engine {version}": "엔진 {version}",
+    "CPU": "CPU",
+    "memory": "메모리",
+    "Tasks without a node": "노드를 배정받지 못한 태스크",
+    "Room": "여유 자원",
+    "Reserved by {count} services. Free: {cpus} CPUs and {memory} GiB.": (
+        "서비스 {count}개가 예약했습니다. 남은 자원은 CPU {cpus}개, 메모리 {memory} GiB입니다."
+    ),
+    "{cpus} CPUs and {memory} GiB on hosts that take tasks. No service reserves any of it.": (
+        "태스크를 받는 호스트의 자원은 CPU {cpus}개, 메모리 {memory} GiB입니다. 자원을 예약한 서비스는 없습니다."
+    ),
+    "One more host like {host} would add {cpus} CPUs and {memory} GiB.": (
+        "{host}와 같은 호스트를 한 대 더하면 CPU {cpus}개, 메모리 {memory} GiB가 늘어납니다."
+    ),
+    "Stack": "스택",
+    "Without a stack": "스택에 속하지 않음",
+    "revision {number}": "리비전 {number}",
+    "{count} services run as asked": "설정대로 실행 중인 서비스 {count}개",
+    "Services, their tasks, zones, ports and last update": "서비스별 태스크, 영역, 포트, 마지막 업데이트",
+    "Service": "서비스",
+    "Tasks": "태스크",
+    "Zones": "영역",
+    "Ports": "포트",
+    "Updated": "업데이트",
+    "as asked": "설정대로",
+    "job": "작업(job)",
+    "no task runs": "실행 중인 태스크 없음",
+    "tasks are missing": "태스크 부족",
+    "changing": "변경 중",
+    "scaled to 0": "0개로 축소됨",
+    "update paused": "업데이트 일시 중지",
+    "rollback paused": "롤백 일시 중지",
+    "rolled back": "롤백됨",
+    "What the loss of each zone would cost": "영역별로 잃었을 때의 영향",
+    "Quorum": "정족수",
+    "Services without a task": "태스크가 사라지는 서비스",
+    "Tasks to move": "옮길 태스크",
+    "kept: {left} of {all} managers": "유지: 매니저 {all}대 중 {left}대",
+    "lost: {left} of {all} managers, {quorum} needed": "상실: 매니저 {all}대 중 {left}대, {quorum}대 필요",
+    "no other host can run:": "다른 호스트에서 실행 불가:",
+    "until they start elsewhere:": "다른 곳에서 시작될 때까지:",
+    "none": "없음",
+    "does not answer now": "현재 응답 없음",
+    "{part} of {all} ready": "{all}대 중 {part}대 준비됨",
+    "the quorum is lost": "정족수 상실",
+    "without a task:": "태스크가 사라짐:",
+    "reserved": "예약됨",
+    "{missing:.1f} CPUs too few": "CPU {missing:.1f}개 부족",
+    "{missing:.1f} GiB of memory too little": "메모리 {missing:.1f} GiB 부족",
+    "There is no earlier report to compare with.": "비교할 이전 보고서가 없습니다.",
+    "No manager answers, so nothing can be compared with the report of {time}.": (
+        "응답하는 매니저가 없어 {time} 보고서와 비교할 수 없습니다."
+    ),
+    "Since the report of {time}": "{time} 보고서 이후",
+    "Nothing has changed since the report of {time}.": "{time} 보고서 이후 바뀐 것이 없습니다.",
+    "The last {count} reports, the latest at the right: {verdicts}": (
+        "최근 보고서 {count}건, 오른쪽이 최신: {verdicts}"
+    ),
+    "Disks": "디스크",
+    "Free space of the disks with the engines' data": "엔진 데이터 디스크의 여유 공간",
+    "{percent}% free": "{percent}% 남음",
+    "Addresses of networks": "네트워크 주소",
+    "Used addresses of the overlay networks": "오버레이 네트워크에서 사용 중인 주소",
+    "Engines": "엔진",
+    "All checks": "전체 점검 항목",
+    "All checks and what they found": "전체 점검 항목과 결과",
+    "Made by flotilla.swarm from the answers of one manager. Nothing runs in the swarm for this page.": (
+        "flotilla.swarm이 매니저 한 대의 응답으로 만들었습니다. 이 페이지를 위해 스웜에서 실행되는 것은 없습니다."
+    ),
+    # The plan
+    "What a run of site.yml would do now. The map shows each host before and after it.": (
+        "지금 site.yml을 실행하면 할 일입니다. 지도에는 호스트마다 실행 전과 후가 함께 표시됩니다."
+    ),
+    "The steps of the plan": "계획의 단계",
+    "Step": "단계",
+    "Host": "호스트",
+    "Change": "변경",
+    "Before and after": "실행 전과 후",
+    "Now": "현재",
+    "After": "실행 후",
+    "Nothing would change.": "바뀔 것이 없습니다.",
+    "after the run:": "실행 후:",
+    "Hosts in zone {zone}": "영역 {zone}의 호스트",
+    "Hosts without a zone": "영역 없는 호스트",
+    "not in the swarm": "스웜에서 제거됨",
+    "unlock": "잠금 해제",
+    "engine": "엔진",
+    "initialise": "초기화",
+    "join": "참여",
+    "settings": "설정",
+    "promote": "승격",
+    "labels": "레이블",
+    "availability": "가용성",
+    "demote": "강등",
+    "rejoin": "재참여",
+    "remove": "제거",
+    # Changes
+    "{name} is new in the swarm": "{name}: 스웜에 새로 참여",
+    "{name} is no longer in the swarm": "{name}: 스웜에서 빠짐",
+    "{name}: role {old} → {new}": "{name}: 역할 {old} → {new}",
+    "{name}: state {old} → {new}": "{name}: 상태 {old} → {new}",
+    "{name}: availability {old} → {new}": "{name}: 가용성 {old} → {new}",
+    "{name}: engine {old} → {new}": "{name}: 엔진 {old} → {new}",
+    "{name}: zone {old} → {new}": "{name}: 영역 {old} → {new}",
+    "service {name} is new": "서비스 {name}: 새로 생김",
+    "service {name} was removed": "서비스 {name}: 삭제됨",
+    "service {name}: image {old} → {new}": "서비스 {name}: 이미지 {old} → {new}",
+    "service {name}: tasks {old} → {new}": "서비스 {name}: 태스크 {old}개 → {new}개",
+    "service {name}: {running} of {wanted} tasks run": "서비스 {name}: 태스크 {wanted}개 중 {running}개 실행 중",
+    "service {name}: update {state}": "서비스 {name}: 업데이트 {state}",
+    # Names of checks
+    "Engine": "엔진",
+    "Swarm": "스웜",
+    "Leader": "리더",
+    "Nodes": "노드",
+    "Hosts": "호스트",
+    "Waiting tasks": "대기 중인 태스크",
+    "Restarts": "재시작",
+    "Updates": "업데이트",
+    "Orphaned tasks": "남겨진 태스크",
+    "Networks": "네트워크",
+    "Routing mesh": "라우팅 메시",
+    "Certificates": "인증서",
+    "Clocks": "시계",
+    "Versions": "버전",
+    "Autolock": "자동 잠금",
+    "Encryption": "암호화",
+    # What checks find: the swarm and its managers
+    "not checked: no manager is available": "확인 안 함: 사용할 수 있는 매니저가 없음",
+    "the swarm has lost its quorum: no manager can change anything; running tasks keep running": (
+        "스웜의 정족수가 깨져 어떤 매니저도 변경할 수 없음. 실행 중인 태스크는 계속 실행됨"
+    ),
+    "bring managers back until more than half of them answer": "과반수가 응답할 때까지 매니저를 복구하세요",
+    "this manager is locked and waits for the unlock key": "이 매니저는 잠겨 있으며 잠금 해제 키를 기다림",
+    "unlock it: docker swarm unlock": "잠금을 해제하세요: docker swarm unlock",
+    "this host is in no swarm": "이 호스트는 스웜에 속하지 않음",
+    "this host is still joining a swarm": "이 호스트는 아직 스웜에 참여하는 중",
+    "this host is a worker": "이 호스트는 워커임",
+    "run the check on a manager": "매니저에서 점검을 실행하세요",
+    "the engine reports the swarm state {state}": "엔진이 알린 스웜 상태: {state}",
+    "see the log of the engine": "엔진 로그를 확인하세요",
+    "version {version} answers": "버전 {version} 응답함",
+    "this host is an active manager": "이 호스트는 활성 매니저임",
+    "{leader} leads": "현재 리더: {leader}",
+    "the managers have no leader": "매니저 중에 리더가 없음",
+    "bring managers back": "매니저를 복구하세요",
+    "{reachable} of {managers} managers reachable, {tolerates}": (
+        "매니저 {managers}대 중 {reachable}대 연결됨, {tolerates}"
+    ),
+    "tolerates {failures}": "{failures}까지 견딤",
+    "{message}; lost: {names}": "{message}; 연결 끊김: {names}",
+    "bring them back": "복구하세요",
+    # Zones, nodes, hosts
+    "no zones are set": "설정된 영역이 없음",
+    "no zone: {count}": "영역 없음: {count}",
+    "losing zone {zones} would break the quorum (managers {counts})": (
+        "영역 {zones}: 잃으면 정족수가 깨짐 (매니저 {counts})"
+    ),
+    "losing zone {zone} would leave {services} without a task": (
+        "영역 {zone}: 잃으면 태스크가 모두 사라지는 서비스 {services}"
+    ),
+    "losing any one zone keeps the quorum (managers {counts})": (
+        "어느 영역 하나를 잃어도 정족수가 유지됨 (매니저 {counts})"
+    ),
+    "{managers}: all are needed ({counts})": "{managers}: 모두 필요함 ({counts})",
+    "bring the lost managers back": "연결이 끊긴 매니저를 복구하세요",
+    "spread the managers so that no zone has half of them": (
+        "한 영역에 절반 이상이 몰리지 않도록 매니저를 분산하세요"
+    ),
+    "spread them over zones, or add a node in another zone": (
+        "여러 영역에 분산하거나 다른 영역에 노드를 추가하세요"
+    ),
+    "{ready} of {total} ready": "{total}개 중 {ready}개 준비됨",
+    "drained: {names}": "드레인됨: {names}",
+    "paused: {names}": "일시 중지됨: {names}",
+    "not ready: {names}": "준비되지 않음: {names}",
+    "the new leader has not heard from: {names}": "새 리더에 아직 연락이 없음: {names}",
+    "check again in a few seconds": "몇 초 뒤에 다시 확인하세요",
+    "left over from before a host rejoined: {names}": "호스트가 다시 참여하기 전의 노드가 남아 있음: {names}",
+    "unlock {names}: docker swarm unlock": "{names}의 잠금을 해제하세요: docker swarm unlock",
+    "start the engine there": "해당 호스트의 엔진을 시작하세요",
+    "start the engine there and unlock the managers": "해당 호스트의 엔진을 시작하고 매니저의 잠금을 해제하세요",
+    "no answer from {names}: not checked in this run": "{names}: 응답이 없어 이번에는 확인하지 못함",
+    "bring the host or its engine back, and run again": "호스트나 엔진을 복구한 뒤 다시 실행하세요",
+    "all hosts answered": "모든 호스트가 응답함",
+    # Services and tasks
+    "{good} of {total} as asked, {tasks} on ready nodes": (
+        "{total}개 중 {good}개가 설정대로 실행 중, 준비된 노드에 {tasks}"
+    ),
+    "{message}; short: {services}": "{message}; 태스크 부족: {services}",
+    "{message}; still changing: {services}": "{message}; 변경 중: {services}",
+    "see docker service ps": "docker service ps로 확인하세요",
+    "check again later": "나중에 다시 확인하세요",
+    "no task waits for a node": "노드 배정을 기다리는 태스크 없음",
+    "{count} task waits for a node: {services}": "태스크 {count}개가 노드 배정을 기다림: {services}",
+    "{count} tasks wait for a node: {services}": "태스크 {count}개가 노드 배정을 기다림: {services}",
+    "add capacity or relax constraints": "자원을 늘리거나 배치 제약을 완화하세요",
+    "tasks keep failing, in the last {window:g} s: {services}": (
+        "태스크가 계속 실패함, 최근 {window:g}초: {services}"
+    ),
+    "tasks have failed repeatedly, in the last {window:g} s: {services}": (
+        "태스크가 반복해서 실패함, 최근 {window:g}초: {services}"
+    ),
+    "see {commands}": "{commands} 명령으로 확인하세요",
+    "{count} task has failed in the last {window:g} s": "최근 {window:g}초 동안 태스크 {count}개 실패",
+    "{count} tasks have failed in the last {window:g} s": "최근 {window:g}초 동안 태스크 {count}개 실패",
+    "rolled back: {names}": "롤백됨: {names}",
+    "rolled back on request: {names}": "요청에 따라 롤백됨: {names}",
+    "in progress: {names}": "진행 중: {names}",
+    "none is paused or was rolled back": "일시 중지되거나 롤백된 업데이트 없음",
+    "correct and deploy again": "수정한 뒤 다시 배포하세요",
+    "{count} on {name}": "{name}에 {count}개",
+    "no task is left on a dead node": "중단된 노드에 남은 태스크 없음",
+    "tasks on dead nodes, which may still run there unseen: {words}": (
+        "중단된 노드에 남아 보이지 않게 실행 중일 수 있는 태스크: {words}"
+    ),
+    "bring the node back, or remove it": "노드를 복구하거나 제거하세요",
+    # Networks
+    "{name} {used} of {size}": "{name} {size}개 중 {used}개",
+    "networks are running out of addresses: {names}": "주소가 부족해지는 네트워크: {names}",
+    "recreate them with a larger subnet": "더 큰 서브넷으로 다시 만드세요",
+    "no overlay network": "오버레이 네트워크 없음",
+    "{networks}; the fullest is {name}: {used} of {size}": (
+        "{networks}; 가장 많이 찬 네트워크 {name}: {size}개 중 {used}개"
+    ),
+    "nothing needs it": "사용하는 서비스 없음",
+    "not known whether the kernel has IPVS": "커널에 IPVS가 있는지 알 수 없음",
+    "IPVS is available for {services}": "{services}에 IPVS를 쓸 수 있음",
+    "the published ports of {services} do not answer through the mesh": (
+        "라우팅 메시로 응답하지 않는 공개 포트의 서비스: {services}"
+    ),
+    "the names of {services} resolve to addresses that do not answer": (
+        "이름이 응답 없는 주소로 연결되는 서비스: {services}"
+    ),
+    "no IPVS in the kernel of {hosts}: {words}": "커널에 IPVS가 없는 호스트 {hosts}: {words}",
+    "load ip_vs": "ip_vs 모듈을 로드하세요",
+    "publish with mode: host": "mode: host로 공개하세요",
+    "use endpoint_mode: dnsrr": "endpoint_mode: dnsrr을 사용하세요",
+    "no overlay network in use is unencrypted": "사용 중인 오버레이 네트워크가 모두 암호화됨",
+    "not encrypted between hosts: {names}": "호스트 간에 암호화되지 않음: {names}",
+    "not encrypted between hosts: {names}, which carry the published ports of {services}": (
+        "호스트 간에 암호화되지 않음: {names}, 공개 포트를 전달하는 서비스: {services}"
+    ),
+    "if others can read the traffic between hosts, recreate them with the option encrypted": (
+        "호스트 간 트래픽을 다른 사람이 볼 수 있다면 encrypted 옵션으로 다시 만드세요"
+    ),
+    # Certificates, clocks, disks, versions, autolock
+    "the CA is valid for {days}": "CA 유효 기간 {days}",
+    "the CA expires in {days:.1f} days": "CA가 {days:.1f}일 뒤에 만료됨",
+    "the CA has expired": "CA가 만료됨",
+    "the CA is being rotated": "CA 교체 진행 중",
+    "this manager's certificate for {days}": "이 매니저의 인증서 유효 기간 {days}",
+    "this manager's certificate expires in {days:.1f} days and has not been renewed": (
+        "이 매니저의 인증서가 갱신되지 않았으며 {days:.1f}일 뒤에 만료됨"
+    ),
+    "this manager's certificate has expired and has not been renewed": (
+        "이 매니저의 인증서가 갱신되지 않고 만료됨"
+    ),
+    "this manager's own certificate cannot be read": "이 매니저의 인증서를 읽을 수 없음",
+    "no certificate can be read": "읽을 수 있는 인증서가 없음",
+    "restart its engine": "엔진을 다시 시작하세요",
+    "not checked: the clocks of two or more hosts must be observed": (
+        "확인 안 함: 두 대 이상의 호스트 시계가 필요함"
+    ),
+    "clocks differ: {names}": "시계가 다름: {names}",
+    "synchronise them with NTP": "NTP로 동기화하세요",
+    "the clocks of {hosts} agree": "{hosts}의 시계가 일치함",
+    "not checked: {names}": "확인 안 함: {names}",
+    "not checked: no host has reported its disk": "확인 안 함: 디스크 정보를 알린 호스트가 없음",
+    "the engine's disk is nearly full, free: {names}": "엔진 디스크가 거의 참, 남은 공간: {names}",
+    "free space: docker system prune": "공간을 확보하세요: docker system prune",
+    "{percent:g}% free on {host}": "{host}에 {percent:g}% 남음",
+    "{percent:g}% free on {host}, the fullest of {count}": "{count}대 중 가장 찬 {host}에 {percent:g}% 남음",
+    "{version} on {names}": "{version}: {names}",
+    "engines differ: {counts}": "엔진 버전이 서로 다름: {counts}",
+    "one release, several patches: {counts}": "릴리스는 같고 패치 버전이 다름: {counts}",
+    "all engines are {version}": "모든 엔진의 버전이 {version}",
+    "bring all engines to one release": "모든 엔진을 같은 릴리스로 맞추세요",
+    "on: a manager that restarts waits for the unlock key": (
+        "켜짐: 다시 시작한 매니저는 잠금 해제 키를 기다림"
+    ),
+    "off: the disk of a manager holds the keys of the swarm": "꺼짐: 매니저의 디스크에 스웜의 키가 그대로 있음",
+    "turn it on (swarm_settings: autolock_managers) once the unlock key is kept in a safe place": (
+        "잠금 해제 키를 안전한 곳에 보관한 뒤 켜세요 (swarm_settings: autolock_managers)"
+    ),
+}
