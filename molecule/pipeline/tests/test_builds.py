@@ -91,6 +91,9 @@ def shop() -> Iterator[Developer]:
     developer.write({"Dockerfile": DOCKERFILE, "busybox": delivery.busybox(), **APP})
     (developer.tree / "busybox").chmod(0o755)
     developer.commit("Sell teapots", {})
+    for host in BUILDERS:
+        # Those of services that other drills have deployed.
+        ssh(host, "docker image prune --all --force")
     done(delivery.playbook("registry", inventory=inventory()))
     done(delivery.playbook("builders", inventory=inventory()))
     yield developer
