@@ -16,7 +16,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ from typing import Any
 from .._common.errors import SwarmError, failure_of
 from .._git.repository import Repository
 from .._host.files import names_in, read, text_of, write_whole
+from .._host.journal import say
 from .._host.locks import alone
 from .._notify.events import Event
 from .._notify.send import parse_notify, send
@@ -74,17 +74,15 @@ _ROUNDS = 20
 _LARGEST_SOURCES = 512 << 10
 
 
-def say(text: str) -> None:
-    """A line in the journal."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+def _stop(_number: int, _frame: object) -> None:
+    raise SystemExit(STOPPED)
 
 
 def main() -> int:
     """Run as a service; returns the exit code."""
     busy = SwarmError("in_progress", "another run is at work on this host")
     # So that a run that is stopped withdraws its claim, and another builder need not wait.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(STOPPED))
+    signal.signal(signal.SIGTERM, _stop)
     try:
         with alone(LOCK, busy):
             settings = load_settings()

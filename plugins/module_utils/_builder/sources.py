@@ -144,7 +144,7 @@ def parse_source(document: Any, repositories: Collection[str], problems: list[st
         ("dockerfile", (source.dockerfile,)),
     ):
         for path in paths:
-            if path.startswith("/") or path.split("/")[0] == ".." or "\\" in path:
+            if path.startswith("/") or path.partition("/")[0] == ".." or "\\" in path:
                 read.wrong(
                     key, f"has {shown(path)}, it must be a path within the repository, such as app"
                 )

@@ -9,11 +9,11 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 from .._api.reader import EngineReader
 from .._common.errors import SwarmError, failure_of
+from .._host.journal import say
 from .._host.locks import alone
 from .access import DOCKER_HOST, read_settings
 from .idle import is_idle, leads
@@ -25,12 +25,6 @@ BUSY = SwarmError(
     "in_progress",
     "Could not look at the applications: another run of GitOps is at work on this host. Wait until it has ended, and run again.",
 )
-
-
-def say(text: str) -> None:
-    """A line in the journal."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 def main() -> int:

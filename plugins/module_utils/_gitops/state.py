@@ -151,7 +151,7 @@ def _filled(empty: Any, given: Mapping[str, Any]) -> Any:
     right = {}
     for one in fields(empty):
         value, default = given.get(one.name), getattr(empty, one.name)
-        if isinstance(default, float) and type(value) is int:
+        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if isinstance(default, tuple) and isinstance(value, list):
             value = tuple(map(str, value))

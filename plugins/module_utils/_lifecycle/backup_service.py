@@ -24,6 +24,7 @@ from typing import Any
 from .._common.errors import SwarmError, failure_of
 from .._host import locks
 from .._host.files import write_whole
+from .._host.journal import say
 from .._model.documents import parse_member, parse_node
 from .._model.labels import name_of
 from .backup import (
@@ -56,12 +57,6 @@ MEETING = f"{RUN_DIR}/backup.sock"
 LAST = f"{STATE_DIR}/backup-last.json"
 # Seconds: between two looks at the record; to answer the service; bytes of a request.
 _LOOK, _ANSWER, _LARGEST = 2.0, 30.0, 1 << 20
-
-
-def say(text: str) -> None:
-    """A line in the journal."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 def main(mode: str) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import subprocess
 
 from .._common.errors import SwarmError, failure_of
+from .._host.journal import say
 from .setup import renew
 
 # Seconds that a command has.
@@ -33,7 +34,7 @@ def main() -> int:
     try:
         renewed = renew(run)
     except (SwarmError, OSError) as error:
-        print(failure_of("renew the certificate of the registry", error).message, flush=True)
+        say(failure_of("renew the certificate of the registry", error).message)
         return 1
-    print("renewed" if renewed else "nothing to renew", flush=True)
+    say("renewed" if renewed else "nothing to renew")
     return 0
