@@ -326,6 +326,7 @@ def test_the_registry_and_git_can_be_away(shop: Developer) -> None:
     assert_tidy()
 
 
+@soak
 def test_sources_of_a_repository(shop: Developer) -> None:
     """Each source has its end, and none stops another one."""
     sources = Developer("sources")

@@ -420,12 +420,10 @@ class Repository:
             ) from None
 
     def _failed(self, attempt: str, done: Done) -> SwarmError:
-        return SwarmError(
-            "git_failed", f"Could not {attempt} of {self.name}: {redacted(done.why)}."
-        )
+        return SwarmError("git_failed", f"Could not {attempt} of {self.name}: {_reason(done)}.")
 
     def _unreachable(self, attempt: str, done: Done) -> SwarmError:
-        return SwarmError("git_unreachable", f"Could not {attempt}: {redacted(done.why)}.")
+        return SwarmError("git_unreachable", f"Could not {attempt}: {_reason(done)}.")
 
 
 # Nothing of the repository or of this host's configuration runs a program or leaves the repository.
@@ -502,6 +500,11 @@ def bad_access(access: Access, refs: Collection[str] = ()) -> str:
 def redacted(text: str) -> str:
     """A message of git without names and passwords in addresses. Pure."""
     return printable(_USER_INFO.sub("", text))
+
+
+def _reason(done: Done) -> str:
+    """Why git has failed, without the full stop."""
+    return redacted(done.why).rstrip(".")
 
 
 def printable(text: str, most: int = 300) -> str:
