@@ -55,9 +55,10 @@ def carry_out(
     outcome: Outcome,
 ) -> None:
     """Do what is asked for if this host leads the swarm; raises what is wrong with it."""
+    # First, because any manager must be able to take over.
+    document = read_settings()
     if not leads(EngineReader(DOCKER_HOST, _ANSWER)):
         return
-    document = read_settings()
     with alone(LOCK, BUSY, wait):
         before = {
             name: from_text(name, kept.text)

@@ -182,6 +182,9 @@ TASKS: dict[str, dict[str, Any]] = {
             "repositories": [{"name": "shop", "url": "/srv/shop.git", "deploy_key": KEY}],
         }
     },
+    "gitops": {"swarm_gitops": {"app": "shop"}},
+    "gitops_info": {"swarm_gitops_info": {"docker_host": NOWHERE}},
+    "gitops_timer": {"swarm_gitops_timer": {"repositories": [{"name": "a b"}]}},
     "build": {"swarm_build": {"source": "shop"}},
     "builds": {"swarm_builds_report": {"found": {"b1": {}}}},
     "unlock": {"swarm_member": {"docker_host": NOWHERE, "state": "unlocked", "unlock_key": KEY}},

@@ -39,6 +39,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_adopt": {"to": "/nowhere/production"},
     "swarm_drain": {"nodes": ["w1"]},
     "swarm_export": {"path": "/nowhere/backups", "recipients": ["age1x"]},
+    "swarm_gitops": {"app": "shop"},
+    "swarm_gitops_info": {},
+    "swarm_gitops_timer": {},
     "swarm_health": {},
     "swarm_host_info": {},
     "swarm_import": {"file": "/nowhere/export.json.age", "identity": "AGE-SECRET-KEY-1X"},
@@ -102,7 +105,7 @@ HOST_MODULES = {
     *(name for name in ARGUMENTS if name.startswith("docker_engine_")),
     *("swarm_backup_copies", "swarm_backup_timer", "swarm_recover", "swarm_upgrade_info"),
     "swarm_registry",
-    "swarm_builder_timer",
+    *("swarm_builder_timer", "swarm_gitops_timer"),
 }
 # In check mode a host that has no engine yet may join: the run would give it one.
 JOINS = ("swarm_member", "check")
@@ -112,6 +115,7 @@ CONTENT = {*HOST_MODULES, "swarm_host_info", "swarm_recover_info", "swarm_reset"
 REFUSES = {
     "swarm_build": ("not_installed", "has no /etc/flotilla.swarm/builder.json"),
     "swarm_builds_info": ("not_installed", "has no /etc/flotilla.swarm/builder.json"),
+    "swarm_gitops": ("not_installed", "has no /etc/flotilla.swarm/gitops.json"),
     "swarm_restore": ("refused", "192.0.2.1"),
 }
 
@@ -151,6 +155,7 @@ def takes_an_engine(name: str) -> bool:
         *("docker_engine_config", "docker_engine_packages", "swarm_backup_copies"),
         "swarm_registry",
         *("swarm_build", "swarm_builder_timer", "swarm_builds_info"),
+        *("swarm_gitops", "swarm_gitops_timer"),
     )
 
 
