@@ -93,6 +93,12 @@ def synced(app: str, commit: str, seconds: float = 180, on: str = "m1") -> dict[
     )
 
 
+def settled(app: str, commit: str) -> None:
+    """Wait until a commit is accepted, and nothing is left to do. It need not change the application."""
+    drive.wait_until(lambda: label(STATES[1])["deploy"]["commit"] == commit)
+    until(app, lambda s: (s.get("sync"), s.get("doing")) == ("Synced", None))
+
+
 def services(app: str = "shop", on: str = "m1") -> dict[str, dict[str, Any]]:
     """The specs of the services of a stack."""
     names = drive.ssh(on, f"docker service ls -q -f label=com.docker.stack.namespace={app}").split()
@@ -338,7 +344,7 @@ def test_a_suspended_application_stays_and_a_rolled_back_one_is_suspended(
     deploy: delivery.Developer,
 ) -> None:
     base = {"shop/app.yml": "", "shop/compose.yml": compose("4")}
-    synced("shop", deploy.commit("Shop 4, once more", base))
+    settled("shop", deploy.commit("Shop 4, once more", base))
     assert act("shop", "--check", state="suspended")["changed"]
     assert state()["sync"] == "Synced"
     delivery.done(ask("shop", suspend=True, reason="a drill"))
@@ -369,7 +375,7 @@ def test_a_suspended_application_stays_and_a_rolled_back_one_is_suspended(
 
 def test_a_closed_window_holds_and_an_operator_can_overrule_it(deploy: delivery.Developer) -> None:
     base = {"shop/app.yml": "", "shop/compose.yml": compose("5")}
-    synced("shop", deploy.commit("Shop 5, again", base))
+    settled("shop", deploy.commit("Shop 5, again", base))
     files = {"shop/app.yml": "windows: [{kind: deny}]\n", "shop/compose.yml": compose("6")}
     deploy.commit("Closed", files)
     found = until("shop", lambda s: s.get("sync") == "OutOfSync")
