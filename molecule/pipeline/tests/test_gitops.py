@@ -294,9 +294,9 @@ def test_a_commit_that_crashes_is_rolled_back_and_not_tried_again(
 ) -> None:
     before, running = version(), tasks()
     text = "self_heal: true\nretry: {limit: 1, backoff: 3600}\ndeadline: 40\n"
-    commit = deploy.commit(
-        "Crash", {"shop/app.yml": text, "shop/compose.yml": compose("3", "false")}
-    )
+    # So that the engine sees the first task fail before it replaces the second one.
+    slow = compose("3", "false").replace("delay: 0s", "delay: 5s")
+    commit = deploy.commit("Crash", {"shop/app.yml": text, "shop/compose.yml": slow})
     found = until("shop", lambda s: s.get("failed") and not s.get("doing"))
     assert found["failed"]["rolled_back"] is True
     assert found["failed"]["commit"] == commit
