@@ -123,6 +123,7 @@ def cluster() -> Iterator[tuple[Developer, Developer]]:
         "docker stack rm shop > /dev/null; docker config rm $(docker config ls -q -f name=flotilla.gitops) > /dev/null",
     )
     delivery.write_inventory(registry_users=delivery.users())
+    drive.wait_until(lambda: not any(tasks_on(host) for host in delivery.nodes()))
 
 
 def receive() -> None:
@@ -139,6 +140,11 @@ def receive() -> None:
 def notified() -> list[dict[str, str]]:
     lines = drive.ssh(delivery.REGISTRY_HOST, "cat /run/hook.jsonl 2> /dev/null; true")
     return [json.loads(line) for line in lines.splitlines()]
+
+
+def tasks_on(host: str) -> list[str]:
+    """The containers of the shop on a host."""
+    return drive.ssh(host, "docker ps -aq -f name=shop_web").split()
 
 
 def page() -> set[str]:
