@@ -93,6 +93,11 @@ def synced(app: str, commit: str, seconds: float = 180, on: str = "m1") -> dict[
     )
 
 
+def says(words: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether the cause of a state has these words."""
+    return lambda s: words in s.get("cause", "")
+
+
 def settled(app: str, commit: str) -> None:
     """Wait until a commit is accepted, and nothing is left to do. It need not change the application."""
     drive.wait_until(lambda: label(STATES[1])["deploy"]["commit"] == commit)
@@ -412,7 +417,7 @@ def test_what_a_repository_may_not_say_is_refused(deploy: delivery.Developer) ->
             # It is text, and nothing reads it as anything else.
             synced("shop", commit)
             continue
-        found = until("shop", lambda s: words in s.get("cause", ""))  # noqa: B023
+        found = until("shop", says(words))
         print(f"{name}: {found.get('sync', 'Unknown')}, {found['health']}: {found['cause']}")
         assert found.get("sync", "Unknown") != "Synced"
         assert tasks() == running

@@ -19,11 +19,13 @@ from .._git.keys import key_files, key_text
 from .._host.units import (
     CODE_DIR,
     CONFIG_DIR,
+    CONFINED,
     UNIT_DIR,
     HostFile,
     config_text,
     interval_timer,
     quoted,
+    with_keys,
 )
 from .._notify.files import notify_files
 
@@ -66,23 +68,7 @@ SyslogLevel=notice
 LogLevelMax=notice
 RuntimeMaxSec={_LONGEST}
 TimeoutStopSec={_TO_STOP}
-MemoryMax=1G
-TasksMax=512
-NoNewPrivileges=yes
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectSystem=strict
-ProtectHome=read-only
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectControlGroups=yes
-RestrictNamespaces=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-StateDirectory=flotilla.swarm
-RuntimeDirectory=flotilla.swarm
-RuntimeDirectoryPreserve=yes
-"""
+{CONFINED}"""
 
 
 def settings_and_keys(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -108,17 +94,12 @@ def wanted_files(
     interval: int,
     python: str,
 ) -> dict[str, HostFile]:
-    """The files by path. `present` has the paths of keys that the host has; those that nobody uses any more are removed.
-
-    The keys come first, so that a run that is killed leaves no settings without them.
-    """
+    """The files by path. `present` has the paths of keys that the host has."""
     timer = interval_timer("Interval of GitOps", interval).encode() if interval else None
-    gone = {path: HostFile(None) for path in sorted(present) if path not in keys}
-    return {
-        **{path: HostFile(data, 0o600) for path, data in sorted(keys.items())},
+    files = {
         CODE: HostFile(code, 0o600),
         CONFIG: HostFile(config_text(settings).encode(), 0o600),
         f"{UNIT_DIR}/{SERVICE}": HostFile(service_text(python).encode()),
         f"{UNIT_DIR}/{TIMER}": HostFile(timer),
-        **gone,
     }
+    return with_keys(files, keys, present)

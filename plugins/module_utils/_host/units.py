@@ -12,13 +12,32 @@ A part of the collection says which files a host must have. Here is what changes
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 CODE_DIR = "/usr/local/lib/flotilla.swarm"
 CONFIG_DIR = "/etc/flotilla.swarm"
 UNIT_DIR = "/etc/systemd/system"
+# The limits of a service that looks by a timer. It writes into its own folders alone; everything else goes through the engine.
+CONFINED = """\
+MemoryMax=1G
+TasksMax=512
+NoNewPrivileges=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectSystem=strict
+ProtectHome=read-only
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictNamespaces=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+StateDirectory=flotilla.swarm
+RuntimeDirectory=flotilla.swarm
+RuntimeDirectoryPreserve=yes
+"""
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,20 @@ WantedBy=timers.target
 def config_text(options: Mapping[str, Any]) -> str:
     """The settings of a service as its configuration file."""
     return json.dumps(dict(options), indent=2, sort_keys=True) + "\n"
+
+
+def with_keys(
+    files: Mapping[str, HostFile], keys: Mapping[str, bytes], present: Iterable[str]
+) -> dict[str, HostFile]:
+    """The files by path, with keys that only root can read. Of the keys in `present`, those that nobody uses any more are removed.
+
+    The keys come first, so that a run that is killed leaves no settings without them.
+    """
+    return {
+        **{path: HostFile(data, 0o600) for path, data in sorted(keys.items())},
+        **files,
+        **{path: HostFile(None) for path in sorted(present) if path not in keys},
+    }
 
 
 # Plan
