@@ -280,7 +280,11 @@ def test_a_locked_manager() -> None:
         assert checks(result)["autolock"]["data"]["enabled"] is True
         assert key not in json.dumps([own, result])
     finally:
-        ssh("m3", f"echo {key} | docker swarm unlock")
+        unlocked = module("m3", "swarm_member", state="unlocked", unlock_key=key)
+        assert "failure" not in unlocked, unlocked
+        # As the playbooks do: an engine of 20.10 can come up without its overlay networks.
+        if unlocked["needs_restart"]:
+            assert "failure" not in module("m3", "docker_engine_restart", state="restarted")
         ssh("m1", "docker swarm update --autolock=false")
     healed()
 
@@ -335,7 +339,7 @@ def test_the_clocks_of_hosts_and_json_for_a_pipeline() -> None:
     )
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
     result = json.loads(line)
-    assert result["verdict"] == "healthy"
+    assert result["verdict"] == "healthy", result["report"]
     # Every host was observed, workers too.
     assert set(checks(result)["clock"]["data"]["skews"]) == set(ZONES)
     assert set(checks(result)["disk"]["data"]["free_percent"]) == set(ZONES)

@@ -46,6 +46,8 @@ def archive() -> Iterator[Path]:
         drive.ssh(host, f"docker rmi -f {name}:big {name}:base > /dev/null 2>&1; true")
     done(playbook("ship_images", swarm_ship_archive=str(paths[0])))
     yield paths[1]
+    # What a killed run has started ends by itself, two minutes after the last request.
+    drive.wait_until(lambda: not left_behind(), 180)
     for host in nodes():
         drive.ssh(host, f"docker rmi -f {name}:big {name}:base > /dev/null 2>&1; true")
     drive.ssh("m1", f"rm -rf /tmp/{name}")
@@ -116,8 +118,6 @@ def test_a_killed_run_is_finished_by_the_next_one(archive: Path) -> None:
         print(f"killed after {moment}")
         done(playbook("ship_images", swarm_ship_archive=str(archive)))
         assert have() == nodes()
-        # If nothing was left to ship, what the killed run has started ends by itself: two minutes after the last request.
-        drive.wait_until(lambda: not left_behind(), 180)
 
 
 @soak
