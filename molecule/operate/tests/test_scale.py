@@ -146,14 +146,10 @@ def test_what_cannot_be_scaled_is_told_all_at_once() -> None:
             }
             refused("swarm_restart", "job", services=["sc_job"])
             refused("swarm_rollback", "no_previous_spec", services=[name])
-            for wrong in ("two", -1, "+50%", 1.5, None, True, "-3", ""):
-                refused("swarm_scale", "bad_replicas", services={name: wrong})
-            for option in ("batch_size", "wait_timeout"):
-                refused("swarm_scale", "bad_option", services={name: 3}, **{option: 0})
-            for expected in ({"sc_other": 1}, "many", [2]):
-                refused(
-                    "swarm_scale", "bad_expected", services={name: 3}, expected_replicas=expected
-                )
+            # The unit tests have the other values.
+            refused("swarm_scale", "bad_replicas", services={name: "+50%"})
+            refused("swarm_scale", "bad_option", services={name: 3}, batch_size=0)
+            refused("swarm_scale", "bad_expected", services={name: 3}, expected_replicas=[2])
             assert replicas(name) == 2
         finally:
             docker("service rm sc_global sc_job")

@@ -14,11 +14,10 @@ from collections.abc import Iterator
 
 import delivery
 import pytest
-import yaml
 from delivery import Developer, done, drive, playbook, registry
 
 PORT = 8443
-# Accepts what a webhook gets, over TLS with the certificate of the registry, whose name is the same.
+# Accepts what a webhook gets, over TLS.
 RECEIVER = """
 import http.server, ssl, sys
 class Hook(http.server.BaseHTTPRequestHandler):
@@ -72,8 +71,11 @@ def cluster() -> Iterator[tuple[Developer, Developer]]:
     source.write({"Dockerfile": DOCKERFILE, "busybox": delivery.busybox(), "page": "zero\n"})
     (source.tree / "busybox").chmod(0o755)
     access = {"known_hosts": delivery.known_hosts()}
+    hook = receive()
     delivery.write_inventory(
         registry_users=delivery.users(),
+        swarm_builder_notify=hook,
+        swarm_gitops_notify=hook,
         swarm_builder_repositories=[
             {
                 "name": "source",
@@ -105,14 +107,6 @@ def cluster() -> Iterator[tuple[Developer, Developer]]:
     )
     done(playbook("site", "--check"))
     done(playbook("site"))
-    ca = drive.ssh("m1", f"cat /etc/docker/certs.d/{registry()}/ca.crt")
-    receive()
-    hook = f"https://{delivery.address(delivery.REGISTRY_HOST)}:{PORT}/flotilla"
-    document = yaml.safe_load((delivery.inventory_path() / "hosts.yml").read_text())
-    for who in ("gitops", "builder"):
-        document["all"]["vars"][f"swarm_{who}_notify"] = {"webhook": hook, "ca": ca}
-    (delivery.inventory_path() / "hosts.yml").write_text(yaml.safe_dump(document))
-    done(playbook("site"))
     again = done(playbook("site"))
     assert again.changed == 0, again.text[-3000:]
     yield source, stacks
@@ -127,15 +121,20 @@ def cluster() -> Iterator[tuple[Developer, Developer]]:
     drive.wait_until(lambda: not any(tasks_on(host) for host in delivery.nodes()))
 
 
-def receive() -> None:
-    """Start the receiver of the webhook, as a service of its host."""
-    find = "find / -xdev -name '*.crt' -path '*registry*' -not -name 'ca*' | head -1"
-    certificate = drive.ssh(delivery.REGISTRY_HOST, find).strip()
-    key = re.sub(r"\.crt$", ".key", certificate)
-    drive.ssh(
+def receive() -> dict[str, str]:
+    """Start the receiver of a webhook, as a service of its host; the settings for it."""
+    address = delivery.address(delivery.REGISTRY_HOST)
+    certificate = drive.ssh(
         delivery.REGISTRY_HOST,
-        f"rm -f /run/hook.jsonl; systemd-run --quiet --unit hook python3 -c {shlex.quote(RECEIVER)} {PORT} {certificate} {key}",
+        f"""
+        systemctl stop hook 2> /dev/null; rm -f /run/hook.*; cd /run
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout hook.key -out hook.crt -days 2 -subj /CN=hook \
+            -addext subjectAltName=IP:{address} 2> /dev/null
+        systemd-run --quiet --unit hook python3 -c {shlex.quote(RECEIVER)} {PORT} /run/hook.crt /run/hook.key
+        cat hook.crt
+        """,
     )
+    return {"webhook": f"https://{address}:{PORT}/flotilla", "ca": certificate}
 
 
 def notified() -> list[dict[str, str]]:
