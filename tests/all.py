@@ -35,6 +35,7 @@ PYTHON = str(TOP / ".venv" / "bin" / "python")
 SOAK = {
     "BARE_KILLS": "10",
     "FAULTS_KILLS": "10",
+    "GITOPS_KILLS": "10",
     "MEMBERSHIP_KILLS": "20",
     "REBOOT_KILLS": "8",
     "FLOTILLA_SOAK": "1",
@@ -42,6 +43,7 @@ SOAK = {
 # Scenarios that run on more suites than in `make test`.
 SOAK_SUITES = {
     "engine": ("bullseye", "bookworm", "trixie", "sid"),
+    "pipeline": ("bookworm", "trixie"),
     "stack": ("bookworm", "trixie"),
 }
 

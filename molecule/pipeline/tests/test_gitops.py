@@ -668,6 +668,33 @@ def test_a_full_disk_changes_nothing(deploy: delivery.Developer) -> None:
     synced("shop", commit, 150)
 
 
+@soak
+def test_a_registry_that_is_down_delays_a_deploy(deploy: delivery.Developer) -> None:
+    image = delivery.tools().replace(":1", ":2")
+    drive.ssh(
+        delivery.BUILDER,
+        f"docker tag {delivery.tools()} {image} && docker push -q {image} > /dev/null",
+    )
+    before, running = version(), tasks()
+    drive.ssh(delivery.REGISTRY_HOST, "systemctl stop flotilla-registry.service")
+    try:
+        files = {
+            "shop/app.yml": "deadline: 30\nretry: {limit: 10, backoff: 5}\n",
+            "shop/compose.yml": compose("350", image=image),
+        }
+        commit = deploy.commit("An image that nobody has", files)
+        found = until("shop", lambda s: s.get("failed") and not s.get("doing"))
+        print(found["cause"])
+        assert found["failed"]["rolled_back"] is True
+        assert version() == before
+        assert running & tasks(), "start-first keeps the old tasks"
+    finally:
+        drive.ssh(delivery.REGISTRY_HOST, "systemctl start flotilla-registry.service")
+    # It is tried again by itself.
+    synced("shop", commit, 300)
+    assert version() == "350"
+
+
 def test_no_key_is_left_where_others_can_read_it(deploy: delivery.Developer) -> None:
     found = drive.ssh(
         "m1",
