@@ -679,7 +679,7 @@ def test_a_registry_that_is_down_delays_a_deploy(deploy: delivery.Developer) -> 
     drive.ssh(delivery.REGISTRY_HOST, "systemctl stop flotilla-registry.service")
     try:
         files = {
-            "shop/app.yml": "deadline: 30\nretry: {limit: 10, backoff: 5}\n",
+            "shop/app.yml": "deadline: 30\nretry: {limit: 10, backoff: 10, factor: 1}\n",
             "shop/compose.yml": compose("350", image=image),
         }
         commit = deploy.commit("An image that nobody has", files)
