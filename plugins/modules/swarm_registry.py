@@ -73,6 +73,8 @@ options:
   mirror_of:
     description:
       - The URL of a registry to mirror, for example V(https://registry-1.docker.io). If empty, there is no mirror.
+      - It must be a registry that needs no login, or gives tokens, as Docker Hub does. C(docker-registry) cannot log in to one that
+        asks for the password itself, such as another one of this role, and answers C(manifest unknown) then.
       - A mirror has no users. Engines cannot send a password to one. With O(mirror_username), everybody who reaches its port can pull
         what this user can.
     type: str

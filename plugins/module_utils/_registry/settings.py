@@ -278,6 +278,12 @@ def _problems_of_mirror(wanted: Wanted, mirror: Mirror) -> list[str]:
             f"registry_mirror_of is {shown(mirror.url)}: it must be a URL such as https://registry-1.docker.io, without a path and"
             " a password"
         )
+    if mirror.url.partition("//")[2] in (
+        f"{wanted.name}:{port}" for port in (wanted.port, mirror.port)
+    ):
+        problems.append(
+            f"registry_mirror_of is {shown(mirror.url)}, which is this host: choose another registry"
+        )
     if mirror.port == wanted.port:
         problems.append(
             f"registry_mirror_port is {mirror.port}, the port of the registry itself: choose another one"

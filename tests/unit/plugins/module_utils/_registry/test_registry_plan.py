@@ -89,6 +89,8 @@ def observed(**more: Any) -> Observed:
         {"certificate": "x", "certificate_key": "y"},
         {"mirror_of": "ftp://hub"},
         {"mirror_of": "https://user:hidden@hub"},
+        {"mirror_of": "https://registry.lab:5000"},
+        {"mirror_of": "https://registry.lab:5001/"},
         {"mirror_of": "https://hub", "mirror_port": 5000},
         {"mirror_of": "https://hub", "mirror_storage": "/var/lib/docker-registry/mirror"},
         {"mirror_of": "https://hub", "mirror_username": "me"},
