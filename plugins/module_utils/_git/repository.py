@@ -474,8 +474,15 @@ def options_of(access: Access) -> list[str]:
         user, file = shlex.quote(access.user), shlex.quote(access.token_file)
         answer = f'printf "username=%s\\npassword=" {user}; cat -- {file}'
         script = f'!f() {{ test "$1" = get || exit 0; {answer}; }}; f'
-        words += ["-c", f"credential.helper={script}"]
+        # For this server alone: one to which it redirects must not get the token.
+        words += ["-c", f"credential.{_server_of(access.url)}.helper={script}"]
     return words
+
+
+def _server_of(url: str) -> str:
+    """The scheme, the host and the port of an address. Pure."""
+    scheme, _colons, rest = _USER_INFO.sub("", url).partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 def checked(commit: str) -> str:
@@ -493,6 +500,8 @@ def bad_access(access: Access, refs: Collection[str] = ()) -> str:
         return f"{redacted(access.url)} is not an address of a repository such as ssh://git@git.example/shop.git"
     if "@" in access.url and ":" in access.url.split("@")[0].partition("://")[2]:
         return "its address has a password: use a key or token_file"
+    if access.token_file and not access.url.startswith("https://"):
+        return f"{redacted(access.url)} would send the password in the clear, or not at all: use https://, or a key"
     wrong = [ref for ref in refs if not REF.fullmatch(ref)]
     return f"{wrong[0]!r} is not the name of a branch or tag" if wrong else ""
 

@@ -88,7 +88,8 @@ def parse_settings(document: Mapping[str, Any]) -> Settings:
         one = Fields(entry, where, problems)
         signed = bool(one.given("allowed_signers"))
         url, branch = str(one.given("url") or ""), one.text("branch", "main")
-        if url and (problem := _bad_address(url, branch, signed)):
+        access = Access(url, token_file=str(one.given("password") or ""))
+        if url and (problem := _bad_address(access, branch, signed)):
             one.wrong("url", f"or branch cannot be used: {problem}")
         repositories.append(
             RepositorySettings(
@@ -149,10 +150,10 @@ def parse_settings(document: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def _bad_address(url: str, branch: str, signed: bool) -> str:
+def _bad_address(access: Access, branch: str, signed: bool) -> str:
     """What is wrong with an address, without what may be a password in it; empty if nothing is."""
-    problem = bad_access(Access(url), [branch])
-    if not problem and url.startswith(("http://", "git://")) and not signed:
+    problem = bad_access(access, [branch])
+    if not problem and access.url.startswith(("http://", "git://")) and not signed:
         problem = "nothing protects it on its way; use https or ssh, or set allowed_signers"
     return problem
 

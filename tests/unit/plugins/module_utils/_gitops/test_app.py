@@ -475,6 +475,12 @@ def test_urls_that_run_programs_or_have_logins_are_refused(url: str) -> None:
     assert "secret" not in message
 
 
+def test_a_password_is_sent_over_https_alone() -> None:
+    one = {"name": "a", "url": "http://git.example/x", "allowed_signers": "x"}
+    assert parse_settings({"repositories": [one]})
+    assert "use https://" in wrong(repositories=[{**one, "password": "secret"}])
+
+
 @pytest.mark.parametrize(
     "url",
     [
