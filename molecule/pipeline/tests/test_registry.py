@@ -120,6 +120,20 @@ def test_a_new_password_reaches_hosts_and_services_without_new_tasks(
     drive.ssh("m1", "docker stack rm private > /dev/null 2>&1")
 
 
+def collect_slowly() -> None:
+    """Begin a collection with the real program after a pause, in which it can be interrupted."""
+    program = f"/usr/bin/docker-registry garbage-collect {FOLDER}/config.yml"
+    drive.ssh(
+        delivery.REGISTRY_HOST,
+        f"""
+        mkdir -p /run/systemd/system/{GC}.d
+        printf '[Service]\\nExecStart=\\nExecStart=/bin/sh -c "sleep 60; exec {program}"\\n' > /run/systemd/system/{GC}.d/slow.conf
+        systemctl daemon-reload; systemctl start --no-block {GC}
+        """,
+    )
+    drive.wait_until(lambda: status("POST", "new/blobs/uploads/", *first()) == "405", 30)
+
+
 def test_a_collection_of_garbage_that_is_killed_leaves_a_registry_that_takes_pushes() -> None:
     host = delivery.REGISTRY_HOST
     make_image("kept:1")
@@ -129,17 +143,7 @@ def test_a_collection_of_garbage_that_is_killed_leaves_a_registry_that_takes_pus
     assert status("DELETE", f"removed/manifests/{digest}", *first()) == "202"
     size = "du -sb /var/lib/docker-registry | cut -f1"
     before = int(drive.ssh(host, size))
-    # The real program after a pause, in which it can be killed.
-    program = f"/usr/bin/docker-registry garbage-collect {FOLDER}/config.yml"
-    drive.ssh(
-        host,
-        f"""
-        mkdir -p /run/systemd/system/{GC}.d
-        printf '[Service]\\nExecStart=\\nExecStart=/bin/sh -c "sleep 60; exec {program}"\\n' > /run/systemd/system/{GC}.d/slow.conf
-        systemctl daemon-reload; systemctl start --no-block {GC}
-        """,
-    )
-    drive.wait_until(lambda: status("POST", "new/blobs/uploads/", *first()) == "405", 30)
+    collect_slowly()
     assert status("GET", "kept/tags/list", *first()) == "200"
     drive.ssh(
         host,
@@ -151,6 +155,18 @@ def test_a_collection_of_garbage_that_is_killed_leaves_a_registry_that_takes_pus
     assert int(drive.ssh(host, size)) < before - 500_000
     drive.ssh(nodes()[-1], f"docker pull -q {delivery.registry()}/kept:1 > /dev/null")
     assert done(playbook("registry")).changed == 0
+
+
+@soak
+def test_a_reboot_during_a_collection_leaves_a_registry_that_takes_pushes() -> None:
+    collect_slowly()
+    with drive.stopped(delivery.REGISTRY_HOST):
+        pass
+    drive.wait_until(lambda: status("POST", "new/blobs/uploads/", *first()) == "202", 120)
+    make_image("rebooted:1")
+    # What slowed it down was in /run, and is gone.
+    drive.ssh(delivery.REGISTRY_HOST, f"systemctl start {GC}")
+    drive.wait_until(lambda: status("POST", "new/blobs/uploads/", *first()) == "202", 30)
 
 
 @soak
