@@ -160,8 +160,9 @@ def test_a_collection_of_garbage_that_is_killed_leaves_a_registry_that_takes_pus
 @soak
 def test_a_reboot_during_a_collection_leaves_a_registry_that_takes_pushes() -> None:
     collect_slowly()
-    with drive.stopped(delivery.REGISTRY_HOST):
-        pass
+    drive.hang_up(delivery.REGISTRY_HOST)
+    name = f"{drive.PREFIX}-{delivery.REGISTRY_HOST}"
+    subprocess.run(["docker", "restart", "-t", "0", name], check=True, capture_output=True)
     drive.wait_until(lambda: status("POST", "new/blobs/uploads/", *first()) == "202", 120)
     make_image("rebooted:1")
     # What slowed it down was in /run, and is gone.
