@@ -669,6 +669,32 @@ def test_a_full_disk_changes_nothing(deploy: delivery.Developer) -> None:
 
 
 @soak
+def test_an_app_of_apps_deploys_wave_after_wave(deploy: delivery.Developer) -> None:
+    """The second wave waits while the first one crashes. The list is in a folder, and the applications lie below it."""
+    crashing = {
+        "all/app.yml": "apps: [./db, ./web]\n",
+        "all/db/app.yml": "name: d1\nprune: true\ndeadline: 30\nretry: {limit: 0}\n",
+        "all/db/compose.yml": compose("1", "false", replicas=1),
+        "all/web/app.yml": "name: d2\nprune: true\nwave: 1\n",
+        "all/web/compose.yml": compose("1", replicas=1),
+    }
+    deploy.commit("Two waves", crashing)
+    until("d1", lambda s: s.get("failed") and not s.get("doing"))
+    found = until("d2", lambda s: "wave" in s.get("cause", ""))
+    print(found["cause"])
+    assert not services("d2")
+    commit = deploy.commit("It runs", {"all/db/compose.yml": compose("2", replicas=1)})
+    first, second = synced("d1", commit), synced("d2", commit)
+    assert first["deployed"] < second["deployed"]
+    gone = dict.fromkeys(crashing)
+    del gone["all/db/app.yml"], gone["all/db/compose.yml"]
+    deploy.commit("The web goes", {**gone, "all/app.yml": "apps: [./db]\n"})
+    drive.wait_until(lambda: not services("d2"))
+    deploy.commit("All go", {name: None for name in crashing if "web" not in name})
+    drive.wait_until(lambda: not services("d1"))
+
+
+@soak
 def test_a_registry_that_is_down_delays_a_deploy(deploy: delivery.Developer) -> None:
     image = delivery.tools().replace(":1", ":2")
     drive.ssh(
