@@ -107,6 +107,8 @@ def says(words: str) -> Callable[[dict[str, Any]], bool]:
 def settled(app: str, commit: str) -> None:
     """Wait until a commit is accepted, and nothing is left to do. It need not change the application."""
     drive.wait_until(lambda: label(STATES[1])["deploy"]["commit"] == commit)
+    # The look that has accepted it deploys it too.
+    look()
     until(app, lambda s: (s.get("sync"), s.get("doing")) == ("Synced", None))
 
 
