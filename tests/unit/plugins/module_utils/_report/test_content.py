@@ -173,7 +173,7 @@ def test_without_an_answer_the_hosts_speak_for_themselves(
     assert page.stacks == ()
     assert page.losses == ()
     assert page.capacity is None
-    assert page.state == {"nodes": {}, "services": {}}
+    assert page.state == {"nodes": {}, "services": {}, "stacks": {}, "applications": {}}
 
 
 def test_half_of_the_answers_are_missing() -> None:
