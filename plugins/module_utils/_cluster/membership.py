@@ -781,7 +781,7 @@ def _counted(tasks: dict[str, int]) -> str:
 
 def zone_faults(
     managers: list[str], zones: set[str], fewest: int = 3, now: bool = False
-) -> dict[tuple[str, str], str]:
+) -> dict[tuple[str, str], Text]:
     """What is wrong with managers in these zones, in sentences, of all the zones that hosts are in; from `fewest`
     managers on. `managers` has the zone of each. With `now` the sentences say what is, else what would be."""
     if len(zones) < 3 or len(managers) < fewest:

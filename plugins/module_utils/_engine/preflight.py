@@ -80,7 +80,7 @@ def _warnings(observed: dict[str, dict[str, Any]], required: list[str]) -> list[
         ),
         "esp": text("encrypted overlay networks carry no traffic there"),
     }
-    findings = []
+    findings: list[Finding] = []
     for feature, consequence in consequences.items():
         lacking = [
             name for name, each in sorted(observed.items()) if _features(each).get(feature) is False

@@ -284,7 +284,8 @@ def make_content(
     capacity = _capacity(health["nodes"], picture, on_map)
     content = Content(
         verdict=health["verdict"],
-        headline=clean_text(headline(health["verdict"], health["checks"])),
+        headline=_no_swarm(health, planned)
+        or clean_text(headline(health["verdict"], health["checks"])),
         cluster=clean(str(picture.get("cluster_id") or "")),
         made_at=now,
         asked=nodes.get(str(picture.get("node_id")), ""),
@@ -345,6 +346,13 @@ def make_content(
         changes=tuple(map(clean_text, changes_since(past, content.state))),
         history=(*past.points, Point(now, content.verdict)),
     )
+
+
+def _no_swarm(health: Mapping[str, Any], plan: Planned | None) -> Text | None:
+    """The sentence at the top if a run would create the swarm."""
+    if plan is None or health["nodes"] or all(step.action != "init" for step in plan.steps):
+        return None
+    return text("There is no swarm yet. A run of site.yml creates it.")
 
 
 def _state_for_next(content: Content, health: Mapping[str, Any]) -> dict[str, Any]:
@@ -439,7 +447,8 @@ def _state_of_node(node: Mapping[str, Any], tasks: Mapping[str, int]) -> tuple[s
     if node["state"] == "unknown":
         return UNSURE, text("not heard from yet")
     if node["state"] != "ready":
-        return BAD, text("down")
+        drained = node["availability"] == "drain"
+        return BAD, text("down, drained") if drained else text("down")
     if node["role"] == "manager" and node["reachability"] != "reachable":
         return BAD, text("does not answer as a manager")
     if node["availability"] == "drain":
@@ -526,7 +535,10 @@ def _with_plan(hosts: list[Host], plan: Planned) -> list[Host]:
     found = []
     for host in hosts:
         steps = tuple(of.pop(host.name, ()))
-        after = plan.after(host.name, steps, host.zone, host.role)
+        # Of a host that is in no swarm, the inventory knows what it is to be, which is not what it is.
+        joins = any(step.action in ("join", "init") for step in steps)
+        now = () if joins else (host.zone, host.role)
+        after = plan.after(host.name, steps, *now)
         found.append(replace(host, steps=steps, after=after))
     for name, others in of.items():
         wanted = plan.wanted.get(name)

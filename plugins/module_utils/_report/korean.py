@@ -119,6 +119,7 @@ KOREAN: dict[str, str] = {
     "ready, tasks fail": "준비됨, 태스크 실패",
     "not heard from yet": "아직 연락 없음",
     "down": "중단됨",
+    "down, drained": "중단됨, 드레인됨",
     "does not answer as a manager": "매니저로서 응답 없음",
     "active": "활성",
     "drained": "드레인됨",
@@ -506,6 +507,7 @@ KOREAN: dict[str, str] = {
     "service {name}: tasks {old} → {new}": "서비스 {name}: 태스크 {old}개 → {new}개",
     "service {name}: {running} of {wanted} tasks run": "서비스 {name}: 태스크 {wanted}개 중 {running}개 실행 중",
     "service {name}: update {state}": "서비스 {name}: 업데이트 {state}",
+    "There is no swarm yet. A run of site.yml creates it.": "아직 스웜이 없습니다. site.yml을 실행하면 만들어집니다.",
     "The host that was asked is in no swarm.": "조회한 호스트는 스웜에 속하지 않습니다.",
     # Names of checks
     "Engine": "엔진",

@@ -32,6 +32,8 @@ from .._services.convergence import Verdict
 from .cleaning import clean
 from .states import BAD, GOOD, ORDER, UNSURE, WARN, worst
 
+# The first second of the year 10000.
+_LATEST = 253402300800.0
 # Each status with the state that its shape shows, and its word.
 _SYNC = {
     SYNCED: (GOOD, text("synced")),
@@ -112,15 +114,20 @@ def _application(row: Mapping[str, Any]) -> Application:
         health=health_word,
         commit=clean(row["commit"])[:8],
         message=clean(row["message"]),
-        deployed=row["deployed"] or None,
+        deployed=_known(row["deployed"]),
         cause=clean(row["cause"]),
     )
+
+
+def _known(at: float) -> float | None:
+    """A time in seconds since 1970; None if it is none, as in a label that somebody has written by hand."""
+    return at if 0 < at < _LATEST else None
 
 
 def read_backup(label: str, names: Mapping[str, str], now: float) -> Backup | None:
     """The latest backup, given the label of its record and the names of nodes by ID; None if there is none."""
     record = parse_record(label)
-    if record is None:
+    if record is None or _known(record.started) is None:
         return None
     state, words = WARN, text("has failed")
     if record.state == DONE:
