@@ -106,6 +106,41 @@ def network_document(number: int) -> dict[str, Any]:
     }
 
 
+def config_documents() -> list[dict[str, Any]]:
+    """What this collection records: revisions of a stack, an application of GitOps and a repository that fails, and a backup."""
+    app = {
+        "format": 1,
+        "repository": "deploy",
+        "folder": "apps/shop",
+        "sync": "Synced",
+        "commit": "1e92ce432eb19881d5966f48619a17badfbb176f",
+        "message": "Shop 1.4",
+        "author": "Ada",
+        "deployed": 1795380000.0,
+        "since": 1795380000.0,
+        "revision": 4,
+    }
+    broken = {"format": 1, "repository": "tools", "sync": "Unknown", "cause": "no route to host"}
+    backup = {"state": "done", "node_id": f"node{1:021}", "name": "h1", "started": 1795300000.0}
+    labels: list[dict[str, str]] = [
+        {**LABELS, "flotilla.swarm.revision": "3", "flotilla.swarm.revision.turn": "3"},
+        {**LABELS, "flotilla.swarm.revision": "4", "flotilla.swarm.revision.turn": "4"},
+        {"flotilla.swarm.gitops.app": "shop", "flotilla.swarm.gitops": json.dumps(app)},
+        {"flotilla.swarm.gitops.app": "tools/", "flotilla.swarm.gitops": json.dumps(broken)},
+        {"flotilla.swarm.backup": json.dumps(backup)},
+    ]
+    return [
+        {
+            "ID": f"config{number:019}",
+            "Version": {"Index": 90 + number},
+            "CreatedAt": WHEN,
+            "UpdatedAt": WHEN,
+            "Spec": {"Name": f"config{number}", "Labels": each, "Data": "eA=="},
+        }
+        for number, each in enumerate(labels)
+    ]
+
+
 def task_document(number: int, nodes: int, services: int) -> dict[str, Any]:
     service, network = number % services, network_document(number % services % 50)
     return {
@@ -181,6 +216,7 @@ def swarm_of(nodes: int, services: int, tasks: int) -> Answers:
             ),
             "/tasks": body([task_document(number, nodes, services) for number in range(tasks)]),
             "/networks": body([network_document(number) for number in range(50)]),
+            "/configs": body(config_documents()),
         }
     )
 
@@ -226,6 +262,7 @@ def health_of(answers: Answers, **context: Any) -> dict[str, Any]:
     # Only unit tests need the collection on their path.
     from ansible_collections.flotilla.swarm.plugins.module_utils._health.check import HostContext
     from ansible_collections.flotilla.swarm.plugins.module_utils._health.checks import health_result
+    from ansible_collections.flotilla.swarm.plugins.module_utils._health.records import read_records
     from ansible_collections.flotilla.swarm.plugins.module_utils._health.snapshot import (
         take_snapshot,
     )
@@ -246,4 +283,6 @@ def health_of(answers: Answers, **context: Any) -> dict[str, Any]:
             return documents[path]
 
     snapshot = take_snapshot(Client())
-    return json.loads(json.dumps(health_result(snapshot, HostContext(**context), picture=True)))
+    health = health_result(snapshot, HostContext(**context), picture=True)
+    health["picture"].update(read_records(Client))
+    return json.loads(json.dumps(health))

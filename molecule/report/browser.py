@@ -4,10 +4,11 @@
 
 """Opens pages in Chromium and prints what it finds, as JSON by page:
 
-    browser.py CHROMIUM SHOTS PAGE[:light][:dark][:axe] ...
+    browser.py CHROMIUM SHOTS PAGE[:axe] ...
 
 For each page and theme: messages of the console, requests, what is wider than the window at five widths, and what axe-core
-finds. Pictures of each are in the folder SHOTS. It runs in its own virtual environment, see browser.sh.
+finds. Pictures of each are in the folder SHOTS. One window looks at all pages, and changes the theme where it is. It runs in its own
+virtual environment, see browser.sh.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,23 +39,40 @@ STICKS_OUT = """() => {
 STYLED = "() => getComputedStyle(document.querySelector('h1')).fontWeight"
 
 
-def look(page: Page, path: Path, shots: Path, theme: str, axe: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {"console": [], "requests": [], "sticks_out": {}, "violations": []}
-    page.on("console", lambda message: found["console"].append(message.text))
-    page.on("pageerror", lambda error: found["console"].append(str(error)))
-    page.on("request", lambda request: found["requests"].append(request.url))
+def looks(page: Page, path: Path, shots: Path, axe: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is seen of a page, by theme."""
+    said: dict[str, list[str]] = {"console": [], "requests": []}
+    listeners: dict[Any, Callable[[Any], None]] = {
+        "console": lambda message: said["console"].append(message.text),
+        "pageerror": lambda error: said["console"].append(str(error)),
+        "request": lambda request: said["requests"].append(request.url),
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
     started = time.monotonic()
+    page.emulate_media(color_scheme="light")
     page.goto(path.as_uri())
-    found["loaded"] = round(time.monotonic() - started, 2)
+    loaded = round(time.monotonic() - started, 2)
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        yield theme, {"loaded": loaded, **look(page, path, shots, theme, axe), **said}
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
+
+
+def look(page: Page, path: Path, shots: Path, theme: str, axe: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"sticks_out": {}, "violations": []}
     found["styled"] = page.evaluate(STYLED)
-    for width in WIDTHS:
+    # The theme changes no size.
+    for width in WIDTHS if theme == "light" else ():
         page.set_viewport_size({"width": width, "height": 900})
         sticks_out = page.evaluate(STICKS_OUT)
         if sticks_out:
             found["sticks_out"][width] = sticks_out
     page.set_viewport_size({"width": 1280, "height": 900})
     page.screenshot(path=shots / f"{path.stem}_{theme}.png", full_page=True)
-    found.update(keyboard(page))
+    if theme == "light":
+        found.update(keyboard(page))
     if axe:
         started = time.monotonic()
         response = Axe().run(page).response
@@ -87,14 +106,11 @@ def main(chromium: str, shots: str, *pages: str) -> None:
     found: dict[str, Any] = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_context().new_page()
         for given in pages:
             name, *words = given.split(":")
-            for theme in ("light", "dark"):
-                if theme in words:
-                    context = browser.new_context(color_scheme=theme)
-                    seen = look(context.new_page(), Path(name), Path(shots), theme, "axe" in words)
-                    found[f"{Path(name).stem} {theme}"] = seen
-                    context.close()
+            for theme, seen in looks(page, Path(name), Path(shots), "axe" in words):
+                found[f"{Path(name).stem} {theme}"] = seen
         version = browser.version
         browser.close()
     print(json.dumps({"browser": version, "pages": found}))

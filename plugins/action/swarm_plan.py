@@ -21,6 +21,7 @@ from ..module_utils._cluster.run_plan import InventoryHost, make_plan, render, r
 from ..module_utils._cluster.steps import parse_held, parse_step
 from ..module_utils._cluster.variables import resembles_ours
 from ..module_utils._common.errors import sort_of
+from ..module_utils._common.words import packed, text
 from ..module_utils._engine.preflight import preflight
 from ..plugin_utils._inputs import PLANNED, HostVariables, RoleVariables
 
@@ -45,8 +46,15 @@ class ActionModule(ActionBase):
                 after_round=dict(type="bool", default=False),
                 cut_short=dict(type="str", default=""),
                 carried_out=dict(type="bool", default=False),
+                refused=dict(type="bool", default=False),
             )
         )
+        if args["refused"]:
+            result.update({**args["previous"], "changed": False, "failed": True})
+            # Ansible believes it more than `failed`.
+            result.pop("failed_when_result", None)
+            result.pop("words", None)
+            return result
         if args["carried_out"]:
             first = args["previous"]["first"]
             last = args["previous"]
@@ -86,8 +94,12 @@ class ActionModule(ActionBase):
         result.update(
             changed=False,
             report=report,
-            refusals=plan.refusals,
-            warnings_of_plan=plan.warnings,
+            refusals=[str(each) for each in plan.refusals],
+            warnings_of_plan=[str(each) for each in plan.warnings],
+            words={
+                "refusals": [packed(each) for each in plan.refusals],
+                "warnings": [packed(each) for each in plan.warnings],
+            },
             **plan.as_data(),
         )
         # A round that changed nothing would change nothing again, because a host failed in it. Another manager can succeed.
@@ -198,7 +210,10 @@ def _silent_registries(task_vars: dict[str, Any]) -> list[str]:
     hosts = (task_vars.get("groups") or {}).get("swarm_registry") or []
     asked = {host: task_vars["hostvars"][host].get("__swarm_registry") or {} for host in hosts}
     return [
-        f"the registry on {host} does not answer: nodes that need one of its images cannot pull it"
+        text(
+            "the registry on {name} does not answer: nodes that need one of its images cannot pull it",
+            name=host,
+        )
         for host, said in asked.items()
         if said.get("unreachable")
     ]

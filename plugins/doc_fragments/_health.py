@@ -75,7 +75,8 @@ options:
     description:
       - Write a page of the swarm on the controller, as one HTML file that loads nothing and needs no script.
       - The same as data and a summary in Markdown are written beside it, with the endings C(.json) and C(.md).
-      - The page is made of the answers that the verdict is made of. It is also written in check mode, and does not count as a change.
+      - The page is made of the answers that the verdict is made of, and of the list of configs. It is also written in check mode, and
+        does not count as a change.
     type: dict
     suboptions:
       path:

@@ -70,7 +70,8 @@ def engine_preflight(
     known = {str(name): _plain(each) for name, each in observed.items() if "host" in each}
     if host not in known:
         return {"failures": [], "warnings": []}
-    return checks.preflight(str(host), known, _plain(settings))
+    found: dict[str, list[str]] = _plain(checks.preflight(str(host), known, _plain(settings)))
+    return found
 
 
 def engine_restart_order(observed: Mapping[str, Any]) -> list[str]:

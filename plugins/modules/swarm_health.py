@@ -14,7 +14,7 @@ description:
   - Fails if the verdict is not one of O(accept), so that it can be a gate between two tasks.
   - Counts only tasks of the current spec of a service that run on nodes that are ready. The engine's own counters include tasks
     on nodes that are down.
-  - Sends six requests to the engine, however large the swarm is. A remote engine needs one more.
+  - Sends six requests to the engine, however large the swarm is. A remote engine needs one more, and so does O(page).
   - Runs on a manager. On any other host, the verdict is V(unknown) or V(failed), and RV(failure) has the reason.
   - Sends no traffic to services.
 extends_documentation_fragment:
@@ -212,6 +212,7 @@ from ..module_utils._common.argspec import Module, docker_argument_spec
 from ..module_utils._common.waiting import poll
 from ..module_utils._health.assess import HEALTH_OPTIONS, assess
 from ..module_utils._health.checks import CHECKS
+from ..module_utils._health.records import read_records
 from ..module_utils._health.report import finish
 from ..module_utils._health.snapshot import observe_swarm
 from ..module_utils._host.facts import observe_host
@@ -244,6 +245,8 @@ def main() -> None:
         params["wait_timeout"],
         params["wait_sleep"],
     )
+    if "picture" in seen and seen["nodes"]:
+        seen["picture"].update(read_records(lambda: client_for_reading(params)))
     result = finish(seen, params["accept"], params["format"], attempts)
     if "failure" in result:
         module.fail_json(**result)

@@ -207,6 +207,9 @@ steps:
     note:
       description: The effect on the managers, if there is one.
       type: str
+    words:
+      description: How the text and the note are made, from which a page says them in another language.
+      type: dict
     before:
       description: The value before.
       type: raw
@@ -218,7 +221,8 @@ plan:
     - The whole plan.
     - C(steps) are RV(steps) and what follows them, such as V(join) and V(leave), which hosts do themselves. C(held) has what
       cannot be done now, and why. C(unlisted) has the nodes that belong to no host and that stay. C(left_behind) has the services
-      without another node, which is an accepted risk. C(refusals) and C(warnings) are sentences.
+      without another node, which is an accepted risk. C(refusals) and C(warnings) are sentences. C(words) has how they are made,
+      from which a page says them in another language.
   type: dict
   returned: always
 done:

@@ -73,6 +73,10 @@ options:
       - The module prints the steps of hosts that have failed as not done.
     type: bool
     default: false
+  refused:
+    description: Make no plan. Fail as O(previous) did, if its failure was put off.
+    type: bool
+    default: false
 author:
   - The Flotilla authors (@flotilla-swarm)
 """
@@ -105,6 +109,9 @@ steps:
     text:
       description: The change in words.
       type: str
+    words:
+      description: How the texts of the step are made, from which the page says them in another language.
+      type: dict
   sample: [{action: join, host: w3, text: "worker, zone b", why: not in the swarm}]
 refusals:
   description: The reasons why the run is refused, as sentences.
@@ -115,6 +122,10 @@ warnings_of_plan:
   description: The warnings of the plan, as sentences. They do not stop the run.
   type: list
   elements: str
+  returned: always
+words:
+  description: How RV(refusals) and RV(warnings_of_plan) are made, from which the page says them in another language.
+  type: dict
   returned: always
 report:
   description: The text that the module prints.

@@ -111,9 +111,10 @@ from typing import Any
 from ..module_utils._api.reader import EngineReader
 from ..module_utils._common.argspec import Module, docker_argument_spec
 from ..module_utils._health.assess import HEALTH_OPTIONS, assess
+from ..module_utils._health.records import read_records, records_of
 from ..module_utils._health.report import finish
 from ..module_utils._health.snapshot import observe_swarm
-from ..module_utils._stack.objects import latest_numbers, read_all
+from ..module_utils._stack.objects import read_all
 from ..module_utils._stack.record import about_ignored, as_recorded
 
 
@@ -131,14 +132,20 @@ def main() -> None:
     params = module.params
     stacks = module.take_out("stacks")["stacks"]
     found: dict[str, list[dict[str, Any]]] = {}
+
+    def connect() -> EngineReader:
+        return EngineReader(params["docker_host"], params["timeout"])
+
     snapshot = observe_swarm(
-        lambda: EngineReader(params["docker_host"], params["timeout"]),
+        connect,
         *([lambda reader: found.update(read_all(reader))] if stacks else []),
     )
     seen = assess(params, snapshot)
-    if "picture" in seen:
-        # Only this module reads configs.
-        seen["picture"]["revisions"] = latest_numbers(found.get("config", []))
+    if "picture" in seen and seen["nodes"]:
+        # With stacks, the configs have been read already.
+        configs = found.get("config")
+        records = read_records(connect) if configs is None else records_of(configs)
+        seen["picture"].update(records)
     health = finish(seen, params["accept"], "brief", 1)
     failure, msg = health.pop("failure", None), health.pop("msg", "")
     result: dict[str, Any] = dict(changed=False, as_asked=False, stacks=[], health=health)

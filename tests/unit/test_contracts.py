@@ -299,6 +299,7 @@ DECIDES = {
     *("_registry/inventory", "_registry/plan", "_registry/reference", "_registry/settings"),
     *("_health/picture", "_report/cleaning", "_report/content", "_report/headlines"),
     *("_report/history", "_report/language", "_report/planned", "_report/summary"),
+    *("_report/records", "_report/states"),
 }
 
 

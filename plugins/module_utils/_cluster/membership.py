@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from .._common.words import count_of, tolerates
+from .._common.words import Text, as_is, count_of, joined, packed, text, tolerates, unpacked
 from .._model.documents import Node, may_lose, moment, quorum_of
 from .._model.labels import (
     LEAVING_LABEL,
@@ -100,18 +100,24 @@ class Membership:
 
     def as_data(self) -> dict[str, Any]:
         """The plan in the result of swarm_nodes."""
+        said = {"refusals": self.refusals, "warnings": self.warnings}
         return {
             **vars(self),
             "steps": [step.as_data() for step in self.steps],
             "held": [item.as_data() for item in self.held],
+            **{name: [str(each) for each in sentences] for name, sentences in said.items()},
+            # How they are made, so that the page can say them in another language.
+            "words": {name: [packed(each) for each in said[name]] for name in said},
         }
 
 
 def parse_membership(data: dict[str, Any]) -> Membership:
     """The plan that Membership.as_data has made data of."""
+    words = data.get("words") or {}
     return Membership(
         **{
-            **data,
+            **{key: value for key, value in data.items() if key != "words"},
+            **{name: [unpacked(each) for each in words[name]] for name in words},
             "steps": [parse_step(step) for step in data["steps"]],
             "held": [parse_held(item) for item in data["held"]],
         }
@@ -132,9 +138,15 @@ def _taken_names(ghosts: list[tuple[DesiredMember, Node]]) -> list[str]:
     """Lines that point at another machine while the one that they pointed at lives. A host that was reinstalled on the
     same machine seems alive for some heartbeats, too, at its own address."""
     return [
-        f"{host.name} is at {host.addresses[0]} in the inventory, but the node of that name is {node.state} at"
-        f" {address_of(node)}: to replace that machine, list the new one under another name and delete the line"
-        f" {host.name}, or switch the old one off and run again once its node is down; otherwise restore its address"
+        text(
+            "{name} is at {address} in the inventory, but the node of that name is {state} at {old}: to replace that machine, list"
+            " the new one under another name and delete the line {name}, or switch the old one off and run again once its node is"
+            " down; otherwise restore its address",
+            name=host.name,
+            address=host.addresses[0],
+            state=node.state,
+            old=address_of(node),
+        )
         for host, node in ghosts
         if node.state != "down" and address_of(node) and host.addresses and not is_at(node, host)
     ]
@@ -165,25 +177,30 @@ class _Tally:
         """How many managers there are without this one, and how many of them answer."""
         return self.total - 1, self.reachable - node.answers
 
-    def add(self) -> str:
+    def add(self) -> Text:
         """One more manager, which answers; the note of that step."""
         return self._set(self.total + 1, self.reachable + 1)
 
-    def remove(self, node: Node) -> str:
+    def remove(self, node: Node) -> Text:
         """One manager less; the note of that step."""
         return self._set(*self.without(node))
 
-    def _set(self, total: int, reachable: int) -> str:
+    def _set(self, total: int, reachable: int) -> Text:
         before, self.changed = self.total, True
         self.total, self.reachable = total, reachable
-        return f"managers {before} -> {total}, {tolerates(may_lose(total, reachable))}"
+        return text(
+            "managers {before} -> {after}, {tolerates}",
+            before=before,
+            after=total,
+            tolerates=tolerates(may_lose(total, reachable)),
+        )
 
 
 @dataclass
 class _Removals:
     """Nodes that no line lists, and that are removed."""
 
-    dead: list[tuple[Node, str]] = field(default_factory=list)  # with why
+    dead: list[tuple[Node, Text]] = field(default_factory=list)  # with why
     alive: list[Node] = field(default_factory=list)
 
     @property
@@ -219,7 +236,7 @@ class _MembershipPlanner:
         now, later = self._promotions(leaving)
         restarting = {node.id for _host, node, restarts in later if restarts}
         for host, node in now:
-            plan.steps.append(_promotion(host, node, "worker -> manager", self.tally.add()))
+            plan.steps.append(_promotion(host, node, text("worker -> manager"), self.tally.add()))
         self._relabel(restarting)
         self._set_availability(restarting)
         self._promote_after_restart(later)
@@ -233,8 +250,12 @@ class _MembershipPlanner:
         total = self.tally.total
         if self.tally.changed and total % 2 == 0:
             plan.warnings.append(
-                f"{count_of(total, 'manager')} {'tolerate' if total > 1 else 'tolerates'}"
-                f" {count_of(may_lose(total), 'failure')}, no more than {total - 1} do: use an odd number of managers"
+                text(
+                    "{managers} tolerate {failures}, no more than {fewer} do: use an odd number of managers",
+                    managers=count_of(total, "manager"),
+                    failures=count_of(may_lose(total), "failure"),
+                    fewer=total - 1,
+                )
             )
         if plan.refusals:
             plan.steps = []
@@ -255,8 +276,12 @@ class _MembershipPlanner:
             return chosen
         if known.unidentified:
             names = ", ".join(known.unidentified)
-            whom = "it" if len(known.unidentified) == 1 else "them"
-            why = f"not listed, but not removed: {names} did not answer and may be this node; bring {whom} back first"
+            why = text(
+                "not listed, but not removed: {names} did not answer and may be this node; bring it back first"
+                if len(known.unidentified) == 1
+                else "not listed, but not removed: {names} did not answer and may be this node; bring them back first",
+                names=names,
+            )
             for node in known.unlisted:
                 self.plan.hold(name_of(node), "remove", why)
             return chosen
@@ -266,15 +291,17 @@ class _MembershipPlanner:
                 chosen.alive.append(node)
             elif node.id in rules.left or (LEAVING_LABEL in node.labels and node.state == "down"):
                 # Who has left is of no known state for a while where a new leader has not seen it.
-                chosen.dead.append((node, "line deleted, has left"))
+                chosen.dead.append((node, text("line deleted, has left")))
             elif since is not None and since >= rules.removal_down_after:
-                chosen.dead.append((node, f"line deleted, down for {_duration(since)}"))
+                words = text("line deleted, down for {time}", time=_duration(since))
+                chosen.dead.append((node, words))
             else:
-                why = f"not listed, and its state is {node.state}: run again"
+                why = text("not listed, and its state is {state}: run again", state=node.state)
                 if since is not None:
-                    why = (
-                        f"not listed, and down for {since:.0f} s: it is removed after {rules.removal_down_after} s"
-                        " (swarm_removal_down_after)"
+                    why = text(
+                        "not listed, and down for {since:.0f} s: it is removed after {limit} s (swarm_removal_down_after)",
+                        since=since,
+                        limit=rules.removal_down_after,
                     )
                 self.plan.hold(name_of(node), "remove", why)
         # Not the nodes that are there: ghosts among them go, hosts leave and join again, and what was allowed when a
@@ -287,9 +314,16 @@ class _MembershipPlanner:
         if count > most:
             names = ", ".join(sorted(map(name_of, chosen.nodes)))
             self.plan.refusals.append(
-                f"{count} of {total} nodes are not listed and would be removed ({names}), but one run may remove at most"
-                f" {most}: check that the inventory is complete; if it is, set swarm_removal_limit to"
-                f" {math.ceil(100 * count / total) / 100:g} (now {rules.removal_limit:g})"
+                text(
+                    "{count} of {total} nodes are not listed and would be removed ({names}), but one run may remove at most {most}:"
+                    " check that the inventory is complete; if it is, set swarm_removal_limit to {limit:g} (now {now:g})",
+                    count=count,
+                    total=total,
+                    names=names,
+                    most=most,
+                    limit=math.ceil(100 * count / total) / 100,
+                    now=rules.removal_limit,
+                )
             )
         return chosen
 
@@ -302,7 +336,10 @@ class _MembershipPlanner:
             kept = marked
         if not kept:
             return None
-        why = f"not listed, and one run may remove at most {most} (swarm_removal_limit): run again"
+        why = text(
+            "not listed, and one run may remove at most {most} (swarm_removal_limit): run again",
+            most=most,
+        )
         for node in chosen.nodes:
             if node.id not in kept:
                 self.plan.hold(name_of(node), "remove", why)
@@ -326,8 +363,13 @@ class _MembershipPlanner:
             return 0
         if fewer and goal == 0 < start:
             self.plan.refusals.append(
-                f"fault tolerance would drop from {count_of(start, 'manager')} to 0 ({self.tally.total} managers now,"
-                f" {total} in the inventory): list at least three managers, or add lost_margin to swarm_accepted_risks"
+                text(
+                    "fault tolerance would drop from {managers} to 0 ({now} managers now, {total} in the inventory): list at least"
+                    " three managers, or add lost_margin to swarm_accepted_risks",
+                    managers=count_of(start, "manager"),
+                    now=self.tally.total,
+                    total=total,
+                )
             )
         return min(start, goal)
 
@@ -335,7 +377,7 @@ class _MembershipPlanner:
         """The dead go first, managers before workers. A dead manager still counts in every vote, and a new host may
         need the name or the address of a dead node."""
         dead = [
-            (host.name, node, "left over from before the host was reinstalled")
+            (host.name, node, text("left over from before the host was reinstalled"))
             for host, node in self.known.ghosts
         ]
         dead += [(name_of(node), node, why) for node, why in leaving.dead]
@@ -344,9 +386,11 @@ class _MembershipPlanner:
             actions = ["demote", "remove"] if node.votes else ["remove"]
             # Raft may call it reachable as soon as its host answers on the old address again.
             note = self.tally.remove(node) if node.votes else ""
-            text = f"{why}: {', '.join(actions)}"
+            words = text(
+                "{why}: {actions}", why=why, actions=joined([_ACTIONS[a] for a in actions])
+            )
             self.plan.steps += [
-                MemberStep(action, name, text, node.id, note, f"remove {node.id}", dead=True)
+                MemberStep(action, name, words, node.id, note, f"remove {node.id}", dead=True)
                 for action in actions
             ]
 
@@ -355,11 +399,10 @@ class _MembershipPlanner:
             for host in self.desired:
                 if host.role == role and host.newcomer:
                     counts = role == "manager" and not host.joining
-                    text = (
-                        f"{role}, is already joining: wait for it" if host.joining else host.traits
-                    )
+                    words = text("{role}, is already joining: wait for it", role=_ROLES[role])
+                    said = words if host.joining else host.traits or role
                     note = self.tally.add() if counts else ""
-                    step = MemberStep("join", host.name, text or role, note=note, role=role)
+                    step = MemberStep("join", host.name, said, note=note, role=role)
                     self.plan.steps.append(step)
 
     def _promotions(
@@ -378,7 +421,10 @@ class _MembershipPlanner:
             if host.role != "manager" or node.role == "manager" or host.rejoin:
                 continue
             if node.state != "ready":
-                why = f"not promoted: its node is {node.state}; start its engine and run again"
+                why = text(
+                    "not promoted: its node is {state}; start its engine and run again",
+                    state=node.state,
+                )
                 self.plan.hold(host.name, "promote", why)
             elif _has_no_manager_to_ask(host, answering):
                 after.append((host, node))
@@ -395,14 +441,21 @@ class _MembershipPlanner:
         """One host after the other: its work is moved away, for the restart of an engine stops what runs there. Its
         node gets its availability back by a later plan, once it is a manager."""
         for host, node, restarts in promotions:
-            text = "worker -> manager"
+            words = [text("worker -> manager")]
             stays: list[str] = []
             if restarts:
                 moves, stops, stays = self._work_during_restart(node)
-                text += f", restart its engine first (it joined through {host.joined_by})"
-                text += f", moves {_counted(moves)}" if moves else ""
-                text += f", stops {_counted(stops)}" if stops else ""
-            promotion = _promotion(host, node, text, self.tally.add())
+                words.append(
+                    text(
+                        "restart its engine first (it joined through {address})",
+                        address=host.joined_by,
+                    )
+                )
+                if moves:
+                    words.append(text("moves {tasks}", tasks=_counted(moves)))
+                if stops:
+                    words.append(text("stops {tasks}", tasks=_counted(stops)))
+            promotion = _promotion(host, node, joined(words), self.tally.add())
             part = replace(promotion, before=None, after=None)
             if restarts and node.availability != "drain":
                 self.plan.steps.append(
@@ -451,13 +504,16 @@ class _MembershipPlanner:
             before, mark = node.availability, drained_from(node.labels)
             after = host.availability or mark
             if after and after != before:
-                text = f"{before} -> {after}"
+                words = [as_is(f"{before} -> {after}")]
                 if mark and not host.availability:
                     restarted = RESTARTING_LABEL in node.labels
-                    text += ", as before its restart" if restarted else ", its removal is cancelled"
-                self.plan.steps.append(
-                    MemberStep("availability", host.name, text, node.id, before=before, after=after)
-                )
+                    words.append(
+                        text("as before its restart")
+                        if restarted
+                        else text("its removal is cancelled")
+                    )
+                values = ("availability", host.name, joined(words), node.id)
+                self.plan.steps.append(MemberStep(*values, before=before, after=after))
 
     def _in_order(self, nodes: Iterable[tuple[T, Node]]) -> list[tuple[T, Node]]:
         """Who does not answer first, for without it the others can be spared sooner; the leader late, for each change
@@ -473,28 +529,37 @@ class _MembershipPlanner:
                 continue
             why = self._unsafe(node, floor) or self._indispensable(node)
             if why:
-                self.plan.hold(host.name, "demote", f"not demoted: {why}")
+                self.plan.hold(host.name, "demote", text("not demoted: {why}", why=why))
                 continue
-            values = ("demote", host.name, "manager -> worker", node.id, self.tally.remove(node))
+            words = text("manager -> worker")
+            values = ("demote", host.name, words, node.id, self.tally.remove(node))
             self.plan.steps.append(MemberStep(*values, before="manager", after="worker"))
 
-    def _unsafe(self, node: Node, floor: int) -> str | None:
+    def _unsafe(self, node: Node, floor: int) -> Text | None:
         """Why the swarm cannot do without this manager now; None where it can."""
         if not node.votes:
-            return "its promotion is still in progress: run again"
+            return text("its promotion is still in progress: run again")
         total, reachable = self.tally.without(node)
-        answering = f"{reachable} of {total} managers would answer"
         if reachable < quorum_of(total):
-            return f"{answering}, but a quorum needs {quorum_of(total)}: bring managers back or add some first"
+            return text(
+                "{reachable} of {total} managers would answer, but a quorum needs {quorum}: bring managers back or add some first",
+                reachable=reachable,
+                total=total,
+                quorum=quorum_of(total),
+            )
         left = may_lose(total, reachable)
         if left < floor:
-            return (
-                f"{answering}, which {tolerates(left)} instead of {floor}: bring managers back or add some first, or add"
-                " lost_margin to swarm_accepted_risks"
+            return text(
+                "{reachable} of {total} managers would answer, which {tolerates} instead of {floor}: bring managers back or add"
+                " some first, or add lost_margin to swarm_accepted_risks",
+                reachable=reachable,
+                total=total,
+                tolerates=tolerates(left),
+                floor=floor,
             )
         return None
 
-    def _indispensable(self, node: Node) -> str | None:
+    def _indispensable(self, node: Node) -> Text | None:
         """Why who acts cannot give up its role: that is for another listed manager to do."""
         if node.id != self.cluster.acting:
             return None
@@ -505,7 +570,9 @@ class _MembershipPlanner:
             for host, other in self.members
         ):
             return None
-        return "no other listed manager answers, and the acting manager cannot demote itself: bring one back"
+        return text(
+            "no other listed manager answers, and the acting manager cannot demote itself: bring one back"
+        )
 
     def _rejoin(self) -> None:
         """One host after the other leaves and joins again: an address is fixed when a host joins."""
@@ -515,37 +582,44 @@ class _MembershipPlanner:
             if node.role == "manager":
                 why = self._unsafe(node, 0) or self._indispensable(node)
             if why:
-                why = f"does not rejoin with its new address: {why}"
+                why = text("does not rejoin with its new address: {why}", why=why)
                 self.plan.hold(host.name, "rejoin", why)
                 continue
-            words = [*self._departure(node), "remove", "join again"]
-            text = f"its address has changed: {', '.join(words)}"
-            note = ""
+            actions = [*self._departure(node), text("remove"), text("join again")]
+            words = text("its address has changed: {actions}", actions=joined(actions))
+            note: str = ""
             if node.role == "manager":
                 total = self.tally.total
-                note = f"managers {total} -> {total - 1} -> {total} meanwhile"
+                note = text(
+                    "managers {total} -> {fewer} -> {total} meanwhile", total=total, fewer=total - 1
+                )
                 self.tally.remove(node)
                 self.tally.add()
-            step = MemberStep("remove", host.name, text, node.id, note, row)
+            step = MemberStep("remove", host.name, words, node.id, note, row)
             self.plan.steps += [
-                replace(step, action=action, comes_back=True)
-                for action in self._departure(node, count=False)
+                replace(step, action=action, comes_back=True) for action in self._parting(node)
             ]
             self.plan.steps += [step, replace(step, action="join", node_id="", role=host.role)]
 
-    def _departure(self, node: Node, count: bool = True) -> list[str]:
-        """What has to be done before a node that is alive can be removed; with the number of its tasks, if known."""
-        words = []
+    def _parting(self, node: Node) -> list[str]:
+        """The actions before a node that is alive can be removed."""
+        actions = []
         if node.availability != "drain" or LEAVING_LABEL not in node.labels:
-            known = count and self.cluster.services is not None
-            words.append(f"drain {self._tasks_on(node)}" if known else "drain")
+            actions.append("drain")
         if node.role == "manager":
-            words.append("demote")
+            actions.append("demote")
         if node.id not in self.rules.left:
-            words.append("leave")
+            actions.append("leave")
+        return actions
+
+    def _departure(self, node: Node) -> list[Text]:
+        """The same in words; with the number of its tasks, if known."""
+        words = [_ACTIONS[action] for action in self._parting(node)]
+        if words[:1] == ["drain"] and self.cluster.services is not None:
+            words[0] = text("drain {tasks}", tasks=self._tasks_on(node))
         return words
 
-    def _tasks_on(self, node: Node) -> str:
+    def _tasks_on(self, node: Node) -> Text:
         tasks = self.cluster.tasks
         here = sum(task.node_id == node.id and task.desired_state == "running" for task in tasks)
         return count_of(here, "task")
@@ -557,13 +631,14 @@ class _MembershipPlanner:
             is_manager = node.role == "manager"
             why = self._unsafe(node, floor) if is_manager else None
             if why:
-                self.plan.hold(name, "remove", f"not listed, but not removed: {why}")
+                self.plan.hold(name, "remove", text("not listed, but not removed: {why}", why=why))
                 continue
             note = self.tally.remove(node) if is_manager else ""
-            text = f"line deleted: {', '.join([*self._departure(node), 'remove'])}"
+            actions = joined([*self._departure(node), text("remove")])
+            words = text("line deleted: {actions}", actions=actions)
             row, addr = f"remove {node.id}", address_of(node)
-            for action in [*self._departure(node, count=False), "remove"]:
-                parts[action].append(MemberStep(action, name, text, node.id, note, row, addr=addr))
+            for action in [*self._parting(node), "remove"]:
+                parts[action].append(MemberStep(action, name, words, node.id, note, row, addr=addr))
         for steps in parts.values():
             self.plan.steps += steps
 
@@ -597,11 +672,13 @@ class _MembershipPlanner:
         there = zone_faults(start, zones, 2, now=True)
         refused = not self._accepts("uneven_zones") and not faults.keys() <= there.keys()
         stays = not plan.steps or sorted(start) == sorted(goal)
-        for fault, text in faults.items():
+        for fault, words in faults.items():
             if not refused:
-                plan.warnings.append(there.get(fault, text) if stays else text)
+                plan.warnings.append(there.get(fault, words) if stays else words)
             elif fault not in there:
-                plan.refusals.append(f"{text}; or add uneven_zones to swarm_accepted_risks")
+                plan.refusals.append(
+                    text("{fault}; or add uneven_zones to swarm_accepted_risks", fault=words)
+                )
 
     def _guard_services(self) -> None:
         """What services would have nowhere to run, and what drained work would find no room."""
@@ -627,7 +704,12 @@ class _MembershipPlanner:
     def _refuse_unless_accepted(self, loss: Loss) -> None:
         if not self._accepts(loss.risk):
             self.plan.refusals.append(
-                f"{loss.text}: {loss.advice}, or add {loss.risk} to swarm_accepted_risks"
+                text(
+                    "{loss}: {advice}, or add {risk} to swarm_accepted_risks",
+                    loss=loss.text,
+                    advice=loss.advice,
+                    risk=loss.risk,
+                )
             )
         elif loss.service not in self.plan.left_behind:
             self.plan.left_behind.append(loss.service)
@@ -665,6 +747,16 @@ class _MembershipPlanner:
         return list(places.values())
 
 
+# The words of actions and roles.
+_ACTIONS = {
+    "drain": text("drain"),
+    "demote": text("demote"),
+    "leave": text("leave"),
+    "remove": text("remove"),
+}
+_ROLES = {"manager": text("manager"), "worker": text("worker")}
+
+
 def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
@@ -676,10 +768,10 @@ def _has_no_manager_to_ask(host: DesiredMember, answering: set[str | None]) -> b
     return bool(host.joined_by) and address_part(str(host.joined_by)) not in answering
 
 
-def _promotion(host: DesiredMember, node: Node, text: str, note: str) -> MemberStep:
+def _promotion(host: DesiredMember, node: Node, words: str, note: str) -> MemberStep:
     row = f"promote {node.id}"
     return MemberStep(
-        "promote", host.name, text, node.id, note, row, before="worker", after="manager"
+        "promote", host.name, words, node.id, note, row, before="worker", after="manager"
     )
 
 
@@ -689,7 +781,7 @@ def _counted(tasks: dict[str, int]) -> str:
 
 def zone_faults(
     managers: list[str], zones: set[str], fewest: int = 3, now: bool = False
-) -> dict[tuple[str, str], str]:
+) -> dict[tuple[str, str], Text]:
     """What is wrong with managers in these zones, in sentences, of all the zones that hosts are in; from `fewest`
     managers on. `managers` has the zone of each. With `now` the sentences say what is, else what would be."""
     if len(zones) < 3 or len(managers) < fewest:
@@ -699,13 +791,23 @@ def zone_faults(
     for zone in sorted(zones):
         held = managers.count(zone)
         if total - held < quorum_of(total):
-            faults["majority", zone] = (
-                f"zone {zone} {'holds' if now else 'would hold'} {held} of {total} managers, and losing it would lose the"
-                f" quorum ({quorum_of(total)}): spread the managers over the zones"
+            faults["majority", zone] = text(
+                "zone {zone} holds {held} of {total} managers, and losing it would lose the quorum ({quorum}): spread the managers"
+                " over the zones"
+                if now
+                else "zone {zone} would hold {held} of {total} managers, and losing it would lose the quorum ({quorum}): spread the"
+                " managers over the zones",
+                zone=zone,
+                held=held,
+                total=total,
+                quorum=quorum_of(total),
             )
         elif held == 0 and len(zones) == 3:
-            faults["none", zone] = (
-                f"zone {zone} {'has' if now else 'would have'} no manager, of {total} in three zones: make a host there a"
-                " manager"
+            faults["none", zone] = text(
+                "zone {zone} has no manager, of {total} in three zones: make a host there a manager"
+                if now
+                else "zone {zone} would have no manager, of {total} in three zones: make a host there a manager",
+                zone=zone,
+                total=total,
             )
     return faults

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from .._common.words import Text, as_is, joined, text
 from .._model.documents import Node
 from .._model.labels import (
     HOST_LABEL,
@@ -29,20 +30,21 @@ def plan_labels(
         return None
     old, new = _without_ours(node.labels), _without_ours(after)
     touched = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    words = [_change_of(key, old, new) for key in touched]
+    words: list[str] = [_change_of(key, old, new) for key in touched]
     known_as = node.labels.get(HOST_LABEL)
     if known_as not in (None, name):
-        words.append(f"known as {name} (was {known_as})")
+        words.append(text("known as {name} (was {old})", name=name, old=known_as))
     if LEAVING_LABEL in node.labels and not keep_mark:
-        words.append("its removal is cancelled")
+        words.append(text("its removal is cancelled"))
     if RESTARTING_LABEL in node.labels and not keep_mark:
-        words.append("remove the mark of a restart that is done")
+        words.append(text("remove the mark of a restart that is done"))
     if MOVING_LABEL in node.labels:
-        words.append("clean up after an interrupted drain")
+        words.append(text("clean up after an interrupted drain"))
     return MemberStep(
         "labels",
         name,
-        ", ".join(words) or f"record its name in the inventory ({name}) and which labels are ours",
+        joined(words)
+        or text("record its name in the inventory ({name}) and which labels are ours", name=name),
         node.id,
         before={key: old[key] for key in touched if key in old},
         after={key: new[key] for key in touched if key in new},
@@ -59,7 +61,10 @@ def _without_ours(labels: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in labels.items() if not key.startswith(PREFIX)}
 
 
-def _change_of(key: str, old: dict[str, str], new: dict[str, str]) -> str:
+def _change_of(key: str, old: dict[str, str], new: dict[str, str]) -> Text:
     if key not in new:
-        return f"{key} removed"
-    return f"{key}={new[key]}" + (f" (was {old[key] or 'empty'})" if key in old else "")
+        return text("{key} removed", key=key)
+    label = f"{key}={new[key]}"
+    if key not in old:
+        return as_is(label)
+    return text("{label} (was {old})", label=label, old=old[key] or text("empty"))

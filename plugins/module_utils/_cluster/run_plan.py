@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._common.errors import shown
-from .._common.words import abbreviate, count_of
+from .._common.words import Text, abbreviate, count_of, joined, text, unpacked
 from .._model.documents import Node, quorum_of
 from .._model.labels import PREFIX, labels_after, wanted_labels
 from .identity import DesiredMember
@@ -178,13 +178,23 @@ def merged_by_host(sentences: list[str], hosts: list[InventoryHost]) -> list[str
     """Sentences of the form HOST: TEXT, with one for all hosts that have the same text."""
     names = {host.name for host in hosts}
     about: dict[str, list[str]] = {}
+    said: dict[str, str] = {}
     for sentence in sentences:
         name, colon, rest = sentence.rstrip(".").partition(": ")
+        rest = rest if colon and name in names else sentence.rstrip(".")
+        who = about.setdefault(rest, [])
         if colon and name in names:
-            about.setdefault(rest, []).append(name)
-        else:
-            about.setdefault(sentence.rstrip("."), [])
-    return [f"{abbreviate(who)}: {rest}" if who else rest for rest, who in about.items()]
+            who.append(name)
+        said.setdefault(rest, sentence)
+    return [_about_all(who, rest, said[rest]) for rest, who in about.items()]
+
+
+def _about_all(who: list[str], rest: str, first: str) -> str:
+    """A sentence about these hosts. It stays a text if the `first` of those that it stands for is one."""
+    if isinstance(first, Text):
+        hosts = {"host": abbreviate(who)} if who else {}
+        return text(first.template.rstrip("."), **{**first.values, **hosts})
+    return f"{abbreviate(who)}: {rest}" if who else rest
 
 
 def _make_plan(
@@ -207,16 +217,17 @@ def _make_plan(
             plan.refusals += host.refusals
     if plan.refusals:
         return plan
-    why = "its engine was restarted with autolock on"
+    why = text("its engine was restarted with autolock on")
     plan.steps += [MemberStep("unlock", name, why) for name in plan.unlock]
     if plan.unlock and plan.acting is None:
-        plan.warnings.append("the swarm is locked: the run unlocks it and plans again")
+        plan.warnings.append(text("the swarm is locked: the run unlocks it and plans again"))
     for host in hosts:
         plan.warnings += host.remarks
         if host.engine_steps or host.engine_venv:
             plan.engine.append(host.name)
         if host.engine_steps:
-            words = "; ".join(str(step["what"]) for step in host.engine_steps)
+            what = [unpacked(step.get("words") or step["what"]) for step in host.engine_steps]
+            words = joined(what, "; ")
             plan.steps.append(MemberStep("engine", host.name, words, details=host.engine_steps))
     _plan_init(plan, hosts, allow_partial_init, alive)
     if plan.acting is not None and not plan.refusals:
@@ -351,15 +362,15 @@ def _is_int(value: Any) -> bool:
 
 
 def _is_address(value: Any, with_port: bool) -> bool:
-    text = str(value)
-    if with_port and re.match(r"^[^:]+:\d+$", text):
-        text = text.rsplit(":", 1)[0]
+    given = str(value)
+    if with_port and re.match(r"^[^:]+:\d+$", given):
+        given = given.rsplit(":", 1)[0]
     try:
-        ipaddress.ip_address(text.strip("[]"))
+        ipaddress.ip_address(given.strip("[]"))
         return True
     except ValueError:
         # Digits and dots are an address gone wrong, not the name of an interface.
-        return bool(INTERFACE.match(text)) and not re.match(r"^[\d.]+$", text)
+        return bool(INTERFACE.match(given)) and not re.match(r"^[\d.]+$", given)
 
 
 def _check_duplicates(hosts: list[InventoryHost]) -> list[str]:
@@ -386,7 +397,10 @@ def _check_duplicates(hosts: list[InventoryHost]) -> list[str]:
 def _find_cluster(plan: RunPlan, hosts: list[InventoryHost], alive: list[str] | None) -> None:
     """Which swarm the listed hosts are in, and whether that is one and healthy enough to act on."""
     plan.refusals += [
-        f"{host.name}: only root can see and change its engine: set ansible_become: true for it, or run with --become"
+        text(
+            "{host}: only root can see and change its engine: set ansible_become: true for it, or run with --become",
+            host=host.name,
+        )
         for host in hosts
         if host.unprivileged
     ]
@@ -396,25 +410,41 @@ def _find_cluster(plan: RunPlan, hosts: list[InventoryHost], alive: list[str] | 
         if host.unlocks:
             plan.unlock.append(host.name)
         elif host.state == "locked" and host.unlock_error:
-            plan.refusals.append(f"{host.name}: could not be unlocked: {host.unlock_error}")
+            plan.refusals.append(
+                text("{host}: could not be unlocked: {why}", host=host.name, why=host.unlock_error)
+            )
         elif host.state == "locked":
             plan.refusals.append(
-                f"{host.name} is locked: its engine was restarted with autolock on; set swarm_unlock_key, or unlock it there"
-                " with 'docker swarm unlock', and run again"
+                text(
+                    "{name} is locked: its engine was restarted with autolock on; set swarm_unlock_key, or unlock it there"
+                    " with 'docker swarm unlock', and run again",
+                    name=host.name,
+                )
             )
         elif host.state == "error" and not host.join_failed:
             plan.refusals.append(
-                f"the swarm on {host.name} is in an error state ({host.swarm.get('error') or 'no reason given'}):"
-                " fix the cause, or let the host leave with 'docker swarm leave --force', and run again"
+                text(
+                    "the swarm on {name} is in an error state ({error}): fix the cause, or let the host leave with 'docker swarm"
+                    " leave --force', and run again",
+                    name=host.name,
+                    error=host.swarm.get("error") or text("no reason given"),
+                )
             )
         elif host.asleep:
             plan.warnings.append(
-                f"{host.name} was in a swarm and its engine is stopped: the run starts the engine and plans again"
+                text(
+                    "{name} was in a swarm and its engine is stopped: the run starts the engine and plans again",
+                    name=host.name,
+                )
             )
         elif host.state == "unknown":
             plan.refusals.append(
-                f"the swarm state of {host.name} cannot be read ({host.swarm.get('error') or 'no reason given'}):"
-                " check its engine with 'systemctl status docker' and run again"
+                text(
+                    "the swarm state of {name} cannot be read ({error}): check its engine with 'systemctl status docker' and run"
+                    " again",
+                    name=host.name,
+                    error=host.swarm.get("error") or text("no reason given"),
+                )
             )
     sighted = [host for host in hosts if host.nodes is not None]
     clusters: dict[str, list[str]] = {}
@@ -425,8 +455,12 @@ def _find_cluster(plan: RunPlan, hosts: list[InventoryHost], alive: list[str] | 
             f"{short(cluster)}: {', '.join(names)}" for cluster, names in sorted(clusters.items())
         )
         plan.refusals.append(
-            f"the listed hosts are in {len(clusters)} swarms ({found}): an inventory describes one swarm; let"
-            " the hosts of the others leave with 'docker swarm leave', or remove them from the inventory"
+            text(
+                "the listed hosts are in {count} swarms ({found}): an inventory describes one swarm; let the hosts of the others"
+                " leave with 'docker swarm leave', or remove them from the inventory",
+                count=len(clusters),
+                found=found,
+            )
         )
         return
     if not sighted:
@@ -450,14 +484,17 @@ def _find_cluster(plan: RunPlan, hosts: list[InventoryHost], alive: list[str] | 
 def _unknown_node(host: InventoryHost, acting: InventoryHost, nodes: list[Node]) -> str:
     peers = {peer["addr"] for peer in host.swarm.get("remote_managers") or []}
     ours = {node.manager_addr for node in nodes if node.manager_addr}
-    what = (
-        f"{host.name} was removed from the swarm but has not left it (its node ID {host.swarm.get('node_id')} is"
-        f" unknown to {acting.name})"
+    return text(
+        "{name} was removed from the swarm but has not left it (its node ID {node_id} is unknown to {acting}): to join it to this"
+        " swarm, run 'docker swarm leave --force' there and run again"
         if peers & ours
-        else f"{host.name} is in another swarm (its node ID {host.swarm.get('node_id')} is unknown to {acting.name};"
-        f" its managers are {', '.join(sorted(peers)) or 'not known'})"
+        else "{name} is in another swarm (its node ID {node_id} is unknown to {acting}; its managers are {managers}): to join it"
+        " to this swarm, run 'docker swarm leave --force' there and run again",
+        name=host.name,
+        node_id=host.swarm.get("node_id"),
+        acting=acting.name,
+        managers=joined(sorted(peers)) if peers else text("not known"),
     )
-    return f"{what}: to join it to this swarm, run 'docker swarm leave --force' there and run again"
 
 
 def _no_quorum(hosts: list[InventoryHost], members: list[InventoryHost]) -> str:
@@ -466,24 +503,37 @@ def _no_quorum(hosts: list[InventoryHost], members: list[InventoryHost]) -> str:
     names = ", ".join(host.name for host in members)
     unasked = [host.name for host in hosts if host.role == "manager" and host.observed is None]
     if not managers and unasked:
-        return (
-            f"{names} {'is' if len(members) == 1 else 'are'} in a swarm, but no listed manager was asked about it"
-            f" ({', '.join(unasked)}): bring one back, or add one to --limit, and run again"
+        return text(
+            "{names} is in a swarm, but no listed manager was asked about it ({unasked}): bring one back, or add one to --limit,"
+            " and run again"
+            if len(members) == 1
+            else "{names} are in a swarm, but no listed manager was asked about it ({unasked}): bring one back, or add one to"
+            " --limit, and run again",
+            names=names,
+            unasked=", ".join(unasked),
         )
     if not managers:
         peers = sorted(
             {peer["addr"] for host in members for peer in host.swarm.get("remote_managers") or []}
         )
-        return (
-            f"{names} {'is a worker' if len(members) == 1 else 'are workers'} of a swarm that has no listed manager"
-            f" (its managers are {', '.join(peers) or 'not known'}): add its managers to the inventory, or"
-            " run 'docker swarm leave' there, and run again"
+        return text(
+            "{names} is a worker of a swarm that has no listed manager (its managers are {managers}): add its managers to the"
+            " inventory, or run 'docker swarm leave' there, and run again"
+            if len(members) == 1
+            else "{names} are workers of a swarm that has no listed manager (its managers are {managers}): add its managers to"
+            " the inventory, or run 'docker swarm leave' there, and run again",
+            names=names,
+            managers=joined(peers) if peers else text("not known"),
         )
     names = ", ".join(host.name for host in managers)
-    silent = f" (no answer from {', '.join(away)})" if away else ""
-    return (
-        f"the swarm of {names} has lost its quorum: no leader answers, so nothing can be planned or changed;"
-        f" bring back more than half of its managers{silent} and run again"
+    return text(
+        "the swarm of {names} has lost its quorum: no leader answers, so nothing can be planned or changed; bring back more than"
+        " half of its managers (no answer from {away}) and run again"
+        if away
+        else "the swarm of {names} has lost its quorum: no leader answers, so nothing can be planned or changed; bring back more"
+        " than half of its managers and run again",
+        names=names,
+        away=", ".join(away),
     )
 
 
@@ -506,14 +556,18 @@ def _plan_init(
         return
     if silent and not allow_partial_init:
         plan.refusals.append(
-            f"no listed host is in a swarm, and {', '.join(silent)} did not answer and may already be in one: a second swarm"
-            " would split the cluster. Bring these hosts back or, if they are new or gone for good, set"
-            " swarm_allow_partial_init: true"
+            text(
+                "no listed host is in a swarm, and {names} did not answer and may already be in one: a second swarm would split"
+                " the cluster. Bring these hosts back or, if they are new or gone for good, set swarm_allow_partial_init: true",
+                names=", ".join(silent),
+            )
         )
         return
     if not able:
         plan.refusals.append(
-            "no listed host is in a swarm, and no manager can be reached to initialise one: bring one back and run again"
+            text(
+                "no listed host is in a swarm, and no manager can be reached to initialise one: bring one back and run again"
+            )
         )
         return
     chosen = able[0]
@@ -553,14 +607,22 @@ def _plan_members(
     )
     if plan.unlisted and limited and rules.get("remove_unlisted"):
         plan.warnings.append(
-            f"no node is removed, because this run leaves out listed hosts ({abbreviate(limited)}): run without --limit"
+            text(
+                "no node is removed, because this run leaves out listed hosts ({names}): run without --limit",
+                names=abbreviate(limited),
+            )
         )
     for host in hosts:
         change = _readdress(host)
         if change and not host.inputs.get("swarm_allow_rejoin"):
             plan.warnings.append(
-                f"{host.name}: its advertise address is {change[0]}, and the inventory wants {change[1]}; to change it, the"
-                " host must leave the swarm and join again: set swarm_allow_rejoin: true for it"
+                text(
+                    "{host}: its advertise address is {old}, and the inventory wants {new}; to change it, the host must leave the"
+                    " swarm and join again: set swarm_allow_rejoin: true for it",
+                    host=host.name,
+                    old=change[0],
+                    new=change[1],
+                )
             )
 
 
@@ -590,13 +652,13 @@ def _addresses(host: InventoryHost) -> tuple[str, ...]:
     listed = [host.address.rpartition(":")[0], str(host.inputs.get("swarm_advertise_addr") or "")]
     if reported:
         # A name is no address, and the host itself reports where it is.
-        listed = [text for text in listed if _is_ip(text)]
+        listed = [address for address in listed if _is_ip(address)]
     return tuple(dict.fromkeys([*filter(None, listed), *(entry["address"] for entry in reported)]))
 
 
-def _is_ip(text: str) -> bool:
+def _is_ip(address: str) -> bool:
     try:
-        ipaddress.ip_address(text)
+        ipaddress.ip_address(address)
     except ValueError:
         return False
     return True
@@ -678,8 +740,8 @@ def _plan_settings(plan: RunPlan, hosts: list[InventoryHost], settings: dict[str
         # A new swarm gets its settings with the init itself.
         for name, value in sorted(settings.items()):
             if value is not None:
-                text = f"{name}: {show_value(value)}"
-                plan.steps.append(MemberStep("settings", acting.name, text))
+                words = f"{name}: {show_value(value)}"
+                plan.steps.append(MemberStep("settings", acting.name, words))
     elif acting.swarm.get("settings") is not None:
         plan.settings = plan_settings(acting.swarm["settings"], settings)
         plan.steps += [MemberStep("settings", acting.name, item.text) for item in plan.settings]
@@ -693,8 +755,14 @@ def _warn_of_managers(plan: RunPlan, hosts: list[InventoryHost]) -> None:
     down = sum(1 for node in managers if not node.answers)
     if down:
         plan.warnings.append(
-            f"{down} of {len(managers)} managers cannot be reached, and a quorum needs {quorum_of(len(managers))}: bring"
-            f" {'it' if down == 1 else 'them'} back"
+            text(
+                "{down} of {managers} managers cannot be reached, and a quorum needs {quorum}: bring it back"
+                if down == 1
+                else "{down} of {managers} managers cannot be reached, and a quorum needs {quorum}: bring them back",
+                down=down,
+                managers=len(managers),
+                quorum=quorum_of(len(managers)),
+            )
         )
 
 

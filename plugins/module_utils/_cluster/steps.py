@@ -9,10 +9,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .._common.words import abbreviate
+from .._common.words import Text, abbreviate, packed, unpacked
 
 # Steps of hosts that are not about a node: their data has no node_id.
 _OF_HOSTS = ("unlock", "engine", "init", "settings")
@@ -73,19 +73,33 @@ class MemberStep:
     def as_data(self) -> dict[str, Any]:
         """The step in results and variables: what does not apply to it is left out."""
         data = {
-            key: list(value) if isinstance(value, tuple) else value
+            key: list(value) if isinstance(value, tuple) else _plain(value)
             for key, value in vars(self).items()
             if key in ("action", "host", "text") or value not in (None, "", False, ())
         }
+        data.update(_words(text=self.text, note=self.note))
         return data if self.action in _OF_HOSTS else {**data, "node_id": self.node_id or None}
 
 
 def parse_step(data: Mapping[str, Any]) -> MemberStep:
     """The step that MemberStep.as_data has made data of."""
     values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in data.items()
+        if key != "words"
     }
-    return MemberStep(**{**values, "node_id": data.get("node_id") or ""})
+    said = {key: unpacked(value) for key, value in (data.get("words") or {}).items()}
+    return MemberStep(**{**values, **said, "node_id": data.get("node_id") or ""})
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Text) else value
+
+
+def _words(**values: Any) -> dict[str, Any]:
+    """The key `words` of data: how texts were made, so that the page can say them in another language; nothing if none is one."""
+    words = {key: packed(value) for key, value in values.items() if isinstance(value, Text)}
+    return {"words": words} if words else {}
 
 
 @dataclass(frozen=True)
@@ -96,12 +110,17 @@ class HeldBack:
     action: str
     why: str
 
-    def as_data(self) -> dict[str, str]:
-        return asdict(self)
+    def as_data(self) -> dict[str, Any]:
+        """As data of results and variables."""
+        plain = {key: _plain(value) for key, value in vars(self).items()}
+        return {**plain, **_words(why=self.why)}
 
 
-def parse_held(data: Mapping[str, str]) -> HeldBack:
-    return HeldBack(**data)
+def parse_held(data: Mapping[str, Any]) -> HeldBack:
+    """What HeldBack.as_data has made data of."""
+    words = data.get("words") or {}
+    why = unpacked(words["why"]) if "why" in words else data["why"]
+    return HeldBack(data["name"], data["action"], why)
 
 
 # As people read them

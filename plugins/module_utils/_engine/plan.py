@@ -15,6 +15,7 @@ import hashlib
 import ipaddress
 from typing import Any
 
+from .._common.words import Text, as_is, joined, packed, text
 from .._host import files, openpgp
 from .._host.logins import LOGINS, fingerprint
 from .._host.network import GOSSIP_PORT, left_over
@@ -44,8 +45,8 @@ def plan(observed: dict[str, Any], wanted: dict[str, Any], host: str) -> dict[st
     return _Planner(observed, wanted, host).plan()
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+def _sha256(content: str) -> str:
+    return hashlib.sha256(content.encode("utf-8")).hexdigest()
 
 
 def _package(name: str) -> dict[str, Any]:
@@ -81,8 +82,9 @@ class _Planner:
         self.restart_reasons: list[str] = []
         self.reload = False
 
-    def step(self, step: str, what: str, why: str) -> None:
-        self.steps.append({"step": step, "what": what, "why": why})
+    def step(self, step: str, what: Text, why: str) -> None:
+        # `words` is how the page says it in another language.
+        self.steps.append({"step": step, "what": str(what), "why": why, "words": packed(what)})
 
     def refuse(self, sentence: str) -> None:
         self.refusals.append(f"{self.name}: {sentence}")
@@ -116,7 +118,7 @@ class _Planner:
     def _packages(self) -> None:
         wanted = self.wanted
         names: dict[str, str] = {}
-        changes: list[tuple[str, str]] = []
+        changes: list[tuple[Text, str]] = []
         install: list[dict[str, Any]] = []
         foreign: list[str] = []
         repository = None
@@ -142,20 +144,30 @@ class _Planner:
             changes, install = self._package_changes(names)
             if foreign:
                 changes.append(
-                    ("replace " + _names(foreign), f"docker_engine_source is {wanted['source']}")
+                    (
+                        text("replace {names}", names=_names(foreign)),
+                        f"docker_engine_source is {wanted['source']}",
+                    )
                 )
         sdk_package = wanted["sdk_package"] if wanted["sdk"] == "package" else ""
         if sdk_package and sdk_package not in self.installed and not self.engine.get("sdk_version"):
             install.append(_package(sdk_package))
-            changes.append((f"install {sdk_package}", "the modules need the Docker SDK for Python"))
+            changes.append(
+                (
+                    text("install {package}", package=sdk_package),
+                    "the modules need the Docker SDK for Python",
+                )
+            )
         if wanted["sdk"] == "venv" and not self.host.get("sdk_venv"):
             install += [_package(name) for name in wanted["sdk_venv_packages"]]
         if self.host.get("broken_packages"):
             self.step(
-                "repair", "finish an interrupted run of the package manager", "dpkg was interrupted"
+                "repair",
+                text("finish an interrupted run of the package manager"),
+                "dpkg was interrupted",
             )
         if repository:
-            self.step("repository", f"set up {repository['uri']}", repository["why"])
+            self.step("repository", text("set up {uri}", uri=repository["uri"]), repository["why"])
         for what, why in changes:
             self.step("packages", what, why)
         hold, unhold = self._holds(names, {entry["name"] for entry in install})
@@ -165,11 +177,13 @@ class _Planner:
             sure = [name for name in new if name not in optional]
             self.step(
                 "hold",
-                f"hold {_names(sure or new)}",
+                text("hold {names}", names=_names(sure or new)),
                 "so that no unattended upgrade restarts the engine",
             )
         if unhold:
-            self.step("hold", f"release {_names(unhold)}", "docker_engine_hold is false")
+            self.step(
+                "hold", text("release {names}", names=_names(unhold)), "docker_engine_hold is false"
+            )
         if install or foreign or repository or hold or unhold or self.host.get("broken_packages"):
             if any(entry["name"] == names.get("engine") for entry in install):
                 install += [_package(name) for name in wanted["extra_packages"]]
@@ -223,9 +237,9 @@ class _Planner:
 
     def _package_changes(
         self, names: dict[str, str]
-    ) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
+    ) -> tuple[list[tuple[Text, str]], list[dict[str, Any]]]:
         wanted = self.wanted
-        changes: list[tuple[str, str]] = []
+        changes: list[tuple[Text, str]] = []
         install: list[dict[str, Any]] = []
         engine = self.installed.get(names["engine"])
         for part, pin in (
@@ -255,19 +269,22 @@ class _Planner:
                     and (not wanted["cli"] or self.host.get("cli"))
                 ):
                     continue
-                what = "the docker command" if optional else name
+                what = text("the docker command") if optional else as_is(name)
                 reason = {
                     "engine": "no engine is installed",
                     "cli": "managers need the docker command",
                 }
                 why = reason.get(part, "the engine needs it")
-                changes.append((f"install {what} {pin}".rstrip(), why))
+                package = joined([what, pin], " ") if pin else what
+                changes.append((text("install {package}", package=package), why))
                 install.append(entry)
             elif not versions.matches(have, pin):
                 if versions.is_older(have, pin):
-                    changes.append((f"upgrade {name} {have} -> {pin}", f"{variable} is {pin}"))
+                    words = text("upgrade {change}", change=f"{name} {have} -> {pin}")
+                    changes.append((words, f"{variable} is {pin}"))
                 elif wanted["allow_downgrade"]:
-                    changes.append((f"downgrade {name} {have} -> {pin}", f"{variable} is {pin}"))
+                    words = text("downgrade {change}", change=f"{name} {have} -> {pin}")
+                    changes.append((words, f"{variable} is {pin}"))
                 else:
                     self.refuse(
                         f"{name} {have} is installed, and {variable} is the older {pin}: a downgrade is done only with"
@@ -283,7 +300,10 @@ class _Planner:
             ):
                 changes.append(
                     (
-                        f"change {name} {have} -> {versions.upstream(engine)}",
+                        text(
+                            "change {change}",
+                            change=f"{name} {have} -> {versions.upstream(engine)}",
+                        ),
                         "it must equal the engine",
                     )
                 )
@@ -294,7 +314,7 @@ class _Planner:
             ):
                 changes.append(
                     (
-                        f"upgrade {name} {have}",
+                        text("upgrade {change}", change=f"{name} {have}"),
                         f"the oldest supported engine is {versions.OLDEST_ENGINE}",
                     )
                 )
@@ -409,7 +429,7 @@ class _Planner:
         self.config["daemon"] = merged
         self.step(
             "daemon_config",
-            f"write {files.DAEMON_JSON}: {_names(changed)}",
+            text("write {path}: {names}", path=files.DAEMON_JSON, names=_names(changed)),
             self._why_daemon(existing),
         )
         if self.running:
@@ -479,11 +499,13 @@ class _Planner:
             if have is None:
                 return
             self.config["remove"].append(PROXY_DROPIN)
-            self.step("proxy", "remove the engine's proxies", "no proxy is set")
+            self.step("proxy", text("remove the engine's proxies"), "no proxy is set")
         elif have != _sha256(content):
             self.config["write"][PROXY_DROPIN] = content
             self.step(
-                "proxy", "set the engine's proxies", "they differ" if have else "they are not set"
+                "proxy",
+                text("set the engine's proxies"),
+                "they differ" if have else "they are not set",
             )
         else:
             return
@@ -497,7 +519,9 @@ class _Planner:
             if not content or self.files.get(path) != _sha256(content):
                 self.config["write"][path] = content
                 why = "it differs" if path in self.files else "it is missing"
-                self.step("registry_ca", f"trust the CA of registry {registry}", why)
+                self.step(
+                    "registry_ca", text("trust the CA of registry {name}", name=registry), why
+                )
 
     def _logins(self) -> None:
         """The logins of the registries of the inventory, where Docker keeps them for root."""
@@ -510,7 +534,7 @@ class _Planner:
             if known.get(registry) != fingerprint(registry, auth):
                 self.config["logins"][registry] = auth
                 why = "the login differs" if registry in known else "there is no login"
-                self.step("registry_login", f"log in to registry {registry}", why)
+                self.step("registry_login", text("log in to registry {name}", name=registry), why)
 
     def _users(self) -> None:
         members = self.host.get("docker_group") or []
@@ -518,7 +542,7 @@ class _Planner:
         if self.users:
             self.step(
                 "users",
-                f"add {_names(self.users)} to the group docker",
+                text("add {names} to the group docker", names=_names(self.users)),
                 "so that they can use the engine",
             )
 
@@ -527,7 +551,7 @@ class _Planner:
             self.sdk_venv = True
             self.step(
                 "sdk",
-                f"install the Docker SDK for Python in {files.SDK_VENV}",
+                text("install the Docker SDK for Python in {path}", path=files.SDK_VENV),
                 "the modules need it, and it is missing",
             )
 
@@ -569,15 +593,19 @@ class _Planner:
             return result
         if not self.running:
             result["action"] = "start"
-            self.step("service", "enable and start the engine", "it does not run")
+            self.step("service", text("enable and start the engine"), "it does not run")
         elif self.restart_reasons:
             result["action"] = "restart"
-            held = f", which still holds port {GOSSIP_PORT} of a swarm that it has left"
-            what = "restart the engine" + (held if self.left_over else "")
+            what = text("restart the engine")
+            if self.left_over:
+                what = text(
+                    "restart the engine, which still holds port {port} of a swarm that it has left",
+                    port=GOSSIP_PORT,
+                )
             self.step("restart", what, "; ".join(self.restart_reasons))
         elif not service.get("enabled"):
             result["action"] = "enable"
-            self.step("service", "enable the engine", "it would not start at boot")
+            self.step("service", text("enable the engine"), "it would not start at boot")
         return result
 
 

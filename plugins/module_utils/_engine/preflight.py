@@ -15,6 +15,7 @@ import ipaddress
 from typing import Any
 
 from .._common.errors import shown
+from .._common.words import text
 from .._host.network import GOSSIP_PORT, left_over
 from .._model.documents import SWARM_PORT
 
@@ -51,8 +52,8 @@ def preflight(
         _warnings(outside, settings["kernel_features"]) if outside and host == min(outside) else []
     )
     return {
-        "failures": [text for check, text in failures if check not in settings["ignore"]],
-        "warnings": [text for check, text in warnings if check not in settings["ignore"]],
+        "failures": [words for check, words in failures if check not in settings["ignore"]],
+        "warnings": [words for check, words in warnings if check not in settings["ignore"]],
     }
 
 
@@ -74,19 +75,24 @@ def _kernel(host: str, own: dict[str, Any], required: list[str]) -> list[Finding
 def _warnings(observed: dict[str, dict[str, Any]], required: list[str]) -> list[Finding]:
     """What will not work, once for all hosts."""
     consequences = {
-        "ip_vs": "published ports in ingress mode and service VIPs do not work there (use mode: host and endpoint_mode:"
-        " dnsrr)",
-        "esp": "encrypted overlay networks carry no traffic there",
+        "ip_vs": text(
+            "published ports in ingress mode and service VIPs do not work there (use mode: host and endpoint_mode: dnsrr)"
+        ),
+        "esp": text("encrypted overlay networks carry no traffic there"),
     }
-    findings = []
+    findings: list[Finding] = []
     for feature, consequence in consequences.items():
         lacking = [
             name for name, each in sorted(observed.items()) if _features(each).get(feature) is False
         ]
         if lacking and feature not in required:
-            findings.append(
-                ("kernel", f"{', '.join(lacking)}: no {feature} in the kernel: {consequence}.")
+            words = text(
+                "{host}: no {feature} in the kernel: {consequence}.",
+                host=", ".join(lacking),
+                feature=feature,
+                consequence=consequence,
             )
+            findings.append(("kernel", words))
     return findings
 
 

@@ -58,6 +58,8 @@ NOTHING, LOOK, DEPLOY, ROLL_BACK, REMOVE, FORGET, WAIT, REFUSE = (
 SYNC, ROLLBACK, SUSPEND, RESUME = "sync", "rollback", "suspend", "resume"
 # A deploy that was killed so often counts as failed.
 MOST_INTERRUPTIONS = 3
+# Seconds that services may take after a deploy before they count as degraded, where nobody knows the deadline of the application.
+_DEADLINE = 300
 
 
 @dataclass(frozen=True)
@@ -488,3 +490,13 @@ def health_of(
     if failed or now - since > deadline:
         return DEGRADED, words
     return PROGRESSING, words
+
+
+def with_health_now(state: AppState, verdicts: Sequence[Verdict], now: float) -> AppState:
+    """The state with the health that the verdicts on its services give. A deploy that is in progress has its own, and what is no
+    application, or was never deployed, has none."""
+    if "/" in state.name or state.doing is not None or not (state.deployed or state.failed):
+        return state
+    since = max(state.deployed, state.failed.at if state.failed else 0.0)
+    health, cause = health_of(verdicts, since, _DEADLINE, now)
+    return with_health(state, health, cause, now)

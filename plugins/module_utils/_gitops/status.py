@@ -16,12 +16,9 @@ from .._api.client import EngineClient
 from .._api.reader import EngineReader
 from .._model.labels import stack_of
 from .._services.convergence import Verdict, judge
-from .decide import health_of
+from .decide import with_health_now
 from .kept import read_kept
-from .state import AppState, from_text, with_health
-
-# Seconds that services may take after a deploy before they count as degraded, where nobody knows the deadline of the application.
-_DEADLINE = 300
+from .state import AppState, from_text
 
 
 def read_statuses(reader: EngineReader | EngineClient) -> list[AppState]:
@@ -31,18 +28,7 @@ def read_statuses(reader: EngineReader | EngineClient) -> list[AppState]:
     names = {state.name for state in states if "/" not in state.name}
     verdicts = _verdicts(reader, names) if names else {}
     now = time.time()
-    return [
-        _with_health(state, verdicts.get(state.name, []), now)
-        if state.name in names and state.doing is None and (state.deployed or state.failed)
-        else state
-        for state in states
-    ]
-
-
-def _with_health(state: AppState, verdicts: list[Verdict], now: float) -> AppState:
-    since = max(state.deployed, state.failed.at if state.failed else 0.0)
-    health, cause = health_of(verdicts, since, _DEADLINE, now)
-    return with_health(state, health, cause, now)
+    return [with_health_now(state, verdicts.get(state.name, []), now) for state in states]
 
 
 def _verdicts(reader: EngineReader | EngineClient, stacks: set[str]) -> Mapping[str, list[Verdict]]:

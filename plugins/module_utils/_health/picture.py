@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from .._common.words import packed
+from .._common.words import Text, packed
 from .._model.documents import dig
 from .._model.labels import stack_of
 from .._model.tasks import has_ended, has_failed, is_abandoned, state_of
@@ -45,16 +45,21 @@ def picture_of(snapshot: SwarmSnapshot, checks: Iterable[Check]) -> dict[str, An
             ]
             for node, description in snapshot.descriptions.items()
         },
-        "services": {
-            str(service["ID"]): _service(service)
-            for service in (() if snapshot.trouble else snapshot.services)
-        },
+        "services": {} if snapshot.trouble else _services(snapshot),
         "tasks": {} if snapshot.trouble else _tasks(snapshot),
         "texts": [[packed(check.message), packed(check.advice)] for check in checks],
     }
 
 
-def _service(service: dict[str, Any]) -> dict[str, Any]:
+def _services(snapshot: SwarmSnapshot) -> dict[str, dict[str, Any]]:
+    reasons = {row["id"]: row["trouble"] for row in snapshot.service_states}
+    return {
+        str(service["ID"]): _service(service, reasons.get(service["ID"]))
+        for service in snapshot.services
+    }
+
+
+def _service(service: dict[str, Any], reason: str | None) -> dict[str, Any]:
     requires = parse_placement_service(service)
     found = {
         "stack": stack_of(service["Spec"]),
@@ -73,6 +78,8 @@ def _service(service: dict[str, Any]) -> dict[str, Any]:
         "memory_bytes": requires.memory_bytes,
         "constraints": requires.constraints,
         "platforms": requires.platforms,
+        # Only our own words can be said in another language.
+        "reason": packed(reason) if isinstance(reason, Text) else None,
     }
     return {key: value for key, value in found.items() if value}
 

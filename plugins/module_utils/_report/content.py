@@ -28,9 +28,9 @@ from .cleaning import clean, clean_text
 from .headlines import CHECK_TITLES, headline
 from .history import Past, Point, changes_since, state_of_swarm
 from .planned import Planned, PlanStep, read_plan
+from .records import Application, Backup, read_applications, read_backup
+from .states import BAD, GOOD, ORDER, UNSURE, WARN, worst
 
-# A state by which rows are sorted, from bad to good, and shown by a shape.
-BAD, WARN, UNSURE, GOOD = "bad", "warn", "unsure", "good"
 SHAPES = {"failed": BAD, "degraded": WARN, "unknown": UNSURE}
 GIB = 1024**3
 
@@ -136,7 +136,7 @@ class Service:
     zones: tuple[str, ...]
     ports: tuple[str, ...]
     updated: float | None
-    reason: str  # in the engine's words
+    reason: Text  # in the engine's words, or in ours
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,15 @@ class Capacity:
 
 
 @dataclass(frozen=True)
+class Aside:
+    """A host of the inventory beside the swarm: a registry or a builder."""
+
+    role: Text
+    host: str
+    silent: bool = False
+
+
+@dataclass(frozen=True)
 class Content:
     """The page."""
 
@@ -214,6 +223,9 @@ class Content:
     networks: tuple[tuple[str, Share], ...]
     disks: tuple[tuple[str, float], ...]  # free percent
     versions: tuple[tuple[str, tuple[str, ...]], ...]
+    applications: tuple[Application, ...] = ()
+    backup: Backup | None = None
+    asides: tuple[Aside, ...] = ()
     plan: Planned | None = None
     previous: float | None = None  # when the report before was made
     changes: tuple[Text, ...] = ()
@@ -233,12 +245,6 @@ class Content:
         return sum(len(stack.services) for stack in self.stacks)
 
 
-def worst(states: Iterable[str]) -> str:
-    """The worst of some states."""
-    found = set(states)
-    return next((state for state in (BAD, WARN, UNSURE) if state in found), GOOD)
-
-
 def kinds_of(found: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
     """Numbers of tasks by kind, from good to bad."""
     counts: Counter[str] = Counter()
@@ -253,12 +259,13 @@ def make_content(
     plan: Mapping[str, Any],
     past: Past,
     now: float,
+    asides: Sequence[Aside] = (),
 ) -> Content:
     """The content of the page.
 
     `health` is the result of health_result with its picture, `hosts` has what the controller knows of the hosts of the inventory
     by name (`zone`, `role`, `silent`, and from swarm_host_info `hostname`, `state`, `member_role`, `engine`), `plan` is the
-    result of swarm_plan or empty, and `past` what earlier reports have left.
+    result of swarm_plan or empty, `past` what earlier reports have left, and `asides` the hosts beside the swarm.
     """
     picture: Mapping[str, Any] = health.get("picture") or {}
     checks = tuple(_findings(health["checks"], picture))
@@ -269,10 +276,16 @@ def make_content(
         on_map = _with_plan(on_map, planned)
     services = [_service(row, picture) for row in health["services"]]
     nodes = {str(node["id"]): clean(_name(node)) for node in health["nodes"]}
+    stack_of = {
+        str(key): str(each.get("stack") or "")
+        for key, each in (picture.get("services") or {}).items()
+    }
+    applications = picture.get("applications") or {}
     capacity = _capacity(health["nodes"], picture, on_map)
     content = Content(
         verdict=health["verdict"],
-        headline=clean_text(headline(health["verdict"], health["checks"])),
+        headline=_no_swarm(health, planned)
+        or clean_text(headline(health["verdict"], health["checks"])),
         cluster=clean(str(picture.get("cluster_id") or "")),
         made_at=now,
         asked=nodes.get(str(picture.get("node_id")), ""),
@@ -320,15 +333,35 @@ def make_content(
                 (dig(by_name.get("versions"), "data", "versions") or {}).items()
             )
         ),
+        applications=read_applications(applications, health["services"], stack_of, now),
+        backup=read_backup(str(picture.get("backup") or ""), nodes, now),
+        asides=tuple(asides),
         plan=planned,
     )
-    content = replace(content, facts=_facts(content, health), state=state_of_swarm(health))
+    content = replace(content, facts=_facts(content, health))
+    content = replace(content, state=_state_for_next(content, health))
     return replace(
         content,
         previous=past.at,
         changes=tuple(map(clean_text, changes_since(past, content.state))),
         history=(*past.points, Point(now, content.verdict)),
     )
+
+
+def _no_swarm(health: Mapping[str, Any], plan: Planned | None) -> Text | None:
+    """The sentence at the top if a run would create the swarm."""
+    if plan is None or health["nodes"] or all(step.action != "init" for step in plan.steps):
+        return None
+    return text("There is no swarm yet. A run of site.yml creates it.")
+
+
+def _state_for_next(content: Content, health: Mapping[str, Any]) -> dict[str, Any]:
+    """What the next report compares itself with."""
+    return {
+        **state_of_swarm(health),
+        "stacks": {stack.name: stack.revision for stack in content.stacks if stack.revision},
+        "applications": {each.name: each.commit for each in content.applications},
+    }
 
 
 def _findings(checks: Sequence[Mapping[str, Any]], picture: Mapping[str, Any]) -> Iterable[Finding]:
@@ -414,7 +447,8 @@ def _state_of_node(node: Mapping[str, Any], tasks: Mapping[str, int]) -> tuple[s
     if node["state"] == "unknown":
         return UNSURE, text("not heard from yet")
     if node["state"] != "ready":
-        return BAD, text("down")
+        drained = node["availability"] == "drain"
+        return BAD, text("down, drained") if drained else text("down")
     if node["role"] == "manager" and node["reachability"] != "reachable":
         return BAD, text("does not answer as a manager")
     if node["availability"] == "drain":
@@ -456,7 +490,6 @@ def _zones(hosts: Iterable[Host]) -> tuple[Zone, ...]:
     by_zone: dict[str, list[Host]] = defaultdict(list)
     for host in hosts:
         by_zone[host.zone].append(host)
-    order = (BAD, WARN, UNSURE, GOOD)
     return tuple(
         Zone(
             name,
@@ -466,7 +499,7 @@ def _zones(hosts: Iterable[Host]) -> tuple[Zone, ...]:
                     key=lambda host: (
                         host.role != "manager",
                         not host.steps,
-                        order.index(host.state),
+                        ORDER.index(host.state),
                         _natural(host.name),
                     ),
                 )
@@ -502,7 +535,10 @@ def _with_plan(hosts: list[Host], plan: Planned) -> list[Host]:
     found = []
     for host in hosts:
         steps = tuple(of.pop(host.name, ()))
-        after = plan.after(host.name, steps, host.zone, host.role)
+        # Of a host that is in no swarm, the inventory knows what it is to be, which is not what it is.
+        joins = any(step.action in ("join", "init") for step in steps)
+        now = () if joins else (host.zone, host.role)
+        after = plan.after(host.name, steps, *now)
         found.append(replace(host, steps=steps, after=after))
     for name, others in of.items():
         wanted = plan.wanted.get(name)
@@ -591,7 +627,9 @@ def _service(row: Mapping[str, Any], picture: Mapping[str, Any]) -> Service:
         zones=tuple(clean(zone) for zone in row["zones"] if zone),
         ports=tuple(_port(port) for port in more.get("ports") or []),
         updated=moment(more.get("updated_at")),
-        reason=clean(str(row["trouble"] or "")),
+        reason=clean_text(
+            unpacked(more["reason"]) if "reason" in more else as_is(row["trouble"] or "")
+        ),
     )
 
 
@@ -628,12 +666,11 @@ def _stacks(services: Iterable[Service], picture: Mapping[str, Any]) -> tuple[St
     found: dict[str, list[Service]] = defaultdict(list)
     for service in services:
         found[service.stack].append(service)
-    order = (BAD, WARN, UNSURE, GOOD)
     revisions = picture.get("revisions") or {}
     stacks = [
         Stack(
             name,
-            tuple(sorted(rows, key=lambda row: (order.index(row.state), _natural(row.name)))),
+            tuple(sorted(rows, key=lambda row: (ORDER.index(row.state), _natural(row.name)))),
             clean(str(revisions.get(name) or "")),
         )
         for name, rows in found.items()
@@ -641,7 +678,7 @@ def _stacks(services: Iterable[Service], picture: Mapping[str, Any]) -> tuple[St
     return tuple(
         sorted(
             stacks,
-            key=lambda stack: (order.index(stack.state), not stack.name, _natural(stack.name)),
+            key=lambda stack: (ORDER.index(stack.state), not stack.name, _natural(stack.name)),
         )
     )
 
@@ -827,6 +864,14 @@ def _facts(content: Content, health: Mapping[str, Any]) -> tuple[tuple[Text, Tex
             ),
         )
     managers = health["managers"]
+    plan = (
+        (
+            text("Plan"),
+            text("refused") if content.plan.refusals else count_of(len(content.plan.steps), "step"),
+        )
+        if content.plan is not None
+        else None
+    )
     ready = sum(node["state"] == "ready" for node in health["nodes"])
     well = sum(service.state == GOOD for stack in content.stacks for service in stack.services)
     running = sum(stack.running for stack in content.stacks)
@@ -840,4 +885,5 @@ def _facts(content: Content, health: Mapping[str, Any]) -> tuple[tuple[Text, Tex
         (text("Nodes ready"), text("{part:,} of {all:,}", part=ready, all=len(health["nodes"]))),
         (text("Services as asked"), text("{part:,} of {all:,}", part=well, all=content.services)),
         (text("Tasks running"), text("{part:,} of {all:,}", part=running, all=total)),
+        *([plan] if plan else []),
     )

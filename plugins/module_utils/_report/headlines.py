@@ -74,6 +74,8 @@ def headline(verdict: str, checks: Sequence[Mapping[str, Any]]) -> Text:
 
 def _sentence(check: Mapping[str, Any]) -> Text:
     name, data, failed = check["name"], check["data"], check["status"] == "failed"
+    if data.get("code") == "not_in_swarm":
+        return text("The host that was asked is in no swarm.")
     if name == "quorum" and failed:
         return text(
             "The managers have lost their quorum: tasks keep running, and nothing can change."

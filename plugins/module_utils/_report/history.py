@@ -121,6 +121,7 @@ def changes_since(past: Past, state: Mapping[str, Any]) -> list[Text]:
         found = [
             *_node_changes(past.state.get("nodes") or {}, state["nodes"]),
             *_service_changes(past.state.get("services") or {}, state["services"]),
+            *_record_changes(past.state, state),
         ]
     except (TypeError, ValueError, AttributeError):
         # Somebody has edited the file.
@@ -171,3 +172,17 @@ def _service_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Ite
             )
         if old_update != update and update:
             yield text("service {name}: update {state}", name=name, state=update)
+
+
+def _record_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Text]:
+    """Of stacks and applications that both reports have: what an older version has not written is not news."""
+    stacks, applications = before.get("stacks") or {}, before.get("applications") or {}
+    for name, revision in sorted((after.get("stacks") or {}).items()):
+        if name in stacks and stacks[name] != revision:
+            yield text(
+                "stack {name}: revision {old} → {new}", name=name, old=stacks[name], new=revision
+            )
+    for name, commit in sorted((after.get("applications") or {}).items()):
+        if name in applications and applications[name] != commit:
+            old = applications[name] or "-"
+            yield text("application {name}: commit {old} → {new}", name=name, old=old, new=commit)

@@ -44,6 +44,9 @@ KOREAN: dict[str, str] = {
     "{count} nodes": "노드 {count}개",
     "{count} service": "서비스 {count}개",
     "{count} services": "서비스 {count}개",
+    "{count} step": "{count}단계",
+    "{count} steps": "{count}단계",
+    "refused": "거부됨",
     "{count} task": "태스크 {count}개",
     "{count} tasks": "태스크 {count}개",
     "{part:,} of {all:,}": "{part:,}/{all:,}",
@@ -116,6 +119,7 @@ KOREAN: dict[str, str] = {
     "ready, tasks fail": "준비됨, 태스크 실패",
     "not heard from yet": "아직 연락 없음",
     "down": "중단됨",
+    "down, drained": "중단됨, 드레인됨",
     "does not answer as a manager": "매니저로서 응답 없음",
     "active": "활성",
     "drained": "드레인됨",
@@ -223,7 +227,273 @@ KOREAN: dict[str, str] = {
     "demote": "강등",
     "rejoin": "재참여",
     "remove": "제거",
+    "The plan is refused": "계획이 거부됨",
+    "Nothing was changed. A run of site.yml begins when each of these is mended.": (
+        "변경된 것은 없습니다. 아래 항목을 모두 해결하면 site.yml을 실행할 수 있습니다."
+    ),
+    "drain": "드레인",
+    "leave": "탈퇴",
+    "join again": "다시 참여",
+    "left over from before the host was reinstalled": "호스트를 다시 설치하기 전의 노드",
+    "line deleted, has left": "인벤토리에서 삭제됨, 이미 탈퇴함",
+    "line deleted, down for {time}": "인벤토리에서 삭제됨, {time} 동안 중단됨",
+    "line deleted: {actions}": "인벤토리에서 삭제됨: {actions}",
+    "its address has changed: {actions}": "주소가 바뀜: {actions}",
+    "drain {tasks}": "드레인({tasks})",
+    "{role}, is already joining: wait for it": "{role}, 이미 참여하는 중: 완료될 때까지 대기",
+    "retrying an incomplete join": "끝나지 않은 참여를 다시 시도",
+    "worker -> manager": "워커 -> 매니저",
+    "manager -> worker": "매니저 -> 워커",
+    "restart its engine first (it joined through {address})": "먼저 엔진을 다시 시작 ({address}을(를) 통해 참여했음)",
+    "moves {tasks}": "옮길 태스크: {tasks}",
+    "stops {tasks}": "멈출 태스크: {tasks}",
+    "as before its restart": "다시 시작하기 전의 상태로",
+    "its removal is cancelled": "제거가 취소됨",
+    "remove the mark of a restart that is done": "끝난 재시작의 표시를 삭제",
+    "clean up after an interrupted drain": "중단된 드레인을 정리",
+    "{key} removed": "{key} 삭제",
+    "{label} (was {old})": "{label} (이전 값: {old})",
+    "empty": "비어 있음",
+    "known as {name} (was {old})": "새 이름 {name} (이전 이름: {old})",
+    "record its name in the inventory ({name}) and which labels are ours": (
+        "인벤토리의 이름({name})과 우리가 설정한 레이블을 기록"
+    ),
+    "managers {before} -> {after}, {tolerates}": "매니저 {before}대 -> {after}대, {tolerates}",
+    "managers {total} -> {fewer} -> {total} meanwhile": "매니저 {total}대 -> 잠시 {fewer}대 -> {total}대",
+    "its engine was restarted with autolock on": "자동 잠금이 켜진 채로 엔진이 다시 시작됨",
+    # What the plan holds back
+    "not listed, but not removed: {names} did not answer and may be this node; bring it back first": (
+        "인벤토리에 없지만 제거하지 않음: 응답하지 않은 {names}이(가) 이 노드일 수 있으니 먼저 복구하세요"
+    ),
+    "not listed, but not removed: {names} did not answer and may be this node; bring them back first": (
+        "인벤토리에 없지만 제거하지 않음: 응답하지 않은 {names} 중 하나가 이 노드일 수 있으니 먼저 복구하세요"
+    ),
+    "not listed, but not removed: {why}": "인벤토리에 없지만 제거하지 않음: {why}",
+    "not listed, and its state is {state}: run again": "인벤토리에 없고 상태가 {state}임: 다시 실행하세요",
+    "not listed, and down for {since:.0f} s: it is removed after {limit} s (swarm_removal_down_after)": (
+        "인벤토리에 없고 {since:.0f}초 동안 중단됨: {limit}초가 지나면 제거됨 (swarm_removal_down_after)"
+    ),
+    "not listed, and one run may remove at most {most} (swarm_removal_limit): run again": (
+        "인벤토리에 없지만 한 번에 최대 {most}개만 제거할 수 있음 (swarm_removal_limit): 다시 실행하세요"
+    ),
+    "not promoted: its node is {state}; start its engine and run again": (
+        "승격하지 않음: 노드 상태가 {state}임. 엔진을 시작하고 다시 실행하세요"
+    ),
+    "not demoted: {why}": "강등하지 않음: {why}",
+    "does not rejoin with its new address: {why}": "새 주소로 다시 참여하지 않음: {why}",
+    "its promotion is still in progress: run again": "아직 승격하는 중: 다시 실행하세요",
+    "{reachable} of {total} managers would answer, but a quorum needs {quorum}: bring managers back or add some first": (
+        "매니저 {total}대 중 {reachable}대만 응답하게 되는데 정족수는 {quorum}대임: 먼저 매니저를 복구하거나 추가하세요"
+    ),
+    "{reachable} of {total} managers would answer, which {tolerates} instead of {floor}: bring managers back or add some first,"
+    " or add lost_margin to swarm_accepted_risks": (
+        "매니저 {total}대 중 {reachable}대가 응답하게 되어 {tolerates} (현재 {floor}건): 먼저 매니저를 복구하거나 추가하세요."
+        " 감수하려면 swarm_accepted_risks에 lost_margin을 추가하세요"
+    ),
+    "no other listed manager answers, and the acting manager cannot demote itself: bring one back": (
+        "응답하는 다른 매니저가 인벤토리에 없고, 작업 중인 매니저는 자신을 강등할 수 없음: 매니저 한 대를 복구하세요"
+    ),
+    # What the plan does with engines
+    "finish an interrupted run of the package manager": "중단된 패키지 관리자 작업을 마무리",
+    "replace {names}": "{names} 교체",
+    "install {package}": "{package} 설치",
+    "the docker command": "docker 명령",
+    "set up {uri}": "{uri} 설정",
+    "hold {names}": "{names} 버전 고정",
+    "release {names}": "{names} 버전 고정 해제",
+    "upgrade {change}": "{change} 업그레이드",
+    "downgrade {change}": "{change} 다운그레이드",
+    "change {change}": "{change} 변경",
+    "write {path}: {names}": "{path} 작성: {names}",
+    "remove the engine's proxies": "엔진의 프록시 삭제",
+    "set the engine's proxies": "엔진의 프록시 설정",
+    "trust the CA of registry {name}": "레지스트리 {name}의 CA를 신뢰",
+    "log in to registry {name}": "레지스트리 {name}에 로그인",
+    "add {names} to the group docker": "{names}: docker 그룹에 추가",
+    "install the Docker SDK for Python in {path}": "{path}에 Python용 Docker SDK 설치",
+    "enable and start the engine": "엔진을 활성화하고 시작",
+    "enable the engine": "엔진을 활성화",
+    "restart the engine": "엔진을 다시 시작",
+    "restart the engine, which still holds port {port} of a swarm that it has left": (
+        "탈퇴한 스웜의 {port} 포트를 아직 잡고 있는 엔진을 다시 시작"
+    ),
+    # What the plan warns of
+    "{host}: no {feature} in the kernel: {consequence}": "{host}: 커널에 {feature}이(가) 없음: {consequence}",
+    "published ports in ingress mode and service VIPs do not work there (use mode: host and endpoint_mode: dnsrr)": (
+        "그곳에서는 ingress 모드의 공개 포트와 서비스 VIP가 동작하지 않음 (mode: host와 endpoint_mode: dnsrr을 사용하세요)"
+    ),
+    "encrypted overlay networks carry no traffic there": "그곳에서는 암호화된 오버레이 네트워크의 통신이 되지 않음",
+    "the swarm is locked: the run unlocks it and plans again": "스웜이 잠겨 있음: 실행하면 잠금을 풀고 다시 계획함",
+    "{name} was in a swarm and its engine is stopped: the run starts the engine and plans again": (
+        "{name}: 스웜에 속했으나 엔진이 멈춤. 실행하면 엔진을 시작하고 다시 계획함"
+    ),
+    "no node is removed, because this run leaves out listed hosts ({names}): run without --limit": (
+        "이번 실행에서 빠진 호스트({names})가 있어 노드를 제거하지 않음: --limit 없이 실행하세요"
+    ),
+    "{host}: its advertise address is {old}, and the inventory wants {new}; to change it, the host must leave the swarm and join"
+    " again: set swarm_allow_rejoin: true for it": (
+        "{host}: 알린 주소는 {old}이고 인벤토리의 주소는 {new}임. 바꾸려면 호스트가 스웜에서 나갔다가 다시 참여해야 함:"
+        " swarm_allow_rejoin: true로 설정하세요"
+    ),
+    "{down} of {managers} managers cannot be reached, and a quorum needs {quorum}: bring it back": (
+        "매니저 {managers}대 중 {down}대에 연결할 수 없음, 정족수는 {quorum}대: 복구하세요"
+    ),
+    "{down} of {managers} managers cannot be reached, and a quorum needs {quorum}: bring them back": (
+        "매니저 {managers}대 중 {down}대에 연결할 수 없음, 정족수는 {quorum}대: 모두 복구하세요"
+    ),
+    "the registry on {name} does not answer: nodes that need one of its images cannot pull it": (
+        "{name}의 레지스트리가 응답하지 않음: 그 이미지가 필요한 노드는 이미지를 받을 수 없음"
+    ),
+    "{managers} tolerate {failures}, no more than {fewer} do: use an odd number of managers": (
+        "{managers}는 {failures}까지 견디며 이는 {fewer}대일 때와 같음: 매니저 수를 홀수로 하세요"
+    ),
+    # Why a plan is refused
+    "{host}: only root can see and change its engine: set ansible_become: true for it, or run with --become": (
+        "{host}: root만 엔진을 보고 변경할 수 있음: ansible_become: true로 설정하거나 --become으로 실행하세요"
+    ),
+    "{host}: could not be unlocked: {why}": "{host}: 잠금을 해제하지 못함: {why}",
+    "{name} is locked: its engine was restarted with autolock on; set swarm_unlock_key, or unlock it there with 'docker swarm"
+    " unlock', and run again": (
+        "{name}이(가) 잠김: 자동 잠금이 켜진 채로 엔진이 다시 시작됨. swarm_unlock_key를 설정하거나 그곳에서 'docker swarm unlock'으로"
+        " 해제한 뒤 다시 실행하세요"
+    ),
+    "the swarm on {name} is in an error state ({error}): fix the cause, or let the host leave with 'docker swarm leave --force',"
+    " and run again": (
+        "{name}의 스웜이 오류 상태임 ({error}): 원인을 해결하거나 'docker swarm leave --force'로 나가게 한 뒤 다시 실행하세요"
+    ),
+    "the swarm state of {name} cannot be read ({error}): check its engine with 'systemctl status docker' and run again": (
+        "{name}의 스웜 상태를 읽을 수 없음 ({error}): 'systemctl status docker'로 엔진을 확인하고 다시 실행하세요"
+    ),
+    "the listed hosts are in {count} swarms ({found}): an inventory describes one swarm; let the hosts of the others leave with"
+    " 'docker swarm leave', or remove them from the inventory": (
+        "인벤토리의 호스트가 스웜 {count}개에 나뉘어 있음 ({found}): 인벤토리는 스웜 하나를 나타냄. 다른 스웜의 호스트는 'docker swarm"
+        " leave'로 나가게 하거나 인벤토리에서 삭제하세요"
+    ),
+    "{name} was removed from the swarm but has not left it (its node ID {node_id} is unknown to {acting}): to join it to this"
+    " swarm, run 'docker swarm leave --force' there and run again": (
+        "{name}은(는) 스웜에서 제거되었으나 아직 나가지 않음 ({acting}이(가) 노드 ID {node_id}을(를) 모름): 이 스웜에 참여시키려면"
+        " 그곳에서 'docker swarm leave --force'를 실행하고 다시 실행하세요"
+    ),
+    "{name} is in another swarm (its node ID {node_id} is unknown to {acting}; its managers are {managers}): to join it to this"
+    " swarm, run 'docker swarm leave --force' there and run again": (
+        "{name}은(는) 다른 스웜에 속함 ({acting}이(가) 노드 ID {node_id}을(를) 모름, 매니저: {managers}): 이 스웜에 참여시키려면"
+        " 그곳에서 'docker swarm leave --force'를 실행하고 다시 실행하세요"
+    ),
+    "not known": "알 수 없음",
+    "{names} is in a swarm, but no listed manager was asked about it ({unasked}): bring one back, or add one to --limit, and run"
+    " again": (
+        "{names}은(는) 스웜에 속하지만 인벤토리의 매니저에게 물어보지 못함 ({unasked}): 한 대를 복구하거나 --limit에 추가하고 다시"
+        " 실행하세요"
+    ),
+    "{names} are in a swarm, but no listed manager was asked about it ({unasked}): bring one back, or add one to --limit, and run"
+    " again": (
+        "{names}은(는) 스웜에 속하지만 인벤토리의 매니저에게 물어보지 못함 ({unasked}): 한 대를 복구하거나 --limit에 추가하고 다시"
+        " 실행하세요"
+    ),
+    "{names} is a worker of a swarm that has no listed manager (its managers are {managers}): add its managers to the inventory,"
+    " or run 'docker swarm leave' there, and run again": (
+        "{names}은(는) 인벤토리에 매니저가 없는 스웜의 워커임 (매니저: {managers}): 그 매니저를 인벤토리에 추가하거나 그곳에서 'docker"
+        " swarm leave'를 실행하고 다시 실행하세요"
+    ),
+    "{names} are workers of a swarm that has no listed manager (its managers are {managers}): add its managers to the inventory,"
+    " or run 'docker swarm leave' there, and run again": (
+        "{names}은(는) 인벤토리에 매니저가 없는 스웜의 워커임 (매니저: {managers}): 그 매니저를 인벤토리에 추가하거나 그곳에서 'docker"
+        " swarm leave'를 실행하고 다시 실행하세요"
+    ),
+    "the swarm of {names} has lost its quorum: no leader answers, so nothing can be planned or changed; bring back more than half"
+    " of its managers (no answer from {away}) and run again": (
+        "{names}의 스웜은 정족수가 깨짐: 응답하는 리더가 없어 계획하거나 변경할 수 없음. 매니저의 과반수를 복구하고"
+        " (응답 없음: {away}) 다시 실행하세요"
+    ),
+    "the swarm of {names} has lost its quorum: no leader answers, so nothing can be planned or changed; bring back more than half"
+    " of its managers and run again": (
+        "{names}의 스웜은 정족수가 깨짐: 응답하는 리더가 없어 계획하거나 변경할 수 없음. 매니저의 과반수를 복구하고 다시 실행하세요"
+    ),
+    "no listed host is in a swarm, and {names} did not answer and may already be in one: a second swarm would split the cluster."
+    " Bring these hosts back or, if they are new or gone for good, set swarm_allow_partial_init: true": (
+        "인벤토리의 어떤 호스트도 스웜에 속하지 않고, 응답하지 않은 {names}은(는) 이미 스웜에 속할 수 있음: 두 번째 스웜은 클러스터를"
+        " 나누게 됨. 이 호스트를 복구하거나, 새 호스트이거나 완전히 없어졌다면 swarm_allow_partial_init: true로 설정하세요"
+    ),
+    "no listed host is in a swarm, and no manager can be reached to initialise one: bring one back and run again": (
+        "인벤토리의 어떤 호스트도 스웜에 속하지 않고, 스웜을 초기화할 매니저에 연결할 수 없음: 한 대를 복구하고 다시 실행하세요"
+    ),
+    "{name} is at {address} in the inventory, but the node of that name is {state} at {old}: to replace that machine, list the new"
+    " one under another name and delete the line {name}, or switch the old one off and run again once its node is down; otherwise"
+    " restore its address": (
+        "{name}의 인벤토리 주소는 {address}인데 같은 이름의 노드가 {old}에서 {state} 상태임: 장비를 교체하려면 새 장비를 다른 이름으로"
+        " 추가하고 {name} 줄을 삭제하거나, 이전 장비를 끄고 노드가 중단된 뒤 다시 실행하세요. 아니면 주소를 되돌리세요"
+    ),
+    "{count} of {total} nodes are not listed and would be removed ({names}), but one run may remove at most {most}: check that the"
+    " inventory is complete; if it is, set swarm_removal_limit to {limit:g} (now {now:g})": (
+        "노드 {total}개 중 {count}개가 인벤토리에 없어 제거될 예정이지만 ({names}) 한 번에 최대 {most}개만 제거할 수 있음: 인벤토리가"
+        " 완전한지 확인하고, 맞다면 swarm_removal_limit을 {limit:g}(으)로 설정하세요 (현재 {now:g})"
+    ),
+    "fault tolerance would drop from {managers} to 0 ({now} managers now, {total} in the inventory): list at least three managers,"
+    " or add lost_margin to swarm_accepted_risks": (
+        "내결함성이 {managers}에서 0으로 떨어짐 (매니저: 현재 {now}대, 인벤토리 {total}대): 매니저를 세 대 이상 두거나"
+        " swarm_accepted_risks에 lost_margin을 추가하세요"
+    ),
+    "{fault}; or add uneven_zones to swarm_accepted_risks": (
+        "{fault}. 감수하려면 swarm_accepted_risks에 uneven_zones를 추가하세요"
+    ),
+    "{loss}: {advice}, or add {risk} to swarm_accepted_risks": (
+        "{loss}: {advice}. 감수하려면 swarm_accepted_risks에 {risk}을(를) 추가하세요"
+    ),
+    "zone {zone} holds {held} of {total} managers, and losing it would lose the quorum ({quorum}): spread the managers over the"
+    " zones": (
+        "영역 {zone}에 매니저 {total}대 중 {held}대가 있어 잃으면 정족수({quorum}대)가 깨짐: 매니저를 여러 영역에 분산하세요"
+    ),
+    "zone {zone} would hold {held} of {total} managers, and losing it would lose the quorum ({quorum}): spread the managers over"
+    " the zones": (
+        "영역 {zone}에 매니저 {total}대 중 {held}대가 있게 되어 잃으면 정족수({quorum}대)가 깨짐: 매니저를 여러 영역에 분산하세요"
+    ),
+    "zone {zone} has no manager, of {total} in three zones: make a host there a manager": (
+        "세 영역의 매니저 {total}대 중 영역 {zone}에는 매니저가 없음: 그곳의 호스트를 매니저로 지정하세요"
+    ),
+    "zone {zone} would have no manager, of {total} in three zones: make a host there a manager": (
+        "세 영역의 매니저 {total}대 중 영역 {zone}에는 매니저가 없게 됨: 그곳의 호스트를 매니저로 지정하세요"
+    ),
+    "any node": "모든 노드",
+    "no remaining node could run the service {name} ({constraint}; {count} can now)": (
+        "남는 노드 중 서비스 {name}을(를) 실행할 수 있는 노드가 없음 ({constraint}, 현재 {count}개 가능)"
+    ),
+    "keep or add one": "그런 노드를 남기거나 추가하세요",
+    "{tasks} of the service {name} would find no room on the remaining nodes ({lack})": (
+        "서비스 {name}의 {tasks}를 배치할 자리가 남는 노드에 없음 ({lack})"
+    ),
+    "add a node, lower the reservations": "노드를 추가하거나 예약을 줄이세요",
+    # Applications, the backup, hosts beside the swarm
+    "Applications": "애플리케이션",
+    "What is deployed from git": "git에서 배포한 애플리케이션",
+    "Application": "애플리케이션",
+    "Status": "상태",
+    "Commit": "커밋",
+    "Deployed": "배포",
+    "synced": "동기화됨",
+    "suspended": "일시 중단",
+    "out of sync": "동기화 안 됨",
+    "sync unknown": "동기화 상태 알 수 없음",
+    "healthy": "정상",
+    "progressing": "진행 중",
+    "missing": "없음",
+    "Last backup": "마지막 백업",
+    "done": "완료",
+    "in progress": "진행 중",
+    "has failed": "실패함",
+    "Beside the swarm": "스웜 밖의 호스트",
+    "Registry": "레지스트리",
+    "Builder": "빌더",
+    # Why a service is not as asked, in our words
+    "something else changed the service since": "그 뒤에 다른 무언가가 서비스를 변경함",
+    "the update is in progress": "업데이트 진행 중",
+    "{count} task of the previous spec still runs": "이전 사양의 태스크 {count}개가 아직 실행 중",
+    "{count} tasks of the previous spec still run": "이전 사양의 태스크 {count}개가 아직 실행 중",
+    "no task yet": "아직 태스크 없음",
+    "the node does not answer": "노드가 응답하지 않음",
+    "no reason given": "알려진 이유 없음",
     # Changes
+    "stack {name}: revision {old} → {new}": "스택 {name}: 리비전 {old} → {new}",
+    "application {name}: commit {old} → {new}": "애플리케이션 {name}: 커밋 {old} → {new}",
     "{name} is new in the swarm": "{name}: 스웜에 새로 참여",
     "{name} is no longer in the swarm": "{name}: 스웜에서 빠짐",
     "{name}: role {old} → {new}": "{name}: 역할 {old} → {new}",
@@ -237,6 +507,8 @@ KOREAN: dict[str, str] = {
     "service {name}: tasks {old} → {new}": "서비스 {name}: 태스크 {old}개 → {new}개",
     "service {name}: {running} of {wanted} tasks run": "서비스 {name}: 태스크 {wanted}개 중 {running}개 실행 중",
     "service {name}: update {state}": "서비스 {name}: 업데이트 {state}",
+    "There is no swarm yet. A run of site.yml creates it.": "아직 스웜이 없습니다. site.yml을 실행하면 만들어집니다.",
+    "The host that was asked is in no swarm.": "조회한 호스트는 스웜에 속하지 않습니다.",
     # Names of checks
     "Engine": "엔진",
     "Swarm": "스웜",

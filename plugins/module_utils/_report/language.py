@@ -41,6 +41,18 @@ def say(words: object, language: str) -> str:
     return template.format_map(values)
 
 
+def speaks(words: object, language: str) -> bool:
+    """Whether a text is in this language: English is, and what the catalogue has. What an engine says is not."""
+    if language not in _CATALOGUES:
+        return True
+    if not isinstance(words, Text):
+        return False
+    inside = [value for value in words.values.values() if isinstance(value, Text)]
+    if not has_words(words.template):
+        return any(speaks(value, language) for value in inside)
+    return words.template in _CATALOGUES[language]
+
+
 def moment_text(at: float | None, seconds: bool = False) -> str:
     """A time of day in UTC, as both languages write it."""
     if at is None:

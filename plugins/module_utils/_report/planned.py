@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._cluster.steps import SIGNS, parse_step
-from .._common.words import Text, as_is, joined, text
-from .cleaning import clean
+from .._cluster.steps import SIGNS, MemberStep, parse_held, parse_step
+from .._common.words import Text, as_is, joined, text, unpacked
+from .cleaning import clean, clean_text
 
 ACTIONS = {
     "unlock": text("unlock"),
@@ -45,8 +45,8 @@ class PlanStep:
     sign: str  # + ~ or -
     action: str
     word: Text
-    detail: str  # in the words of the plan
-    note: str = ""
+    detail: Text
+    note: Text
     availability: str = ""  # afterwards, if the step changes it
 
 
@@ -55,8 +55,9 @@ class Planned:
     """A plan that a run would carry out."""
 
     steps: tuple[PlanStep, ...]
-    remarks: tuple[str, ...]
+    remarks: tuple[Text, ...]  # what is held back, and warnings
     wanted: Mapping[str, tuple[str, str]]  # zone and role by host
+    refusals: tuple[Text, ...] = ()  # why the plan is refused
 
     def after(
         self, host: str, steps: Sequence[PlanStep], zone_now: str = "", role_now: str = ""
@@ -84,6 +85,7 @@ def read_plan(plan: Mapping[str, Any]) -> Planned | None:
     if not plan:
         return None
     found = (plan.get("first") or {}).get("steps") or plan.get("steps") or []
+    nodes = {str(node.get("name")): node for node in plan.get("nodes") or []}
     steps: dict[tuple[str, ...], PlanStep] = {}
     for data in found:
         step = parse_step(data)
@@ -93,19 +95,53 @@ def read_plan(plan: Mapping[str, Any]) -> Planned | None:
             SIGNS.get(kind, "~"),
             clean(kind),
             ACTIONS.get(kind, as_is(clean(kind))),
-            clean(step.text),
-            clean(step.note),
+            clean_text(_detail(step, kind, nodes.get(step.host) or {})),
+            _cleaned(step.note),
             clean(str(step.after or "")) if kind == "availability" else "",
         )
         steps.setdefault((kind, step.host, step.text), line)
     wanted = {}
-    for node in plan.get("nodes") or []:
-        labels = node.get("labels") or {}
-        zone, role = clean(str(labels.get("zone") or "")), clean(str(node.get("role") or ""))
-        wanted[clean(str(node.get("name")))] = (zone, role)
-    held = [f"{item['name']}: {item['why']}" for item in plan.get("held") or []]
+    for name, node in nodes.items():
+        zone = clean(str((node.get("labels") or {}).get("zone") or ""))
+        wanted[clean(name)] = (zone, clean(str(node.get("role") or "")))
+    held = [parse_held(item) for item in plan.get("held") or []]
+    words = plan.get("words") or {}
     return Planned(
         tuple(steps.values()),
-        tuple(map(clean, [*held, *map(str, plan.get("warnings_of_plan") or [])])),
+        (
+            *(
+                text("{host}: {why}", host=clean(item.name), why=_cleaned(item.why))
+                for item in held
+            ),
+            *_sentences(plan.get("warnings_of_plan"), words.get("warnings")),
+        ),
         wanted,
+        tuple(_sentences(plan.get("refusals"), words.get("refusals"))),
     )
+
+
+def _cleaned(words: object) -> Text:
+    return clean_text(words if isinstance(words, Text) else as_is(words))
+
+
+def _sentences(plain: Sequence[object] | None, packed: Sequence[Any] | None) -> list[Text]:
+    """Sentences, of which `packed` says how they were made, if it is there."""
+    return [_cleaned(unpacked(each)) for each in packed or plain or []]
+
+
+def _detail(step: MemberStep, kind: str, node: Mapping[str, Any]) -> Text:
+    """The change of a step. What a host joins as comes as plain words from the inventory, and is made again of the same values."""
+    plain = step.text if isinstance(step.text, Text) else as_is(step.text)
+    if kind not in ("init", "join"):
+        return plain
+    labels = {str(key): str(value) for key, value in (node.get("labels") or {}).items()}
+    zone, role = labels.pop("zone", ""), str(node.get("role") or "")
+    availability = str(node.get("availability") or "")
+    parts = [ROLES.get(role, as_is(role))]
+    if zone:
+        parts.append(text("zone {zone}", zone=zone))
+    parts += [as_is(f"{key}={value}") for key, value in sorted(labels.items())]
+    if availability not in ("", "active"):
+        parts.append(as_is(availability))
+    again = [joined(parts), joined([*parts, text("retrying an incomplete join")])]
+    return next((each for each in again if each == step.text), plain)

@@ -13,8 +13,9 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from .._common.words import Text, text
-from .content import GOOD, Content, Finding
+from .content import Content, Finding
 from .language import moment_text, say
+from .states import GOOD
 from .words import STATUS_WORDS, VERDICT_WORDS
 
 # Of a summary, whatever the swarm.
@@ -83,13 +84,17 @@ def _parts(content: Content, language: str) -> Iterator[tuple[str, Sequence[str]
     def title(words: Text) -> str:
         return f"**{say(words, language)}**"
 
+    if content.plan is not None and content.plan.refusals:
+        refusals = [f"- {_SIGNS['bad']} {escaped(say(e, language))}" for e in content.plan.refusals]
+        yield title(text("The plan is refused")), refusals
     yield title(text("What to do")), [_reason(each, language) for each in content.reasons]
-    if content.plan is not None:
+    if content.plan is not None and not content.plan.refusals:
         steps = [
-            f"- `{step.sign}` {say(step.word, language)} **{escaped(step.host)}** {escaped(step.detail)}"
+            f"- `{step.sign}` {say(step.word, language)} **{escaped(step.host)}** {escaped(say(step.detail, language))}"
             for step in content.plan.steps
         ]
         yield title(text("Plan")), steps or [f"- {say(text('Nothing would change.'), language)}"]
+    yield title(text("Applications")), list(_applications(content, language))
     yield title(text("If a zone is lost")), list(_losses(content, language))
     yield (
         title(text("Changes")),
@@ -104,11 +109,20 @@ def _reason(each: Finding, language: str) -> str:
     return f"- {_SIGNS[each.state]} **{head}** {escaped(say(each.message, language))}{advice}"
 
 
+def _applications(content: Content, language: str) -> Iterator[str]:
+    """Those that need attention."""
+    for each in content.applications:
+        if each.state != GOOD:
+            words = [say(word, language) for word in (each.sync, each.health) if word is not None]
+            cause = f": {escaped(each.cause)}" if each.cause else ""
+            yield f"- {_SIGNS[each.state]} {escaped(each.name)} {', '.join(words)}{cause}"
+
+
 def _losses(content: Content, language: str) -> Iterator[str]:
     for loss in content.losses:
         if loss.state == GOOD:
             continue
-        words = []
+        words = [say(text("does not answer now"), language)] if loss.gone else []
         if not loss.keeps_quorum:
             words.append(say(text("the quorum is lost"), language))
         stopped = [*loss.homeless, *(name for name in loss.stopped if name not in loss.homeless)]
@@ -127,7 +141,7 @@ def _services(content: Content, language: str) -> Iterable[str]:
         for row in stack.services:
             if row.state != GOOD:
                 full = f"{stack.name}_{row.name}" if stack.name else row.name
-                reason = f": {escaped(row.reason)}" if row.reason else ""
+                reason = f": {escaped(say(row.reason, language))}" if row.reason else ""
                 yield (
                     f"- {_SIGNS[row.state]} {escaped(full)} {row.running}/{row.wanted}"
                     f" {say(row.words, language)}{reason}"

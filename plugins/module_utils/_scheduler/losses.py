@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from .._common.words import count_of
+from .._common.words import count_of, text
 from .placement import PlacementNode, PlacementService, PlacementTask, homeless, unplaceable
 
 
@@ -31,11 +31,13 @@ def homeless_losses(
 ) -> Iterator[Loss]:
     """Services that some node can run now, and none afterwards."""
     for name, constraint, count in homeless(list(services), list(before), list(after)):
-        text = (
-            f"no remaining node could run the service {name} ({constraint or 'any node'};"
-            f" {count} can now)"
+        words = text(
+            "no remaining node could run the service {name} ({constraint}; {count} can now)",
+            name=name,
+            constraint=constraint or text("any node"),
+            count=count,
         )
-        yield Loss("homeless_services", name, text, "keep or add one")
+        yield Loss("homeless_services", name, words, text("keep or add one"))
 
 
 def room_losses(
@@ -46,5 +48,10 @@ def room_losses(
 ) -> Iterator[Loss]:
     """Services with tasks on the leaving nodes that do not fit on the others; `leaving` are IDs of nodes."""
     for name, count, lack in unplaceable(list(services), list(tasks), list(after), set(leaving)):
-        text = f"{count_of(count, 'task')} of the service {name} would find no room on the remaining nodes ({lack})"
-        yield Loss("lack_of_room", name, text, "add a node, lower the reservations")
+        words = text(
+            "{tasks} of the service {name} would find no room on the remaining nodes ({lack})",
+            tasks=count_of(count, "task"),
+            name=name,
+            lack=lack,
+        )
+        yield Loss("lack_of_room", name, words, text("add a node, lower the reservations"))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._common.errors import SwarmError
-from .._common.words import count_of
+from .._common.words import count_of, text
 from .._model.documents import dig, parse_node
 from .._model.labels import name_of
 from .._model.services import (
@@ -46,7 +46,7 @@ class Verdict:
     running: int  # tasks that count as running: of the desired spec, on ready nodes
     state: str  # CONVERGED, WAITING or FAILED
     cause: str | None = None  # a code, see docs/causes.md
-    reason: str = ""  # in the engine's words
+    reason: str = ""  # in the engine's words, or a Text
     node: str | None = None
     log: tuple[str, ...] = ()  # the last lines
     tasks: frozenset[str] = frozenset()  # the IDs of those that run
@@ -68,20 +68,20 @@ class Verdict:
             "running": self.running,
             "state": self.state,
             "cause": self.cause,
-            "reason": self.reason,
+            "reason": str(self.reason),
             "node": self.node,
             "log": list(self.log),
         }
 
     def line(self) -> str:
         """The verdict as a clause for a message."""
-        text = f"{self.service}: {self.running} of {count_of(self.desired, 'task')} as asked"
+        words = f"{self.service}: {self.running} of {count_of(self.desired, 'task')} as asked"
         if self.reason:
             where = f" on {self.node}" if self.node else ""
-            text += f", {self.cause or 'waiting'}{where}: {self.reason}"
+            words += f", {self.cause or 'waiting'}{where}: {self.reason}"
         if self.log:
-            text += f' (its log ends with "{self.log[-1]}")'
-        return text
+            words += f' (its log ends with "{self.log[-1]}")'
+        return words
 
 
 # Why the scheduler finds no node. It counts a node under the first filter that the node fails; here the last filter
@@ -178,7 +178,11 @@ def judge(
     if overruled:
         cause, reason, node = "rolled_back", _update_reason(status, worst), _node_of(worst, names)
         if not update.startswith("rollback") and service.get("PreviousSpec"):
-            cause, reason, node = "overwritten", "something else changed the service since", None
+            cause, reason, node = (
+                "overwritten",
+                text("something else changed the service since"),
+                None,
+            )
         state = WAITING if update == "rollback_started" else FAILED
     elif len(counted) == desired and not stale and update not in UPDATING:
         state = CONVERGED
@@ -193,12 +197,16 @@ def judge(
             if "no suitable node" in reason:
                 cause, node = _no_node_cause(reason, service, nodes)
         elif update == "updating":
-            reason = "the update is in progress"
+            reason = text("the update is in progress")
         elif stale:
-            words = count_of(len(stale), "task")
-            reason = f"{words} of the previous spec still {'runs' if len(stale) == 1 else 'run'}"
+            reason = text(
+                "{count} task of the previous spec still runs"
+                if len(stale) == 1
+                else "{count} tasks of the previous spec still run",
+                count=len(stale),
+            )
         else:
-            reason = "no task yet"
+            reason = text("no task yet")
     return Verdict(
         service=str(spec.get("Name")),
         mode=mode["Mode"],
@@ -344,19 +352,19 @@ def _task_cause(task: dict[str, Any]) -> str | None:
 
 def _task_reason(task: dict[str, Any], ready: set[str]) -> str:
     if _on_lost_node(task, ready):
-        return "the node does not answer"
-    text = reason_of(task)
+        return text("the node does not answer")
+    words = reason_of(task)
     code = dig(task, "Status", "ContainerStatus", "ExitCode")
-    if code and state_of(task) == "failed" and f"({code})" not in text:
-        text += f" (exit code {code})"
+    if code and state_of(task) == "failed" and f"({code})" not in words:
+        words += f" (exit code {code})"
     state = state_of(task) or "new"
     # While a task starts, its message says no more than its state.
-    return state if text == state else f"{state}: {text}"
+    return state if words == state else f"{state}: {words}"
 
 
 def _update_reason(status: dict[str, Any], worst: dict[str, Any] | None) -> str:
     parts = (status.get("Message"), dig(worst, "Status", "Err"))
-    return "; ".join(str(part) for part in parts if part) or "no reason given"
+    return "; ".join(str(part) for part in parts if part) or text("no reason given")
 
 
 def _node_of(task: dict[str, Any] | None, names: dict[str, str]) -> str | None:

@@ -21,17 +21,9 @@ from markupsafe import Markup
 
 from ...module_utils._common.words import Text, count_of, text
 from ...module_utils._health.picture import FAILED, OUTDATED, RUNNING, STARTING, UNHEARD, WAITING
-from ...module_utils._report.content import (
-    BAD,
-    GOOD,
-    UNSURE,
-    WARN,
-    Content,
-    Host,
-    Service,
-    kinds_of,
-)
-from ...module_utils._report.language import ago, moment_text, say
+from ...module_utils._report.content import Content, Host, Service, kinds_of
+from ...module_utils._report.language import ago, moment_text, say, speaks
+from ...module_utils._report.states import BAD, GOOD, UNSURE, WARN
 from ...module_utils._report.words import KIND_WORDS, STATUS_WORDS, VERDICT_STATES, VERDICT_WORDS
 
 _HERE = Path(__file__).parent
@@ -58,7 +50,7 @@ _FORMS = {
 _ICONS = {
     GOOD: '<circle cx="12" cy="12" r="11" fill="#14613a"/><path d="M6.5 12.5l4 4 7-8"/>',
     WARN: '<path d="M12 1.5L23.5 22.5H.5z" fill="#b87700"/><path d="M12 9v6.5M12 19v.1"/>',
-    UNSURE: '<path d="M12 .5L23.5 12 12 23.5.5 12z" fill="#4a4987"/><path d="M12 7v6M12 18v.1"/>',
+    UNSURE: '<path d="M12 .5L23.5 12 12 23.5.5 12z" fill="#4a4987"/><path d="M7 12h.1M12 12h.1M17 12h.1"/>',
     BAD: '<path d="M7 1h10l6 6v10l-6 6H7l-6-6V7z" fill="#a3221b"/><path d="M7.5 7.5l9 9M16.5 7.5l-9 9"/>',
 }
 
@@ -96,6 +88,7 @@ def render_html(content: Content, language: str) -> str:
         shows_shares=bool(content.capacity and content.capacity.reserving),
         opens=content.services <= FEW_SERVICES,
         _=translated,
+        speaks=partial(speaks, language=language),
         t=words,
         status_word=lambda status: words(STATUS_WORDS[status]),
         kind_word=lambda kind: words(KIND_WORDS[kind]),

@@ -20,8 +20,10 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ...module_utils._common.errors import shown
+from ...module_utils._common.words import text
 from ...module_utils._model.documents import dig
-from ...module_utils._report.content import Content, make_content
+from ...module_utils._report.cleaning import clean
+from ...module_utils._report.content import Aside, Content, make_content
 from ...module_utils._report.history import Point, next_lines, read_past
 from ...module_utils._report.language import LANGUAGES
 from ...module_utils._report.summary import as_data, as_markdown
@@ -101,7 +103,8 @@ def write_page(
     try:
         lines = _read_lines(options.history)
         now = float(dig(health, "picture", "now") or time.time())
-        content = make_content(health, known, options.plan, read_past(lines), now)
+        asides = tuple(hosts_beside(task_vars))
+        content = make_content(health, known, options.plan, read_past(lines), now, asides)
         _write(options, content, lines)
     except OSError as error:
         where = error.filename or options.path
@@ -185,3 +188,12 @@ def known_hosts(
                 "engine": dig(said, "engine", "version"),
             },
         )
+
+
+def hosts_beside(task_vars: Mapping[str, Any]) -> Iterator[Aside]:
+    """The registries and builders of the inventory. Only site.yml asks the registries, and knows which does not answer."""
+    groups, hostvars = task_vars.get("groups") or {}, task_vars.get("hostvars") or {}
+    for role, group in ((text("Registry"), "swarm_registry"), (text("Builder"), "swarm_builders")):
+        for host in groups.get(group) or []:
+            said = hostvars[host].get("__swarm_registry") if host in hostvars else None
+            yield Aside(role, clean(str(host)), bool(dig(said, "unreachable")))

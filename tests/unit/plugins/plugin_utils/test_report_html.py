@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -13,7 +14,12 @@ from typing import Any
 import pytest
 from recorded import Answers, health_of, swarm_of
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._report.content import make_content
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.words import text
+from ansible_collections.flotilla.swarm.plugins.module_utils._report.cleaning import clean
+from ansible_collections.flotilla.swarm.plugins.module_utils._report.content import (
+    Aside,
+    make_content,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._report.history import Past, Point
 from ansible_collections.flotilla.swarm.plugins.plugin_utils._report.html import render_html
 
@@ -133,6 +139,21 @@ def named(name: str, nodes: int = 6) -> Answers:
     answers.edit("/tasks", of_tasks)
     answers.edit("/networks", lambda found: [each.update(Name=name) for each in found])
     answers.edit("/info", lambda info: info["Swarm"]["Cluster"].update(ID=name))
+
+    def of_configs(found: list[dict[str, Any]]) -> None:
+        state = {"format": 1, "sync": name, "health": name, "cause": name, "message": name}
+        backup = {"state": name, "node_id": name, "name": name, "started": 1.0}
+        for config in found:
+            config["Spec"]["Labels"] = {
+                "com.docker.stack.namespace": name,
+                "flotilla.swarm.revision": "1",
+                "flotilla.swarm.revision.turn": "1",
+                "flotilla.swarm.gitops.app": name,
+                "flotilla.swarm.gitops": json.dumps(state),
+                "flotilla.swarm.backup": json.dumps(backup),
+            }
+
+    answers.edit("/configs", of_configs)
     return answers
 
 
@@ -156,7 +177,10 @@ def test_names_do_no_harm(name: str, language: str) -> None:
         {"nodes": {name: ["worker"] * 5}, "services": {name: [name] * 4}},
     )
     hosts = {"m9": {"zone": name, "hostname": name, "engine": name, "silent": True}}
-    content = make_content(health, hosts, plan, past, NOW)
+    aside = Aside(text("Registry"), clean(name), silent=True)
+    content = make_content(health, hosts, plan, past, NOW, [aside])
+    refused = make_content(health, hosts, {"refusals": [name, f"m1: {name}"]}, past, NOW)
+    assert_harmless(render_html(refused, language))
     page = render_html(content, language)
     reader = assert_harmless(page)
     assert "\u202e" not in page

@@ -19,6 +19,7 @@ from ansible_collections.flotilla.swarm.plugins.plugin_utils._health import unre
 from ansible_collections.flotilla.swarm.plugins.plugin_utils._report.page import (
     PageOptions,
     for_the_module,
+    hosts_beside,
     known_hosts,
     page_options,
     write_file,
@@ -163,3 +164,13 @@ def test_variables_are_read_only_for_hosts_that_managers_do_not_tell_of() -> Non
     found = dict(known_hosts(health, args, {"hostvars": Variables(h9={}), "groups": {}}))
     assert list(found) == ["h9"]
     assert (found["h9"]["zone"], found["h9"]["silent"]) == ("z", True)
+
+
+def test_hosts_beside_the_swarm() -> None:
+    variables = {
+        "groups": {"swarm_registry": ["r1", "r2"], "swarm_builders": ["b1"]},
+        "hostvars": {"r1": {"__swarm_registry": {"unreachable": True}}, "r2": {}, "b1": {}},
+    }
+    found = [(str(each.role), each.host, each.silent) for each in hosts_beside(variables)]
+    assert found == [("Registry", "r1", True), ("Registry", "r2", False), ("Builder", "b1", False)]
+    assert list(hosts_beside({})) == []

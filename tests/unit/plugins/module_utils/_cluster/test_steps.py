@@ -19,7 +19,13 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._cluster.rounds imp
 from ansible_collections.flotilla.swarm.plugins.module_utils._cluster.steps import (
     HeldBack,
     MemberStep,
+    parse_held,
     parse_step,
+)
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.words import (
+    Text,
+    count_of,
+    text,
 )
 
 LEAVE = MemberStep("leave", "w2", "line deleted", "id2", addr="192.0.2.2")
@@ -106,3 +112,24 @@ def test_a_round_is_what_the_playbooks_read() -> None:
         "join_workers": [],
         "more": False,
     }
+
+
+def test_texts_can_be_said_in_another_language_after_the_way_through_data() -> None:
+    words = text("line deleted, down for {time}", time="2 h")
+    step = MemberStep("remove", "w2", words, "id2", note=count_of(2, "manager"))
+    data = json.loads(json.dumps(step.as_data()))
+    assert type(step.as_data()["text"]) is str
+    back = parse_step(data)
+    assert back == step
+    assert isinstance(back.text, Text)
+    assert (back.text.template, back.text.values) == (words.template, words.values)
+    assert isinstance(back.note, Text)
+    held = HeldBack("w2", "remove", text("not demoted: {why}", why="x"))
+    again = parse_held(json.loads(json.dumps(held.as_data())))
+    assert again == held
+    assert isinstance(again.why, Text)
+    refused = Membership(refusals=[text("{fault}; or add", fault="a")], warnings=["plain"])
+    there = parse_membership(json.loads(json.dumps(refused.as_data())))
+    assert there == refused
+    assert isinstance(there.refusals[0], Text)
+    assert not isinstance(there.warnings[0], Text)

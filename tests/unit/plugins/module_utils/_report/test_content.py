@@ -14,7 +14,7 @@ import pytest
 from recorded import Answers, health_of, swarm_of
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
-from ansible_collections.flotilla.swarm.plugins.module_utils._common.words import Text
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.words import Text, packed, text
 from ansible_collections.flotilla.swarm.plugins.module_utils._health.check import HostContext
 from ansible_collections.flotilla.swarm.plugins.module_utils._health.checks import (
     CHECKS,
@@ -34,6 +34,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._report.headlines i
     headline,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._report.history import Past
+from ansible_collections.flotilla.swarm.plugins.module_utils._report.language import say, speaks
 
 NOW = 1795381200.0
 NOTHING = Past()
@@ -173,7 +174,7 @@ def test_without_an_answer_the_hosts_speak_for_themselves(
     assert page.stacks == ()
     assert page.losses == ()
     assert page.capacity is None
-    assert page.state == {"nodes": {}, "services": {}}
+    assert page.state == {"nodes": {}, "services": {}, "stacks": {}, "applications": {}}
 
 
 def test_half_of_the_answers_are_missing() -> None:
@@ -291,6 +292,8 @@ def test_a_plan_is_on_the_map_before_and_after() -> None:
         ("-", "remove", "h5"),
     ]
     assert page.plan.remarks == ("h4: it has to wait", "one warning")
+    # What a host joins as is made of the inventory again, so that it can be said in Korean.
+    assert say(page.plan.steps[0].detail, "ko") == "워커, 영역 c"
     new = host_of(page, "h7")
     assert (new.zone, new.present, str(new.after)) == ("c", False, "worker, zone c")
     assert str(host_of(page, "h3").after) == "manager"
@@ -299,6 +302,38 @@ def test_a_plan_is_on_the_map_before_and_after() -> None:
     # What does not exist yet is not counted.
     zone = next(zone for zone in page.zones if zone.name == "c")
     assert (zone.present, len(zone.hosts)) == (2, 3)
+
+
+def test_a_plan_that_is_refused() -> None:
+    words = text("{fault}; or add uneven_zones to swarm_accepted_risks", fault="zone a is alone")
+    plan = {
+        "refusals": [str(words), "m1: plain"],
+        "words": {"refusals": [packed(words), "m1: plain"], "warnings": []},
+        "steps": [],
+    }
+    page = page_of(swarm_of(3, 1, 3), plan=plan)
+    assert page.plan is not None
+    assert page.plan.refusals == (str(words), "m1: plain")
+    assert "감수하려면" in say(page.plan.refusals[0], "ko")
+    assert [speaks(each, "ko") for each in page.plan.refusals] == [True, False]
+    assert ("Plan", "refused") in [(str(label), str(value)) for label, value in page.facts]
+
+
+def test_a_swarm_that_is_not_there_yet_has_its_plan_on_the_map() -> None:
+    answers = swarm_of(3, 1, 3)
+    idle = {"LocalNodeState": "inactive", "NodeID": "", "ControlAvailable": False}
+    answers.edit("/info", lambda info: info.update(Swarm=idle))
+    plan = {
+        "steps": [{"action": "init", "host": "m1", "text": "manager, zone a"}],
+        "nodes": [{"name": "m1", "role": "manager", "labels": {"zone": "a"}}],
+    }
+    hosts = {"m1": {"zone": "a", "role": "manager", "state": "inactive", "silent": False}}
+    page = page_of(answers, hosts, plan)
+    assert page.headline == "There is no swarm yet. A run of site.yml creates it."
+    assert page_of(answers, hosts).headline == "The host that was asked is in no swarm."
+    (host,) = page.zones[0].hosts
+    assert (host.state, str(host.words), len(host.steps)) == (UNSURE, "in no swarm", 1)
+    assert str(host.after) == "manager, zone a"
 
 
 def test_an_empty_plan_is_a_plan() -> None:

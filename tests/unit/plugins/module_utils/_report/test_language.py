@@ -33,6 +33,15 @@ TEMPLATE = PLUGINS / "plugin_utils" / "_report" / "page.html.j2"
 # Whose texts stand on the page.
 SOURCES = [
     PLUGINS / "module_utils" / "_common" / "words.py",
+    *(
+        PLUGINS / "module_utils" / "_cluster" / f"{name}.py"
+        for name in ("membership", "node_labels", "run_plan", "steps")
+    ),
+    PLUGINS / "action" / "swarm_plan.py",
+    PLUGINS / "module_utils" / "_engine" / "plan.py",
+    PLUGINS / "module_utils" / "_engine" / "preflight.py",
+    PLUGINS / "module_utils" / "_scheduler" / "losses.py",
+    PLUGINS / "module_utils" / "_services" / "convergence.py",
     *sorted((PLUGINS / "module_utils" / "_health").glob("*.py")),
     *sorted((PLUGINS / "module_utils" / "_report").glob("*.py")),
     *sorted((PLUGINS / "plugin_utils" / "_report").glob("*.py")),
@@ -80,6 +89,8 @@ def all_templates() -> set[str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         found |= {*of_calls(tree), *templates_in_loops(tree)}
     found |= set(re.findall(r"""\b_\("((?:[^"\\]|\\.)*)\"""", TEMPLATE.read_text(encoding="utf-8")))
+    # Plans show sentences about hosts without a full stop.
+    found = {each.rstrip(".") if each.startswith("{host}: ") else each for each in found}
     return {template for template in found if language.has_words(template)}
 
 
