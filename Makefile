@@ -61,6 +61,12 @@ lint: ## run the static checks
 	$(SAY) "lint: tests/lint.sh"
 	@PYTHON="$$(lab/prerequisites.sh which-python)" tests/lint.sh
 
+.PHONY: docs
+docs: ## build the site of the documentation in .cache/docs/html
+	@lab/prerequisites.sh python
+	$(SAY) "docs: tests/lint.sh site"
+	@PYTHON="$$(lab/prerequisites.sh which-python)" tests/lint.sh site
+
 .PHONY: unit
 unit: venv ## run the unit tests
 	$(SAY) "unit: pytest tests/unit"
