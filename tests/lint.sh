@@ -39,7 +39,7 @@ declare -A WHAT=(
   [mypy]="types of the Python files"
   [shellcheck]="errors in the shell scripts"
   [yamllint]="errors and style of the YAML files"
-  [ansible-lint]="roles, playbooks and modules, profile production"
+  [ansible-lint]="roles, playbooks, modules and plays in documents, profile production"
   [changelog]="changelog fragments (antsibull-changelog)"
   [docs]="documentation of plugins and roles (antsibull-docs)"
   [readmes]="tables of variables in the READMEs of the roles and in docs/variables.md are up to date"
@@ -142,7 +142,14 @@ check_shellcheck() {
   xargs -r "$TOOLS/bin/shellcheck" -x -S warning <"$LOGS/scripts"
 }
 check_yamllint() { "$TOOLS/bin/yamllint" --strict .; }
-check_ansible-lint() { "$TOOLS/bin/ansible-lint" --offline --strict -q --nocolor; }
+check_ansible-lint() {
+  local rc=0
+  # With the plays that documents show.
+  "$TOOLS/bin/python" tests/documents.py playbooks
+  "$TOOLS/bin/ansible-lint" --offline --strict -q --nocolor || rc=$?
+  rm playbooks/shown_*.yml
+  return "$rc"
+}
 check_changelog() {
   "$TOOLS/bin/antsibull-changelog" lint
   [ ! -e changelogs/changelog.yaml ] || "$TOOLS/bin/antsibull-changelog" lint-changelog-yaml changelogs/changelog.yaml
