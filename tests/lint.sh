@@ -44,7 +44,7 @@ declare -A WHAT=(
   [docs]="documentation of plugins and roles (antsibull-docs)"
   [readmes]="tables of variables in the READMEs of the roles and in docs/variables.md are up to date"
   [site]="site of the documentation (antsibull-docs, Sphinx), warnings are errors"
-  [build]="ansible-galaxy collection build"
+  [build]="ansible-galaxy collection build, ansible-builder create"
   [importer]="what Ansible Galaxy checks on import (galaxy-importer)"
   [install]="install from the tarball, ansible-doc of everything in it"
   [sanity]="ansible-test sanity"
@@ -162,6 +162,10 @@ check_readmes() {
 check_site() { "$SITE/bin/python" docs/site/build.py "$CACHE/docs/html" | tee "$LOGS/site.note"; }
 check_build() {
   "$TOOLS/bin/ansible-galaxy" collection build --output-path "$DIST" .
+  # An execution environment for AWX and ansible-navigator has this tarball.
+  mkdir -p dist
+  cp "$DIST"/flotilla-swarm-*.tar.gz dist
+  "$TOOLS/bin/ansible-builder" create --context "$DIST/context"
   # The lab and the tests stay out of what users install.
   ! tar -tzf "$DIST"/flotilla-swarm-*.tar.gz | grep -E '^(tests|molecule|lab|bench|docs/(site|course)|\.[a-z])'
 }

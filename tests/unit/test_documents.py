@@ -236,6 +236,13 @@ def test_every_variable_in_the_comment_of_a_playbook_is_read(name: str) -> None:
 # --- the pages --------------------------------------------------------------------------------------
 
 
+def test_names_of_tarballs_have_the_version_of_the_collection() -> None:
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"]
+    for path in [*EVERYWHERE, ROOT / "execution-environment.yml"]:
+        found = re.findall(r"flotilla-swarm-([\d.]+)\.tar", path.read_text(encoding="utf-8"))
+        assert set(found) <= {version}, path
+
+
 def test_the_index_has_every_page() -> None:
     linked = set(
         re.findall(r"\]\(([\w/.]+\.md)\)", (DOCS / "index.md").read_text(encoding="utf-8"))
