@@ -245,7 +245,7 @@ def test_names_of_tarballs_have_the_version_of_the_collection() -> None:
 
 def test_the_index_has_every_page() -> None:
     linked = set(
-        re.findall(r"\]\(([\w/.]+\.md)\)", (DOCS / "index.md").read_text(encoding="utf-8"))
+        re.findall(r"\]\(([\w/.-]+\.md)\)", (DOCS / "index.md").read_text(encoding="utf-8"))
     )
     pages = {str(path.relative_to(DOCS)) for path in DOCS.glob("**/*.md")}
     assert pages - linked == {"index.md"}

@@ -69,5 +69,7 @@ def test_a_lesson_can_be_read_and_is_the_same_in_korean(path: Path) -> None:
 
 
 def test_both_languages_have_the_same_lessons() -> None:
-    names = {language: {path.name for path in (COURSE / language).iterdir()} for language in ("en", "ko")}
+    names = {
+        language: {path.name for path in (COURSE / language).iterdir()} for language in ("en", "ko")
+    }
     assert names["en"] == names["ko"]
