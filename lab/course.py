@@ -46,6 +46,8 @@ SWARM = """all:
         w1: {swarm_zone: a}
         w2: {swarm_zone: b}
 """
+# Remove the stacks and services of another lesson, which would be in what the commands print.
+CLEAR = "docker stack ls --format '{{.Name}}' | xargs -r docker stack rm; docker service ls -q | xargs -r docker service rm"
 # The connection, which is not what a lesson is about.
 VARIABLES = """---
 ansible_user: root
@@ -171,24 +173,26 @@ def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
 
 
 def prepare(lab: Lab, folder: Path, lesson: Lesson) -> None:
-    """Bring the lab into the state with which a lesson begins."""
-    if lesson.start == "swarm":
-        (folder / "hosts.yml").write_text(SWARM)
-        # A service of another lesson would be one more in what the commands print.
-        remove = "on m1 docker service ls -q | xargs -r -n1 bash -c '. ./env.sh; on m1 docker service rm $0'"
-        for command in (
-            "ansible-playbook -i hosts.yml flotilla.swarm.site -e swarm_remove_unlisted=true",
-            remove,
-        ):
-            done = shell(folder, command)
-            if done.returncode:
-                raise LabError(f"The lab is not ready for {lesson.path.stem}:\n{done.stdout}")
+    """Bring the lab into the state with which a lesson begins, whatever an earlier one has left."""
+    bare = lesson.start == "bare"
+
+    def reset(host: Host) -> None:
+        leave = "; docker swarm leave --force" if bare else ""
+        shell(folder, f"on {host.name} sh -c 'systemctl start docker{leave}'")
+
+    for path in (folder / "group_vars" / "swarm_managers.yml", *folder.glob("stacks/*")):
+        path.unlink(missing_ok=True)
+    in_parallel(reset, lab.hosts)
+    if bare:
         return
-
-    def leave(host: Host) -> None:
-        shell(folder, f"on {host.name} docker swarm leave --force")
-
-    in_parallel(leave, lab.hosts)
+    (folder / "hosts.yml").write_text(SWARM)
+    for command in (
+        "ansible-playbook -i hosts.yml flotilla.swarm.site -e swarm_remove_unlisted=true -e swarm_availability=active",
+        f"on m1 sh -c {shlex.quote(CLEAR)}",
+    ):
+        done = shell(folder, command)
+        if done.returncode:
+            raise LabError(f"The lab is not ready for {lesson.path.stem}:\n{done.stdout}")
 
 
 def follow(folder: Path, lesson: Lesson) -> int:
