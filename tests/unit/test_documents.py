@@ -116,9 +116,8 @@ def test_plays_that_pages_show_pass_the_syntax_check(tmp_path: Path) -> None:
     hosts.write_text(
         "{swarm_managers: {hosts: {m1: {}}}, swarm_workers: {hosts: {w1: {}}}}", encoding="utf-8"
     )
-    collections = str(Path(documents.__file__).resolve().parents[1] / ".cache" / "collections")
-    if ROOT.parts[-3] == "ansible_collections":
-        collections = str(ROOT.parents[2])
+    inside = ROOT.parts[-3] == "ansible_collections"
+    collections = str(ROOT.parents[2] if inside else ROOT / ".cache" / "collections")
     done = subprocess.run(
         [sys.executable, "-m", "ansible", "playbook", "--syntax-check", "-i", hosts, *files],
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_NOCOLOR": "1"},

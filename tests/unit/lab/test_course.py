@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import course
@@ -66,6 +67,16 @@ def test_a_lesson_can_be_read_and_is_the_same_in_korean(path: Path) -> None:
     assert korean.title.startswith(f"{int(path.name[:2])}. ")
     # Written by itself, and not a copy.
     assert re.search("[가-힣]", korean.title)
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_the_commands_of_a_lesson_are_commands_of_bash(path: Path) -> None:
+    for step in course.parse_lesson(path).steps:
+        if isinstance(step, course.Command):
+            done = subprocess.run(
+                ["bash", "-n", "-c", step.text], capture_output=True, text=True, check=False
+            )
+            assert (done.returncode, done.stderr) == (0, ""), step.text
 
 
 def test_both_languages_have_the_same_lessons() -> None:
