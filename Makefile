@@ -19,6 +19,8 @@ export PATH := $(TOP)/.venv/bin:$(PATH):/usr/sbin:/sbin
 LINK := .cache/collections/ansible_collections/flotilla/swarm
 # Shows changes, long tasks, the plan and the verdict, but no unchanged results.
 BRIEF := ANSIBLE_CALLBACK_PLUGINS=$(TOP)/lab/callback_plugins ANSIBLE_STDOUT_CALLBACK=lab_brief
+# A lab of its own, whose hosts have an engine.
+COURSE := LAB_PREFIX=$(or $(LAB_PREFIX),course) LAB_SUBNET=auto LAB_IMAGE=engine
 PYTHON := $(or $(wildcard .venv/bin/python),python3)
 SAY := @printf '==> %s\n'
 
@@ -60,6 +62,21 @@ lint: ## run the static checks
 	@lab/prerequisites.sh python
 	$(SAY) "lint: tests/lint.sh"
 	@PYTHON="$$(lab/prerequisites.sh which-python)" tests/lint.sh
+
+.PHONY: lesson
+lesson: ready ## prepare a lab for a lesson of docs/course: N=3
+	@$(COURSE) python lab/course.py lesson $(N)
+
+.PHONY: course
+course: ready ## do the lessons of docs/course on a lab, and hold what is printed against the text: [N="1 2"]
+	@$(COURSE) python lab/course.py run $(N)
+	@$(COURSE) python lab/lab.py down
+
+.PHONY: docs
+docs: ## build the site of the documentation in .cache/docs/html
+	@lab/prerequisites.sh python
+	$(SAY) "docs: tests/lint.sh site"
+	@PYTHON="$$(lab/prerequisites.sh which-python)" tests/lint.sh site
 
 .PHONY: unit
 unit: venv ## run the unit tests

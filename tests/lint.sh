@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # All static checks. Usage: tests/lint.sh [CHECK ...]; without arguments every check runs.
 # tests/lint.sh --fix repairs what ruff can repair in the Python files, writes the tables of variables
-# in the READMEs of the roles, and checks nothing.
+# in the READMEs of the roles and docs/variables.md, and checks nothing.
 #
 # Needs Python 3.11 or newer, git and a package index for pip. The tools live in .cache (pinned in
-# requirements-lint.txt and requirements-importer.txt); nothing is written outside the checkout.
+# requirements-lint.txt, requirements-importer.txt and requirements-docs.txt); nothing is written outside the checkout.
 # The checks look at a copy of the work tree (what git tracks, plus new files that it does not ignore),
 # because ansible-test only works in a directory named ansible_collections/NAMESPACE/NAME.
 set -euo pipefail
@@ -18,6 +18,7 @@ LOGS=$CACHE/lint-logs
 DIST=$CACHE/lint-dist
 TOOLS=$CACHE/venv-lint
 IMPORTER=$CACHE/venv-importer
+SITE=$CACHE/venv-docs
 PYTHON=${PYTHON:-python3}
 # The Python versions of hosts that ansible-core 2.19 can test. What those in between lack, the oldest or the newest lacks too,
 # so only `make soak` has all of them. ansible-test always tries its own.
@@ -31,18 +32,19 @@ TWICE=(--skip-test pep8 --skip-test ansible-doc --skip-test changelog --exclude 
 export PIP_COMPILE=0
 
 # In the order of the summary. ansible-test is by far the slowest and runs beside the others.
-CHECKS=(ruff format mypy shellcheck yamllint ansible-lint changelog docs readmes build importer install sanity)
+CHECKS=(ruff format mypy shellcheck yamllint ansible-lint changelog docs readmes site build importer install sanity)
 declare -A WHAT=(
   [ruff]="errors and style of the Python files"
   [format]="layout of the Python files (ruff format)"
   [mypy]="types of the Python files"
   [shellcheck]="errors in the shell scripts"
   [yamllint]="errors and style of the YAML files"
-  [ansible-lint]="roles, playbooks and modules, profile production"
+  [ansible-lint]="roles, playbooks, modules and plays in documents, profile production"
   [changelog]="changelog fragments (antsibull-changelog)"
   [docs]="documentation of plugins and roles (antsibull-docs)"
-  [readmes]="tables of variables in the READMEs of the roles are up to date"
-  [build]="ansible-galaxy collection build"
+  [readmes]="tables of variables in the READMEs of the roles and in docs/variables.md are up to date"
+  [site]="site of the documentation (antsibull-docs, Sphinx), warnings are errors"
+  [build]="ansible-galaxy collection build, ansible-builder create"
   [importer]="what Ansible Galaxy checks on import (galaxy-importer)"
   [install]="install from the tarball, ansible-doc of everything in it"
   [sanity]="ansible-test sanity"
@@ -140,17 +142,32 @@ check_shellcheck() {
   xargs -r "$TOOLS/bin/shellcheck" -x -S warning <"$LOGS/scripts"
 }
 check_yamllint() { "$TOOLS/bin/yamllint" --strict .; }
-check_ansible-lint() { "$TOOLS/bin/ansible-lint" --offline --strict -q --nocolor; }
+check_ansible-lint() {
+  local rc=0
+  # With the plays that documents show.
+  "$TOOLS/bin/python" tests/documents.py playbooks
+  "$TOOLS/bin/ansible-lint" --offline --strict -q --nocolor || rc=$?
+  rm playbooks/shown_*.yml
+  return "$rc"
+}
 check_changelog() {
   "$TOOLS/bin/antsibull-changelog" lint
   [ ! -e changelogs/changelog.yaml ] || "$TOOLS/bin/antsibull-changelog" lint-changelog-yaml changelogs/changelog.yaml
 }
 check_docs() { "$TOOLS/bin/antsibull-docs" lint-collection-docs --plugin-docs --validate-collection-refs self .; }
-check_readmes() { "$TOOLS/bin/python" tests/role_docs.py --check; }
+check_readmes() {
+  "$TOOLS/bin/python" tests/role_docs.py --check
+  "$TOOLS/bin/python" tests/variable_docs.py --check
+}
+check_site() { "$SITE/bin/python" docs/site/build.py "$CACHE/docs/html" | tee "$LOGS/site.note"; }
 check_build() {
   "$TOOLS/bin/ansible-galaxy" collection build --output-path "$DIST" .
+  # An execution environment for AWX and ansible-navigator has this tarball.
+  mkdir -p dist
+  cp "$DIST"/flotilla-swarm-*.tar.gz dist
+  "$TOOLS/bin/ansible-builder" create --context "$DIST/context"
   # The lab and the tests stay out of what users install.
-  ! tar -tzf "$DIST"/flotilla-swarm-*.tar.gz | grep -E '^(tests|molecule|lab|bench|\.[a-z])'
+  ! tar -tzf "$DIST"/flotilla-swarm-*.tar.gz | grep -E '^(tests|molecule|lab|bench|docs/(site|course)|\.[a-z])'
 }
 check_importer() {
   local lint=False
@@ -233,14 +250,17 @@ flock -n 9 || { say "waiting for another run in this checkout"; flock 9; }
 rm -rf "$LOGS"
 mkdir -p "$LOGS"
 need_python
-venv "$TOOLS" requirements-lint.txt
+# The site has tools of its own.
+[ "$*" = site ] || venv "$TOOLS" requirements-lint.txt
 if [ -n "$fix" ]; then
   "$TOOLS/bin/ruff" check --fix --unsafe-fixes --output-format concise . || true
   "$TOOLS/bin/ruff" format .
   "$TOOLS/bin/python" tests/role_docs.py
+  "$TOOLS/bin/python" tests/variable_docs.py
   exit
 fi
 ! wanted importer || venv "$IMPORTER" requirements-importer.txt
+! wanted site || venv "$SITE" requirements-docs.txt
 copy_tree
 export ANSIBLE_COLLECTIONS_PATH=$COLLECTIONS ANSIBLE_HOME=$CACHE/ansible-home PATH=$TOOLS/bin:$PATH
 unset ANSIBLE_CONFIG

@@ -41,6 +41,8 @@ def make_importable() -> None:
 make_importable()
 # For recorded.py, which the bench and a scenario import too. At the end, because names there are common words.
 sys.path.append(str(ROOT / "lab"))
+# For documents.py and variable_docs.py.
+sys.path.append(str(ROOT / "tests"))
 
 # The number of cases for each property. FLOTILLA_SOAK=1 tries more, to find rare failures; tests/cores.sh tries fewer, because it
 # looks for what another Python or ansible-core does differently, and not for a case that nobody thought of.

@@ -1,0 +1,260 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The course: lessons in docs/course, on the hosts of a lab.
+
+    course.py lesson N     prepare the lab for a lesson, and print where to follow it
+    course.py run [N ...]  do all lessons, or some, and hold what commands print against the text
+
+A lesson is a Markdown file. A block `yaml` that begins with a comment such as `# hosts.yml` is that file. A block `console` has
+commands after `$ `, and below each what it prints. There, `...` stands for anything in a line, and a line of only `...` for any lines.
+A command without a text below it must only succeed.
+
+The comment `<!-- start: bare -->` in a lesson says that no host is in a swarm at its beginning, and `<!-- start: swarm -->` that all are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from connect import ssh_options
+from settings import TOP, Host, Lab, LabError, in_parallel, read_lab, run, say
+
+LESSONS = TOP / "docs" / "course" / "en"
+BLOCK = re.compile(r"^```(yaml|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Seconds that a command may take.
+LIMIT = 900
+# What a lesson with "start: swarm" begins with.
+SWARM = """all:
+  children:
+    swarm_managers:
+      hosts:
+        m1: {swarm_zone: a}
+        m2: {swarm_zone: b}
+        m3: {swarm_zone: c}
+    swarm_workers:
+      hosts:
+        w1: {swarm_zone: a}
+        w2: {swarm_zone: b}
+"""
+# Remove the stacks and services of another lesson, which would be in what the commands print.
+CLEAR = "docker stack ls --format '{{.Name}}' | xargs -r docker stack rm; docker service ls -q | xargs -r docker service rm"
+# The connection, which is not what a lesson is about.
+VARIABLES = """---
+ansible_user: root
+ansible_ssh_private_key_file: {state}/ssh_key
+ansible_ssh_common_args: {options}
+ansible_python_interpreter: /usr/bin/python3
+docker_engine_source: distro
+docker_engine_registry_ca_certificates: {{"registry.lab:5000": {state}/registry/ca.crt}}
+swarm_stack_settle: 0
+"""
+ENVIRONMENT = """# . ./env.sh, then follow a lesson. `on m1 COMMAND` runs a command on a host of the lab.
+export PATH={top}/.venv/bin:$PATH ANSIBLE_CONFIG={top}/ansible.cfg ANSIBLE_COLLECTIONS_PATH={top}/.cache/collections
+declare -A ADDRESS=({addresses})
+on() {{ ssh -n -i {state}/ssh_key {options} "root@${{ADDRESS[$1]}}" "$(printf '%q ' "${{@:2}}")"; }}
+"""
+
+
+@dataclass(frozen=True)
+class Command:
+    text: str
+    expected: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class File:
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Lesson:
+    path: Path
+    title: str
+    start: str
+    steps: tuple[Command | File, ...]
+
+
+class Mismatch(Exception):
+    """A command does not print what the lesson says."""
+
+
+# --- what a lesson says: pure -----------------------------------------------------------------------
+
+
+def parse_lesson(path: Path) -> Lesson:
+    text = path.read_text(encoding="utf-8")
+    start = re.search(r"<!-- start: (bare|swarm) -->", text)
+    title = re.search(r"^# (.+)$", text, re.MULTILINE)
+    if not start or not title:
+        raise LabError(f"{path.name} has no title, or no comment such as <!-- start: swarm -->.")
+    return Lesson(path, title[1], start[1], tuple(_steps(text)))
+
+
+def _steps(text: str) -> Iterator[Command | File]:
+    for kind, block in BLOCK.findall(text):
+        if kind == "yaml":
+            name = re.match(r"# (\S+\.yml)\n", block)
+            if name:
+                yield File(name[1], block)
+            continue
+        for part in re.split(r"^\$ ", re.sub(r"\\\n\s*", "", block), flags=re.MULTILINE)[1:]:
+            command, *expected = part.splitlines()
+            yield Command(command, tuple(line for line in expected if line.strip()))
+
+
+def differs(expected: Sequence[str], printed: str) -> str:
+    """The first line of a lesson that is not printed; empty if all are, in their order."""
+    if not expected:
+        return ""
+    lines = [_plain(line) for line in printed.splitlines() if line.strip()]
+    place, anywhere = 0, False
+    for line in map(_plain, expected):
+        if line == "...":
+            anywhere = True
+            continue
+        pattern = re.compile(re.escape(line).replace(r"\.\.\.", ".*"))
+        found = [at for at in range(place, len(lines)) if pattern.fullmatch(lines[at])]
+        if not found or (found[0] != place and not anywhere):
+            return line
+        place, anywhere = found[0] + 1, False
+    return "" if anywhere or place == len(lines) else f"nothing more, but there is: {lines[place]}"
+
+
+def _plain(line: str) -> str:
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", line).split())
+
+
+# --- the lab ----------------------------------------------------------------------------------------
+
+
+def folder_of(lab: Lab) -> Path:
+    """Write what a lesson needs beside its own files, and return the folder."""
+    folder = lab.state / "course"
+    for name in ("group_vars", "host_vars", "stacks"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    options = shlex.join(ssh_options(lab))
+    (folder / "group_vars" / "all.yml").write_text(
+        VARIABLES.format(state=lab.state, options=options)
+    )
+    for host in lab.hosts:
+        (folder / "host_vars" / f"{host.name}.yml").write_text(
+            f"---\nansible_host: {host.address}\n"
+        )
+    addresses = " ".join(f"[{host.name}]={host.address}" for host in lab.hosts)
+    (folder / "env.sh").write_text(
+        ENVIRONMENT.format(top=TOP, state=lab.state, options=options, addresses=addresses)
+    )
+    return folder
+
+
+def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-c", f". ./env.sh; {command}"],
+        cwd=folder,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+
+
+def prepare(lab: Lab, folder: Path, lesson: Lesson) -> None:
+    """Bring the lab into the state with which a lesson begins, whatever an earlier one has left."""
+    bare = lesson.start == "bare"
+
+    def reset(host: Host) -> None:
+        leave = "; docker swarm leave --force" if bare else ""
+        shell(folder, f"on {host.name} sh -c 'systemctl start docker{leave}'")
+
+    for path in (folder / "group_vars" / "swarm_managers.yml", *folder.glob("stacks/*")):
+        path.unlink(missing_ok=True)
+    in_parallel(reset, lab.hosts)
+    if bare:
+        return
+    (folder / "hosts.yml").write_text(SWARM)
+    for command in (
+        "ansible-playbook -i hosts.yml flotilla.swarm.site -e swarm_remove_unlisted=true -e swarm_availability=active",
+        f"on m1 sh -c {shlex.quote(CLEAR)}",
+    ):
+        done = shell(folder, command)
+        if done.returncode:
+            raise LabError(f"The lab is not ready for {lesson.path.stem}:\n{done.stdout}")
+
+
+def follow(folder: Path, lesson: Lesson) -> int:
+    """Do what a lesson says; the number of its commands. Raises Mismatch."""
+    count = 0
+    for step in lesson.steps:
+        if isinstance(step, File):
+            (folder / step.name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / step.name).write_text(step.text, encoding="utf-8")
+            continue
+        done = shell(folder, step.text)
+        missing = differs(step.expected, done.stdout)
+        count += 1
+        if done.returncode or missing:
+            why = f"the text says: {missing}" if missing else f"exit code {done.returncode}"
+            raise Mismatch(f"$ {step.text}\n{why}\nIt printed:\n{done.stdout}")
+    return count
+
+
+def lessons(numbers: Sequence[str]) -> list[Lesson]:
+    paths = sorted(LESSONS.glob("[0-9][0-9]-*.md"))
+    chosen = [path for path in paths if not numbers or str(int(path.name[:2])) in numbers]
+    if len(chosen) < len(numbers):
+        raise LabError(
+            f"There is no such lesson: choose from {', '.join(path.stem for path in paths)}."
+        )
+    return [parse_lesson(path) for path in chosen]
+
+
+def main(argv: Sequence[str]) -> int:
+    try:
+        command, numbers = argv[0] if argv else "", argv[1:]
+        if command not in ("lesson", "run") or (command == "lesson" and len(numbers) != 1):
+            say((__doc__ or "").strip())
+            return 2
+        chosen = lessons(numbers)
+        run((sys.executable, str(TOP / "lab" / "lab.py"), "up"))
+        lab = read_lab()
+        folder = folder_of(lab)
+        if command == "lesson":
+            prepare(lab, folder, chosen[0])
+            say(f"ready   {chosen[0].title}: {chosen[0].path.relative_to(TOP)}")
+            say(f"type    cd {folder.relative_to(TOP)} && . ./env.sh")
+            return 0
+        failed = 0
+        for lesson in chosen:
+            started = time.monotonic()
+            try:
+                prepare(lab, folder, lesson)
+                count = follow(folder, lesson)
+                say(
+                    f"ok      {lesson.path.stem}: {count} commands, {time.monotonic() - started:.0f} s"
+                )
+            except (Mismatch, LabError, subprocess.TimeoutExpired) as error:
+                failed += 1
+                say(f"FAILED  {lesson.path.stem}: {error}")
+        say(f"course  {len(chosen) - failed} of {len(chosen)} lessons print what they say")
+        return 1 if failed else 0
+    except (LabError, OSError) as error:
+        print(f"course: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

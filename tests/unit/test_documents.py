@@ -1,0 +1,267 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the documentation says is true: commands, variables, plays, inventories and quoted messages exist."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import documents
+import pytest
+import variable_docs
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PLAYBOOKS = {path.stem for path in ROOT.glob("playbooks/*.yml")}
+VARIABLES = variable_docs.variables()
+GROUPS = {"swarm_managers", "swarm_workers", "swarm_registry", "swarm_builders"}
+EVERYWHERE = documents.pages("*.md", "docs/**/*.md", "roles/*/README.md")
+GUIDES = documents.pages("docs/get_started.md", "docs/howto/*.md", "docs/symptoms/*.md")
+OURS = re.compile(r"\b((?:swarm|docker_engine|registry)_[a-z_]+)\b")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def playbook_of(words: list[str]) -> str:
+    """The name of the playbook that a command runs."""
+    for word in words:
+        match = re.fullmatch(r"flotilla\.swarm\.(\w+)|(?:\S*/)?playbooks/(\w+)\.yml", word)
+        if match:
+            return match[1] or match[2]
+    return ""
+
+
+def given_to(words: list[str]) -> Iterator[str]:
+    """The variables that a command sets with -e."""
+    for flag, value in zip(words, words[1:]):
+        if flag == "-e" and value.startswith("{"):
+            yield from yaml.safe_load(value)
+        elif flag == "-e" and not value.startswith("@"):
+            yield value.partition("=")[0]
+
+
+@pytest.mark.parametrize("page", EVERYWHERE, ids=name_of)
+def test_playbooks_and_variables_of_commands_exist(page: Path) -> None:
+    wrong = []
+    for command in documents.playbook_commands(page):
+        # What follows the command in a table of cases is a remark.
+        words = shlex.split(command.split("   ")[0].partition(" #")[0].partition(" | ")[0])
+        if playbook_of(words) not in PLAYBOOKS:
+            wrong.append(f"no such playbook: {command}")
+        wrong += [
+            f"no such variable: {name}: {command}"
+            for name in given_to(words)
+            if name not in VARIABLES and not name.startswith("ansible_")
+        ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=name_of)
+def test_commands_of_guides_are_run_by_a_test_or_say_why_not(page: Path) -> None:
+    """A scenario runs every playbook. The rest is run by the course, or its block says why nothing runs it."""
+    scenarios = "\n".join(
+        path.read_text(encoding="utf-8") for path in ROOT.glob("molecule/**/*") if path.is_file()
+    )
+    wrong = []
+    for block in documents.blocks(page):
+        if block.kind != "console" or block.reason:
+            continue
+        found = documents.commands(block.text)
+        assert found, f"{block}: no command"
+        for command in found:
+            playbook = playbook_of(shlex.split(command.partition(" | ")[0]))
+            if command.startswith("ansible -i hosts.yml all -m ansible.builtin.ping"):
+                continue
+            if not playbook or not re.search(rf"\b{playbook}\b", scenarios):
+                wrong.append(f"{block}: {command}")
+    assert not wrong
+
+
+@pytest.mark.parametrize("page", EVERYWHERE, ids=name_of)
+def test_variables_in_examples_exist(page: Path) -> None:
+    wrong = []
+    for block, document in documents.documents(page):
+        tops = [document] if isinstance(document, dict) else []
+        # The variables of an inventory are below its groups and hosts.
+        text = block.text if documents.is_inventory(document) else ""
+        keys = {key for top in tops for key in top} | set(re.findall(r"([a-z_]+):", text))
+        wrong += [
+            f"{block}: {key}"
+            for key in sorted(map(str, keys))
+            if OURS.fullmatch(key) and key not in VARIABLES and key not in GROUPS
+        ]
+    assert not wrong
+
+
+def test_plays_that_pages_show_pass_the_syntax_check(tmp_path: Path) -> None:
+    shown = list(documents.plays())
+    assert shown
+    files = []
+    for number, block in enumerate(shown):
+        files.append(tmp_path / f"{number}.yml")
+        files[-1].write_text(block.text, encoding="utf-8")
+    hosts = tmp_path / "hosts.yml"
+    hosts.write_text(
+        "{swarm_managers: {hosts: {m1: {}}}, swarm_workers: {hosts: {w1: {}}}}", encoding="utf-8"
+    )
+    inside = ROOT.parts[-3] == "ansible_collections"
+    collections = str(ROOT.parents[2] if inside else ROOT / ".cache" / "collections")
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible", "playbook", "--syntax-check", "-i", hosts, *files],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_inventories_that_pages_show_can_be_read(tmp_path: Path) -> None:
+    from ansible.inventory.manager import InventoryManager
+    from ansible.parsing.dataloader import DataLoader
+
+    shown = [
+        block
+        for page in EVERYWHERE
+        for block, document in documents.documents(page)
+        if documents.is_inventory(document)
+    ]
+    assert shown
+    for number, block in enumerate(shown):
+        path = tmp_path / f"{number}.yml"
+        path.write_text(block.text, encoding="utf-8")
+        inventory = InventoryManager(loader=DataLoader(), sources=[str(path)])
+        assert inventory.get_hosts(), block
+        names = {name for name in inventory.groups if name.startswith("swarm_")}
+        assert names <= GROUPS, block
+
+
+# --- quoted messages --------------------------------------------------------------------------------
+
+# A page writes ... for what differs from case to case. These stand for it too: hosts, numbers, IDs.
+GAP = re.compile(r"\.\.\.|\b[mw]\d\b(?:, [mw]\d\b)*|\b\d[\d.]*\b")
+
+
+def texts_in(path: Path) -> Iterator[str]:
+    """The texts of a Python file, with ... for what is filled in."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield re.sub(r"\{[^{}]*\}", "...", node.value)
+        elif isinstance(node, ast.JoinedStr):
+            yield "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "..." for part in node.values
+            )
+
+
+def all_texts() -> str:
+    found = [text for path in ROOT.glob("plugins/**/*.py") for text in texts_in(path)]
+    for pattern in ("playbooks/**/*.yml", "roles/*/tasks/*.yml"):
+        for path in ROOT.glob(pattern):
+            found.append(re.sub(r"\{\{.*?\}\}", "...", path.read_text(encoding="utf-8")))
+    return "\n".join(" ".join(text.split()) for text in found)
+
+
+TEXTS = all_texts()
+
+
+def quoted(page: Path) -> Iterator[str]:
+    """The messages in the first cells of the tables of a page, and after the word verdict."""
+    for line in page.read_text(encoding="utf-8").splitlines():
+        cell = line.split("|")[1] if line.startswith("| ") and line.count("|") > 2 else ""
+        if cell or re.match(r"(\| )?[Vv]erdict: `", line):
+            yield from re.findall(r"`([^`]* [^`]* [^`]*)`", cell or line)
+
+
+@pytest.mark.parametrize("page", documents.pages("docs/**/*.md"), ids=name_of)
+def test_quoted_messages_exist_in_the_code(page: Path) -> None:
+    unknown = [
+        message
+        for message in quoted(page)
+        if not message.startswith(("docker ", "systemctl ", "flotilla.", "remove-node.yml"))
+        for piece in GAP.split(message)
+        if len(piece.strip()) > 3 and " ".join(piece.split()) not in TEXTS
+    ]
+    assert not unknown
+
+
+# --- the index of variables -------------------------------------------------------------------------
+
+
+def test_the_index_of_variables_is_up_to_date() -> None:
+    assert variable_docs.PAGE.read_text(encoding="utf-8") == variable_docs.page()
+
+
+@pytest.mark.parametrize("name", sorted(PLAYBOOKS))
+def test_every_variable_that_a_playbook_reads_is_in_the_index(name: str) -> None:
+    lines = (ROOT / "playbooks" / f"{name}.yml").read_text(encoding="utf-8").splitlines()
+    text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+    # Names in templates and conditions; those of modules, files and internal variables are others.
+    read = set(
+        re.findall(
+            r"(?<![\w.'/&*])((?:swarm|docker_engine|registry)_[a-z_]+)(?= *[|!=)}.\s,])", text
+        )
+    )
+    modules = {path.stem for path in ROOT.glob("plugins/modules/*.py")}
+    roles = {path.name for path in ROOT.glob("roles/*")}
+    assert read - set(VARIABLES) - GROUPS - modules - roles == set()
+
+
+@pytest.mark.parametrize("name", sorted(PLAYBOOKS))
+def test_every_variable_in_the_comment_of_a_playbook_is_read(name: str) -> None:
+    rows = variable_docs.rows_of(ROOT / "playbooks" / f"{name}.yml")
+    code = "\n".join(
+        line
+        for pattern in ("playbooks/**/*.yml", "roles/*/tasks/*.yml", "plugins/**/*.py")
+        for path in ROOT.glob(pattern)
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    )
+    assert [each for each in rows if not re.search(rf"\b{each}\b", code)] == []
+
+
+# --- the pages --------------------------------------------------------------------------------------
+
+
+def test_names_of_tarballs_have_the_version_of_the_collection() -> None:
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"]
+    for path in [*EVERYWHERE, ROOT / "execution-environment.yml"]:
+        found = re.findall(r"flotilla-swarm-([\d.]+)\.tar", path.read_text(encoding="utf-8"))
+        assert set(found) <= {version}, path
+
+
+def test_the_index_has_every_page() -> None:
+    linked = set(
+        re.findall(r"\]\(([\w/.-]+\.md)\)", (DOCS / "index.md").read_text(encoding="utf-8"))
+    )
+    pages = {str(path.relative_to(DOCS)) for path in DOCS.glob("**/*.md")}
+    assert pages - linked == {"index.md"}
+
+
+def test_every_playbook_has_a_page() -> None:
+    text = (DOCS / "howto" / "index.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`flotilla\.swarm\.(\w+)`", text)) == PLAYBOOKS
+
+
+@pytest.mark.parametrize("page", documents.pages("docs/ko/*.md"), ids=name_of)
+def test_a_translation_shows_the_same_commands_and_examples(page: Path) -> None:
+    def shown(path: Path) -> list[tuple[str, str]]:
+        return [
+            (block.kind, re.sub(r" +#.*", "", block.text))
+            for block in documents.blocks(path)
+            if block.kind
+        ]
+
+    assert shown(page) == shown(DOCS / page.name)
