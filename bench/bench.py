@@ -393,7 +393,7 @@ def idle_tick(figures: Figures, apps: int, name: str, limit: float) -> None:
         play = TOP / "playbooks" / "gitops.yml"
         lab.run("gitops.yml", BIN / "ansible-playbook", "-i", lab.inventory, play, "-e", extra)
         idle = "test -e /var/lib/flotilla.swarm/gitops/idle.json"
-        wait = f"for i in $(seq {60 + 20 * apps}); do {idle} && exit 0; sleep 1; done; exit 1"
+        wait = f"for i in $(seq {60 + 40 * apps}); do {idle} && exit 0; sleep 1; done; exit 1"
         lab.run("the first deploy of all applications", *shell, "bash", "-c", wait)
         lab.run("the timer", *shell, "systemctl", "stop", "flotilla-swarm-gitops.timer")
         text = lab.run("the looks", *shell, "python3", "-c", _CPU, ROUNDS)
