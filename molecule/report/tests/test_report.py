@@ -197,7 +197,7 @@ def test_a_stack_full_of_credentials() -> None:
 
 def settled() -> bool:
     """Whether all tasks of all services run."""
-    rows = ssh("m1", "docker service ls --format '{{.Replicas}}'").split("\n")
+    rows = ssh("m1", "docker service ls --format '{{.Replicas}}'", check=False).split("\n")
     counts = [row.split()[0].split("/") for row in rows if row]
     return len(counts) == 8 and all(running == wanted for running, wanted in counts)
 
@@ -206,8 +206,10 @@ def freeze(host: str, signal: str = "STOP") -> None:
     ssh(host, f"kill -{signal} $(cat /run/docker.pid)")
 
 
-def all_ready() -> bool:
-    return ssh("m1", "docker node ls --format '{{.Status}}'").split() == ["Ready"] * 4
+def statuses(down: int = 0) -> bool:
+    """Whether so many nodes are down, and the managers know that the others are ready. After an election they do not at first."""
+    said = ssh("m1", "docker node ls --format '{{.Status}}'", check=False).split()
+    return sorted(said) == ["Down"] * down + ["Ready"] * (4 - down)
 
 
 def test_half_of_the_engines_do_not_answer() -> None:
@@ -220,10 +222,12 @@ def test_half_of_the_engines_do_not_answer() -> None:
     finally:
         for host in frozen:
             freeze(host, "CONT")
-    assert words(path)["verdict"] in ("degraded", "failed")
+    # Unknown where the leader was frozen too.
+    assert words(path)["verdict"] in ("degraded", "unknown", "failed")
     hosts = next(check for check in words(path)["checks"] if check["name"] == "hosts")
     assert hosts["message"].startswith("no answer from m3, w1")
-    wait_until(all_ready)
+    wait_until(statuses)
+    wait_until(settled)
 
 
 def test_in_mid_upgrade() -> None:
@@ -236,22 +240,21 @@ def test_in_mid_upgrade() -> None:
     ssh("m1", "docker node update --availability drain m3")
     wait_until(lambda: not ssh("m1", "docker node ps -q -f desired-state=running m3").strip())
     ssh("m3", "systemctl stop docker.socket docker")
-    wait_until(lambda: "Down" in ssh("m1", "docker node ls -f name=m3 --format '{{.Status}}'"))
+    wait_until(lambda: statuses(down=1))
     path = report("upgrade")
     assert words(path)["verdict"] in ("degraded", "failed")
     assert hosts_of(path)["m3"]["state"] == "bad"
     if os.environ.get("FLOTILLA_SOAK"):
         assert len(words(path)["versions"]) == 2
     ssh("m3", "systemctl start docker")
-    wait_until(all_ready)
+    wait_until(statuses)
     ssh("m1", "docker node update --availability active m3")
 
 
 def test_a_zone_is_killed() -> None:
     wait_until(settled)
     subprocess.run(["docker", "kill", f"{PREFIX}-m2"], check=True, capture_output=True)
-    state = "docker node ls --filter name=m2 --format '{{.Status}}'"
-    wait_until(lambda: ssh("m1", state).strip() == "Down")
+    wait_until(lambda: statuses(down=1))
     path = report("killed")
     assert words(path)["verdict"] in ("degraded", "failed")
     assert hosts_of(path)["m2"]["state"] == "bad"
