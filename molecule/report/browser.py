@@ -4,9 +4,9 @@
 
 """Opens pages in Chromium and prints what it finds, as JSON by page:
 
-    browser.py CHROMIUM SHOTS PAGE[:axe] ...
+    browser.py CHROMIUM SHOTS PAGE[:axe][:light] ...
 
-For each page and theme: messages of the console, requests, what is wider than the window at five widths, and what axe-core
+For each page and theme, or only in the light one: messages of the console, requests, what is wider than the window at five widths, and what axe-core
 finds. Pictures of each are in the folder SHOTS. One window looks at all pages, and changes the theme where it is. It runs in its own
 virtual environment, see browser.sh.
 """
@@ -39,7 +39,9 @@ STICKS_OUT = """() => {
 STYLED = "() => getComputedStyle(document.querySelector('h1')).fontWeight"
 
 
-def looks(page: Page, path: Path, shots: Path, axe: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+def looks(
+    page: Page, path: Path, shots: Path, themes: tuple[str, ...], axe: bool
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """What is seen of a page, by theme."""
     said: dict[str, list[str]] = {"console": [], "requests": []}
     listeners: dict[Any, Callable[[Any], None]] = {
@@ -53,7 +55,7 @@ def looks(page: Page, path: Path, shots: Path, axe: bool) -> Iterator[tuple[str,
     page.emulate_media(color_scheme="light")
     page.goto(path.as_uri())
     loaded = round(time.monotonic() - started, 2)
-    for theme in ("light", "dark"):
+    for theme in themes:
         page.emulate_media(color_scheme=theme)
         yield theme, {"loaded": loaded, **look(page, path, shots, theme, axe), **said}
     for event, listener in listeners.items():
@@ -109,7 +111,8 @@ def main(chromium: str, shots: str, *pages: str) -> None:
         page = browser.new_context().new_page()
         for given in pages:
             name, *words = given.split(":")
-            for theme, seen in looks(page, Path(name), Path(shots), "axe" in words):
+            themes = ("light",) if "light" in words else ("light", "dark")
+            for theme, seen in looks(page, Path(name), Path(shots), themes, "axe" in words):
                 found[f"{Path(name).stem} {theme}"] = seen
         version = browser.version
         browser.close()

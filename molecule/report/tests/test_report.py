@@ -50,9 +50,9 @@ def pages() -> Path:
     return PAGES
 
 
-def report(name: str, **extra: Any) -> Path:
-    """The pages by report.yml, in both languages; the English one. All pages of the lab share one history."""
-    pages = {language: PAGES / f"{name}_{language}.html" for language in ("en", "ko")}
+def report(name: str, languages: tuple[str, ...] = ("en", "ko")) -> Path:
+    """The pages by report.yml; the English one. All pages of the lab share one history."""
+    pages = {language: PAGES / f"{name}_{language}.html" for language in languages}
     document = [
         {
             "import_playbook": str(REPORT),
@@ -62,9 +62,7 @@ def report(name: str, **extra: Any) -> Path:
     ]
     both = PAGES / "both.yml"
     both.write_text(yaml.safe_dump(document), encoding="utf-8")
-    run = play(
-        playbook=both, swarm_report_history=str(PAGES / "history.jsonl"), **{**QUICK, **extra}
-    )
+    run = play(playbook=both, swarm_report_history=str(PAGES / "history.jsonl"), **QUICK)
     assert run.code == 0, run.text[-4000:]
     for path in pages.values():
         assert f"PAGE  {path}" in run.text
@@ -184,7 +182,7 @@ def test_a_stack_full_of_credentials() -> None:
     wait_until(
         lambda: "Failed" in ssh("m1", "docker service ps --format '{{.CurrentState}}' broken")
     )
-    path = report("shop")
+    path = report("shop", ("en",))
     page = path.read_text(encoding="utf-8")
     assert "shop" in page
     assert "starting container failed" in page
@@ -197,7 +195,7 @@ def test_a_stack_full_of_credentials() -> None:
 
 def settled() -> bool:
     """Whether all tasks of all services run."""
-    rows = ssh("m1", "docker service ls --format '{{.Replicas}}'").split("\n")
+    rows = ssh("m1", "docker service ls --format '{{.Replicas}}'", check=False).split("\n")
     counts = [row.split()[0].split("/") for row in rows if row]
     return len(counts) == 8 and all(running == wanted for running, wanted in counts)
 
@@ -206,8 +204,10 @@ def freeze(host: str, signal: str = "STOP") -> None:
     ssh(host, f"kill -{signal} $(cat /run/docker.pid)")
 
 
-def all_ready() -> bool:
-    return ssh("m1", "docker node ls --format '{{.Status}}'").split() == ["Ready"] * 4
+def statuses(down: int = 0) -> bool:
+    """Whether so many nodes are down, and the managers know that the others are ready. After an election they do not at first."""
+    said = ssh("m1", "docker node ls --format '{{.Status}}'", check=False).split()
+    return sorted(said) == ["Down"] * down + ["Ready"] * (4 - down)
 
 
 def test_half_of_the_engines_do_not_answer() -> None:
@@ -220,10 +220,18 @@ def test_half_of_the_engines_do_not_answer() -> None:
     finally:
         for host in frozen:
             freeze(host, "CONT")
-    assert words(path)["verdict"] in ("degraded", "failed")
+    # Unknown where the leader was frozen too.
+    assert words(path)["verdict"] in ("degraded", "unknown", "failed")
     hosts = next(check for check in words(path)["checks"] if check["name"] == "hosts")
     assert hosts["message"].startswith("no answer from m3, w1")
-    wait_until(all_ready)
+    wait_until(statuses)
+    wait_until(settled)
+
+
+def set_availability(host: str, to: str) -> None:
+    # The managers write to the node as well, and a write that is late is refused.
+    update = f"docker node update --availability {to} {host}"
+    wait_until(lambda: host in ssh("m1", update, check=False))
 
 
 def test_in_mid_upgrade() -> None:
@@ -233,25 +241,24 @@ def test_in_mid_upgrade() -> None:
         upgrade = TOP / "playbooks" / "upgrade_engine.yml"
         run = play(playbook=upgrade, swarm_upgrade_to="26.1", swarm_upgrade_nodes="w1")
         assert run.code == 0, run.text[-4000:]
-    ssh("m1", "docker node update --availability drain m3")
+    set_availability("m3", "drain")
     wait_until(lambda: not ssh("m1", "docker node ps -q -f desired-state=running m3").strip())
     ssh("m3", "systemctl stop docker.socket docker")
-    wait_until(lambda: "Down" in ssh("m1", "docker node ls -f name=m3 --format '{{.Status}}'"))
+    wait_until(lambda: statuses(down=1))
     path = report("upgrade")
     assert words(path)["verdict"] in ("degraded", "failed")
     assert hosts_of(path)["m3"]["state"] == "bad"
     if os.environ.get("FLOTILLA_SOAK"):
         assert len(words(path)["versions"]) == 2
     ssh("m3", "systemctl start docker")
-    wait_until(all_ready)
-    ssh("m1", "docker node update --availability active m3")
+    wait_until(statuses)
+    set_availability("m3", "active")
 
 
 def test_a_zone_is_killed() -> None:
     wait_until(settled)
     subprocess.run(["docker", "kill", f"{PREFIX}-m2"], check=True, capture_output=True)
-    state = "docker node ls --filter name=m2 --format '{{.Status}}'"
-    wait_until(lambda: ssh("m1", state).strip() == "Down")
+    wait_until(lambda: statuses(down=1))
     path = report("killed")
     assert words(path)["verdict"] in ("degraded", "failed")
     assert hosts_of(path)["m2"]["state"] == "bad"
@@ -346,7 +353,7 @@ def hostile(answers: Answers) -> None:
     [
         ("unheard", ("en",), (9, 12, 40), half, {"unknown", "failed"}),
         ("hostile", ("en",), (10, 12, 60), hostile, {"degraded", "failed"}),
-        ("folded", ("en", "ko"), (90, 120, 600), upgrade, {"degraded", "failed"}),
+        ("folded", ("en", "ko"), (64, 70, 210), upgrade, {"degraded", "failed"}),
         ("large", ("en",), (300, 3000, 20000), lambda _answers: None, {"degraded"}),
     ],
 )
@@ -408,6 +415,8 @@ def test_a_recorded_swarm(
 
 # In the browser
 
+# These show no colour that the other pages have not.
+LIGHT = ("hostile_en", "unheard_en", "large_en")
 # Axe takes minutes on this one, and finds on it what it finds on the folded ones.
 WITHOUT_AXE = () if os.environ.get("FLOTILLA_SOAK") else ("large_en",)
 
@@ -419,7 +428,10 @@ def test_in_a_browser() -> None:
     # A killed zone shows the stack of the page `shop` too.
     found = sorted(path for path in PAGES.glob("*.html") if not path.stem.startswith("shop"))
     assert len(found) == 19
-    pages = [f"{path}{'' if path.stem in WITHOUT_AXE else ':axe'}" for path in found]
+    pages = [
+        f"{path}{'' if path.stem in WITHOUT_AXE else ':axe'}{':light' if path.stem in LIGHT else ''}"
+        for path in found
+    ]
     done = subprocess.run(
         [python, HERE / "browser.py", chromium, PAGES, *pages],
         stdout=subprocess.PIPE,
