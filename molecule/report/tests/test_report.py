@@ -39,7 +39,7 @@ grep '^deb' /etc/apt/sources.list | head -n 1 | sed 's/bookworm/trixie/' > /etc/
 printf 'Package: *\nPin: release n=trixie\nPin-Priority: 100\n' > /etc/apt/preferences.d/trixie
 """
 # Fewer hosts than the page has room for are no reason to wait.
-QUICK = {"swarm_observe_timeout": 5}
+QUICK: dict[str, Any] = {"swarm_observe_timeout": 5}
 
 
 @pytest.fixture(scope="module", autouse=True)
