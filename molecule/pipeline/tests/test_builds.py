@@ -432,7 +432,7 @@ def test_an_image_for_two_platforms(shop: Developer) -> None:
     sources = [{**SOURCE, "image": f"{REGISTRY}/shop"}, source]
     done(delivery.playbook("builders", inventory=inventory(swarm_builder_sources=sources)))
     commit = shop.git("rev-parse", "HEAD")
-    build = ended(commit, "two")
+    ended(commit, "two")
     index = json.loads(ssh("w1", f"docker manifest inspect {image}:{commit[:12]}"))
     found = {each["platform"]["architecture"]: each["digest"] for each in index["manifests"]}
     assert sorted(found) == ["amd64", "arm64"]
