@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +132,38 @@ def test_a_dead_node_is_named_and_the_others_get_the_image(archive: Path) -> Non
         assert dead in run.text
     finally:
         drive.ssh(dead, "systemctl start docker.socket docker.service")
+
+
+@soak
+@pytest.mark.parametrize("place", [delivery.BUILDER, ""])
+def test_an_engine_ships_what_it_has(archive: Path, tmp_path: Path, place: str) -> None:
+    """The engine of a build host, and that of the controller."""
+    name, busybox = f"own-{place or 'controller'}:1", tmp_path / "busybox"
+    busybox.write_bytes(delivery.busybox())
+
+    def at_place(script: str) -> None:
+        if place:
+            drive.ssh(place, script)
+        else:
+            subprocess.run(["bash", "-c", script], check=True, capture_output=True)
+
+    at_place(
+        f"""
+        set -e; cd "$(mktemp -d)"; mkdir bin; cp {"/bin/busybox" if place else busybox} bin/; chmod 755 bin/busybox; date +%N > stamp
+        tar c . | docker import -c 'CMD ["/bin/busybox", "sleep", "1000000"]' - {name} > /dev/null
+        """
+    )
+    ship = {"swarm_ship_images": name, "swarm_ship_from": place}
+    try:
+        done(playbook("ship_images", **ship))
+        for host in nodes():
+            assert drive.ssh(host, f"docker run --rm {name} /bin/busybox echo runs") == "runs\n"
+        assert done(playbook("ship_images", **ship)).changed == 0
+        assert archive.exists()
+    finally:
+        at_place(f"docker rmi -f {name}")
+        for host in nodes():
+            drive.ssh(host, f"docker rmi -f {name} > /dev/null; true")
 
 
 @soak
