@@ -50,7 +50,7 @@ COLD_ROUNDS = int(os.environ.get("BENCH_COLD_ROUNDS", "1"))
 NO_CHANGE = {5: 2.0, 15: 1.9, 25: 1.9}
 CALLBACKS = {"ANSIBLE_CALLBACK_PLUGINS": str(TOP / "bench" / "callback_plugins")}
 # Idle looks of GitOps: how many applications, and the limit as a multiple of the CPU time of `docker service ls`.
-IDLE_TICKS = {"gitops_idle_tick": (1, 8.0), "gitops_idle_tick_50": (50, 10.0)}
+IDLE_TICKS = {"gitops_idle_tick": (1, 8.0), "gitops_idle_tick_50": (50, 8.0)}
 # Calls of a run that changes nothing: one on every host, one more on the acting manager, and the plan, which is
 # counted for the acting manager although it runs on the controller.
 CALL_LIMITS = {"remote_calls_worker": 1, "remote_calls_acting_manager": 3}
