@@ -38,6 +38,7 @@ set -e
 grep '^deb' /etc/apt/sources.list | head -n 1 | sed 's/bookworm/trixie/' > /etc/apt/sources.list.d/trixie.list
 printf 'Package: *\nPin: release n=trixie\nPin-Priority: 100\n' > /etc/apt/preferences.d/trixie
 """
+SOAK = bool(os.environ.get("FLOTILLA_SOAK"))
 # Fewer hosts than the page has room for are no reason to wait.
 QUICK: dict[str, Any] = {"swarm_observe_timeout": 5}
 
@@ -210,6 +211,7 @@ def statuses(down: int = 0) -> bool:
     return sorted(said) == ["Down"] * down + ["Ready"] * (4 - down)
 
 
+@pytest.mark.skipif(not SOAK, reason="a drill of `make soak`; the page `unheard` is such a one")
 def test_half_of_the_engines_do_not_answer() -> None:
     wait_until(settled)
     frozen = ("m3", "w1")
@@ -236,7 +238,7 @@ def set_availability(host: str, to: str) -> None:
 
 def test_in_mid_upgrade() -> None:
     """What upgrade_engine.yml does with a host: it drains it and stops its engine. In soak, w1 really has the next engine."""
-    if os.environ.get("FLOTILLA_SOAK"):
+    if SOAK:
         ssh("w1", NEXT_SUITE)
         upgrade = TOP / "playbooks" / "upgrade_engine.yml"
         run = play(playbook=upgrade, swarm_upgrade_to="26.1", swarm_upgrade_nodes="w1")
@@ -248,7 +250,7 @@ def test_in_mid_upgrade() -> None:
     path = report("upgrade")
     assert words(path)["verdict"] in ("degraded", "failed")
     assert hosts_of(path)["m3"]["state"] == "bad"
-    if os.environ.get("FLOTILLA_SOAK"):
+    if SOAK:
         assert len(words(path)["versions"]) == 2
     ssh("m3", "systemctl start docker")
     wait_until(statuses)
@@ -418,7 +420,7 @@ def test_a_recorded_swarm(
 # These show no colour that the other pages have not.
 LIGHT = ("hostile_en", "unheard_en", "large_en")
 # Axe takes minutes on this one, and finds on it what it finds on the folded ones.
-WITHOUT_AXE = () if os.environ.get("FLOTILLA_SOAK") else ("large_en",)
+WITHOUT_AXE = () if SOAK else ("large_en",)
 
 
 def test_in_a_browser() -> None:
@@ -427,7 +429,7 @@ def test_in_a_browser() -> None:
     ).stdout.split("\n")[:2]
     # A killed zone shows the stack of the page `shop` too.
     found = sorted(path for path in PAGES.glob("*.html") if not path.stem.startswith("shop"))
-    assert len(found) == 19
+    assert len(found) == (19 if SOAK else 17)
     pages = [
         f"{path}{'' if path.stem in WITHOUT_AXE else ':axe'}{':light' if path.stem in LIGHT else ''}"
         for path in found
@@ -436,7 +438,7 @@ def test_in_a_browser() -> None:
         [python, HERE / "browser.py", chromium, PAGES, *pages],
         stdout=subprocess.PIPE,
         text=True,
-        timeout=1800 if os.environ.get("FLOTILLA_SOAK") else 600,
+        timeout=1800 if SOAK else 600,
         env={**os.environ, "PYTHONPATH": ""},
         check=True,
     )
