@@ -546,3 +546,12 @@ def test_links_and_make_targets_in_documents_exist(path: Path) -> None:
         if not re.search(rf"^{target}:", makefile, re.MULTILINE):
             missing.append(f"make {target}")
     assert not missing
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("playbooks/**/*.yml")), ids=lambda path: path.stem
+)
+def test_a_task_file_is_named_by_its_folder(path: Path) -> None:
+    """Ansible looks for `hosts.yml` in the folder of the user before it looks beside the file that includes it."""
+    found = re.findall(r"(?:include|import)_tasks: (.+)", path.read_text(encoding="utf-8"))
+    assert not [name for name in found if not name.startswith(("tasks/", '"{{'))]
