@@ -73,6 +73,11 @@ def engine_and_data(host: str) -> str:
 def test_a_reset_dismantles_the_swarm(tmp_path: Path) -> None:
     cluster_id = the_id()
     drive.ssh("w1", "docker volume create rs_data")
+    # An engine that was killed, and that then has no task, leaves the namespaces of overlay networks behind, which keep the port.
+    drive.ssh("w1", "systemctl kill -s KILL docker")
+    drive.ssh("m1", "docker node update --availability drain w1")
+    drive.wait_until(lambda: state("w1") == "active")
+    drive.wait_until(drive.is_whole)
     check = reset("--check")
     assert check.code == 0, check.text
     unconfirmed = reset()

@@ -187,7 +187,7 @@ def _step(app: App, state: AppState, seen: Seen, now: float) -> _Step:
             f"stack {app.name} is in the swarm and was not deployed from git; to take it over, run gitops_sync.yml -e app={app.name}",
         )
     if state.doing is not None and state.doing.desired == seen.desired:
-        return _resumed(app, state, state.doing, now)
+        return _resumed(app, state, state.doing, seen, now)
     if state.desired == seen.desired:
         return _compared(app, state, seen, now)
     closed = _gate(app, state, seen, now)
@@ -199,7 +199,7 @@ def _is_foreign(state: AppState, seen: Seen) -> bool:
     return bool(seen.exists and not state.deployed and state.doing is None and state.failed is None)
 
 
-def _resumed(app: App, state: AppState, doing: Attempt, now: float) -> _Step:
+def _resumed(app: App, state: AppState, doing: Attempt, seen: Seen, now: float) -> _Step:
     """A deploy that was killed. It is finished also outside of windows, because half of it may have been done."""
     if doing.attempts < MOST_INTERRUPTIONS:
         heal = state.desired == doing.desired
@@ -208,8 +208,11 @@ def _resumed(app: App, state: AppState, doing: Attempt, now: float) -> _Step:
     target = Target(doing.desired, doing.commit)
     words = f"it was interrupted {doing.attempts} times; see the journals of the managers"
     state = ended_badly(state, target, words, now, outcome=LEFT)
-    again, when = _again(app, state)
-    return _Step(NOTHING, OUT_OF_SYNC, f"{state.cause}; {again}", when, state=state)
+    if seen.health:
+        state = with_health(state, seen.health, seen.health_cause, now)
+    # From here on it is a failed deploy like any other, so that the next look finds nothing new.
+    step = _step(app, state, seen, now)
+    return replace(step, state=step.state or state)
 
 
 def _compared(app: App, state: AppState, seen: Seen, now: float) -> _Step:
@@ -247,13 +250,16 @@ def _other_failure(state: AppState) -> Attempt | None:
 
 def _gate(app: App, state: AppState, seen: Seen, now: float, heal: bool = False) -> _Step | None:
     """What speaks against a deploy now; None if nothing does."""
-    commit = seen.commit[:12]
     asked = _asks(seen, SYNC)
-    if not app.automatic and not asked and not heal:
-        words = f"commit {commit} is not deployed: sync is manual; run gitops_sync.yml -e app={app.name}"
-        return _Step(NOTHING, OUT_OF_SYNC, words)
     failed = state.failed
-    if failed is not None and failed.desired == seen.desired and not asked:
+    if failed is not None and failed.desired != seen.desired:
+        failed = None
+    if not app.automatic and not asked and not heal:
+        commit = f"commit {seen.commit[:12]} is not deployed:"
+        words = f"{failure_words(failed)};" if failed else commit
+        words = f"{words} sync is manual; run gitops_sync.yml -e app={app.name}"
+        return _Step(NOTHING, OUT_OF_SYNC, words)
+    if failed is not None and not asked:
         again, when = _again(app, state)
         if when is None or now < when:
             words = f"{failure_words(failed)}; {again}"

@@ -50,10 +50,15 @@ _PACKAGES = (
 _UNITS = ("docker.socket", "docker.service", "containerd.service")
 # Seconds for the engine to close its ports after it has left.
 _PORTS = 20
+# Seconds for the kernel to take down namespaces, one after the other; a busy host is slow at it.
+_TEARDOWN = 60
 _INTERFACES = ("docker_gwbridge", "docker0")
 _INTERFACE_FOLDER = "/sys/class/net"
 # The interface of an overlay network in the host's own namespace (libnetwork: drivers/overlay/ov_network.go).
 _VXLAN = re.compile(r"vx-[0-9a-f]{6}-[0-9a-z]{5}")
+# The namespaces of overlay networks, which have the ID of theirs (libnetwork: drivers/overlay/ov_network.go).
+_NAMESPACES = "/run/docker/netns"
+_OVERLAY = re.compile(r"\d+-[0-9a-z]{10}")
 # The ID of a container.
 _ID = re.compile(r"\b[0-9a-f]{64}\b")
 # The port of overlay networks is the kernel's; other networks of the host can use it too.
@@ -418,12 +423,13 @@ class Reset:
         if done:
             # An engine that hung has been restarted by now. The last overlay network goes with the last of these.
             self._remove_task_containers()
+        self._remove_overlays()
+        if done:
             poll(
                 lambda: _DATA_PORT in observe_ports()["listening"]["udp"],
                 lambda held: not held,
-                _PORTS,
+                _TEARDOWN,
             )
-        self._remove_interfaces()
         if not done:
             why = " and ".join(found)
             raise SwarmError(
@@ -432,8 +438,16 @@ class Reset:
                 " on the host, and run again.",
             )
 
-    def _remove_interfaces(self) -> None:
-        """An engine that was stopped while it joined a network leaves its interface behind, and the next swarm cannot use its ID."""
+    def _remove_overlays(self) -> None:
+        """Remove what engines leave behind of overlay networks: the namespaces, if they were killed, which keep the port of these
+        networks; the interface, if they were stopped while they joined, and the next swarm cannot use its ID."""
+        for name in files.names_in(_NAMESPACES):
+            if _OVERLAY.fullmatch(name):
+                path = os.path.join(_NAMESPACES, name)
+                # The engine may be about to remove it too.
+                self._run(["umount", "--", path])
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
         for name in files.names_in(_INTERFACE_FOLDER):
             if _VXLAN.fullmatch(name):
                 self._run(["ip", "link", "delete", "dev", name])
@@ -463,7 +477,7 @@ class Reset:
         for name in _INTERFACES:
             if os.path.exists(f"{_INTERFACE_FOLDER}/{name}"):
                 self._run(["ip", "link", "delete", name])
-        self._remove_interfaces()
+        self._remove_overlays()
         if os.path.isdir("/run/systemd/system"):
             self._run(["systemctl", "daemon-reload"])
         left = _packages() or (["a process of dockerd"] if engine_is_active() else [])

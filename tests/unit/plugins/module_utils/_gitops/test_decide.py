@@ -310,11 +310,26 @@ def test_a_deploy_that_is_killed_three_times_has_failed() -> None:
     for _ in range(module.MOST_INTERRUPTIONS):
         state = begun(state, TWO.target, NOW)
     found = decide(APP, state, TWO, NOW)
-    assert found.action == NOTHING
+    assert (found.action, found.next_look) == (WAIT, NOW + 60)
     assert (state_of(found).doing, state_of(found).event) == (None, "failed")
     assert "interrupted 3 times" in state_of(found).cause
-    assert decide(APP, found.state, TWO, NOW + 1).action == WAIT
+    again = decide(APP, found.state, TWO, NOW + 1)
+    assert (again.action, again.state) == (WAIT, found.state)
     assert decide(APP, found.state, TWO, NOW + 61).action == DEPLOY
+
+
+@pytest.mark.parametrize("sync", ["automatic", "manual"])
+@pytest.mark.parametrize("health", ["", HEALTHY, PROGRESSING])
+def test_a_deploy_that_is_killed_three_times_is_written_once(sync: str, health: str) -> None:
+    app, seen = replace(APP, sync=sync, retry=Retry(limit=0)), replace(TWO, health=health)
+    state = running()
+    for _ in range(module.MOST_INTERRUPTIONS):
+        state = begun(state, seen.target, NOW)
+    found = decide(app, state, seen, NOW)
+    assert found.action == NOTHING
+    assert "interrupted 3 times" in state_of(found).cause
+    assert ("sync is manual" in state_of(found).cause) is (sync == "manual")
+    assert decide(app, found.state, seen, NOW + 1).state == found.state
 
 
 def test_a_stack_that_was_there_before_is_taken_over_only_on_request() -> None:

@@ -551,12 +551,19 @@ def test_containers_are_killed_until_none_is_left(
     assert clock.time < 60
 
 
-def test_interfaces_of_overlay_networks_do_not_stay(
+def test_what_is_left_of_overlay_networks_does_not_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("vx-001001-qhei8", "vx-mine", "eth0", "docker0"):
-        (tmp_path / name).touch()
-    monkeypatch.setattr(reset, "_INTERFACE_FOLDER", str(tmp_path))
+    interfaces, namespaces = tmp_path / "net", tmp_path / "netns"
+    for folder, names in {
+        interfaces: ("vx-001001-qhei8", "vx-mine", "eth0", "docker0"),
+        namespaces: ("1-dmk1yi06yg", "01f49ef22c43", "ingress_sbox", "default"),
+    }.items():
+        folder.mkdir()
+        for name in names:
+            (folder / name).touch()
+    monkeypatch.setattr(reset, "_INTERFACE_FOLDER", str(interfaces))
+    monkeypatch.setattr(reset, "_NAMESPACES", str(namespaces))
     params = {**PARAMS, "docker_host": "unix:///x", "timeout": 1}
     ran: list[list[str]] = []
 
@@ -564,5 +571,14 @@ def test_interfaces_of_overlay_networks_do_not_stay(
         ran.append(args)
         return 0, "", ""
 
-    reset.Reset(params, run, [])._remove_interfaces()
-    assert [args[-4:] for args in ran] == [["link", "delete", "dev", "vx-001001-qhei8"]]
+    reset.Reset(params, run, [])._remove_overlays()
+    namespace = namespaces / "1-dmk1yi06yg"
+    assert [args[2:] for args in ran] == [
+        ["umount", "--", str(namespace)],
+        ["ip", "link", "delete", "dev", "vx-001001-qhei8"],
+    ]
+    assert sorted(each.name for each in namespaces.iterdir()) == [
+        "01f49ef22c43",
+        "default",
+        "ingress_sbox",
+    ]
