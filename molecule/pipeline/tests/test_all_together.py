@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import delivery
 import pytest
-from delivery import Developer, done, drive, playbook, registry
+from delivery import Developer, done, drive, playbook, registry, soak
 
 PORT = 8443
 # Accepts what a webhook gets, over TLS.
@@ -207,7 +207,12 @@ def test_a_commit_runs_on_the_swarm_by_itself(cluster: tuple[Developer, Develope
     assert min(counts) >= 3, counts
     status = done(playbook("gitops_status"))
     print(status.text[status.text.index("APPLICATIONS") :][:600])
-    assert done(playbook("check_health")).verdict == "healthy"
+    page_file = drive.STATE / "swarm.html"
+    assert done(playbook("check_health", swarm_report_path=str(page_file))).verdict == "healthy"
+    # What runs on the swarm is on its page too.
+    (app,) = json.loads(page_file.with_suffix(".json").read_text())["applications"]
+    assert (app["name"], app["sync"], app["health"]) == ("shop", "Synced", "Healthy")
+    assert head[:8] in page_file.read_text()
 
 
 def test_a_commit_that_fails_its_test_goes_no_further(
@@ -225,3 +230,41 @@ def test_a_commit_that_fails_its_test_goes_no_further(
     assert (told["subject"], told["commit"]) == ("shop", commit)
     source.commit("It is mended", {"page": "three\n"})
     drive.wait_until(lambda: arrived("three"), 120)
+
+
+@soak
+def test_an_update_that_fails_half_way_is_made_later(cluster: tuple[Developer, Developer]) -> None:
+    """The registry is away when it is asked, and the git server dies in the middle of the push."""
+    source, stacks = cluster
+    before = stacks.pull()
+
+    def said(words: str) -> bool:
+        read = "journalctl -q -o cat --since '-2 min' -u flotilla-swarm-gitops.service"
+        return any(words in drive.ssh(host, read) for host in drive.MANAGERS)
+
+    drive.ssh(delivery.REGISTRY_HOST, "systemctl stop flotilla-registry.service")
+    try:
+        drive.wait_until(lambda: said("Could not use the registry"))
+    finally:
+        drive.ssh(delivery.REGISTRY_HOST, "systemctl start flotilla-registry.service")
+    hook = f"{delivery.GIT_ROOT}/stacks.git/hooks/pre-receive"
+    drive.ssh(
+        delivery.GIT_HOST,
+        f"""
+        printf '#!/bin/sh\ntouch /tmp/receiving; sleep 600\n' > {hook}; chmod 755 {hook}
+        """,
+    )
+    try:
+        source.commit("New after the outage", {"page": "four\n"})
+        drive.wait_until(
+            lambda: drive.ssh(delivery.GIT_HOST, "ls /tmp/receiving 2> /dev/null; true")
+        )
+        drive.ssh(delivery.GIT_HOST, f"rm {hook} /tmp/receiving; pkill -KILL -u git")
+        drive.wait_until(lambda: said("Could not push"))
+    finally:
+        drive.ssh(delivery.GIT_HOST, f"rm -f {hook} /tmp/receiving")
+    assert page() == {"three"}
+    drive.wait_until(lambda: arrived("four"), 120)
+    # One commit, and not two.
+    assert stacks.pull() != before
+    assert stacks.git("rev-parse", "HEAD~1") == before

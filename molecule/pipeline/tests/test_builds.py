@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,17 +253,19 @@ def tags() -> str:
     )
 
 
+def who_begins(step: str, commit: str) -> str:
+    """Wait until a builder begins a step; the builder."""
+    line = f"shop: {step} of commit {commit[:12]}"
+    read = f"journalctl -u {UNIT} -o cat -n 50"
+    return str(
+        wait_until(lambda: next((h for h in BUILDERS if line in ssh(h, read)), ""), 240, 0.3)
+    )
+
+
 def killed_at(step: str, shop: Developer, word: str) -> str:
     """Kill the run of the first builder with kill -9 at the beginning of a step; the commit, which is built all the same."""
     commit = shop.commit(f"Sell {word}", {"app/word": f"{word}\n"})
-    line = f"shop: {step} of commit {commit[:12]}"
-    host = wait_until(
-        lambda: next(
-            (h for h in BUILDERS if line in ssh(h, f"journalctl -u {UNIT} -o cat -n 50")), ""
-        ),
-        240,
-        0.3,
-    )
+    host = who_begins(step, commit)
     ssh(host, f"sleep 0.{len(word)}; systemctl kill --signal=KILL {UNIT}")
     build = ended(commit)
     assert build["builder"] == host
@@ -322,6 +325,29 @@ def test_the_registry_and_git_can_be_away(shop: Developer) -> None:
     # The branch goes back to the commit before, by force.
     shop.git("reset", "-q", "--hard", "HEAD~1")
     shop.git("push", "-q", "--force", "origin", "HEAD:main")
+    ended(shop.git("rev-parse", "HEAD"))
+    assert_tidy()
+
+
+@soak
+def test_a_registry_that_goes_away_during_a_push_gets_the_image_later(shop: Developer) -> None:
+    uploads = "find /var/lib/docker-registry -path '*/shop/_uploads/*' -name data -size +1M"
+    commit = shop.commit(
+        "Sell wardrobes", {"app/word": "wardrobes\n", "app/large": os.urandom(150_000_000)}
+    )
+    host = who_begins("push", commit)
+    wait_until(lambda: ssh("w1", uploads).strip(), 60, 0.3)
+    ssh("w1", "systemctl kill -s KILL flotilla-registry; systemctl stop flotilla-registry")
+    assert ssh("w1", uploads).strip(), "the push was over"
+    assert commit[:12] not in tags()
+    try:
+        wait_until(lambda: row(host).get("state") == "error", 120)
+        print(row(host)["cause"])
+    finally:
+        ssh("w1", "systemctl start flotilla-registry")
+    build = ended(commit)
+    assert ssh("w1", f"docker run --rm {REGISTRY}/shop@{build['digest']}") == "wardrobes\n"
+    shop.commit("Sell no wardrobes", {"app/large": None})
     ended(shop.git("rev-parse", "HEAD"))
     assert_tidy()
 

@@ -73,9 +73,13 @@ def state(app: str = "shop", on: str = "m1") -> dict[str, Any]:
 
 
 def until(
-    app: str, wanted: Callable[[dict[str, Any]], Any], seconds: float = 180, on: str = "m1"
+    app: str,
+    wanted: Callable[[dict[str, Any]], Any],
+    seconds: float = 180,
+    on: str = "m1",
+    by_itself: bool = False,
 ) -> dict[str, Any]:
-    """Wait until the state of an application is as wanted."""
+    """Wait until the state of an application is as wanted. A look now shortens it, unless all must happen by itself."""
     found: dict[str, Any] = {}
 
     def is_there() -> bool:
@@ -84,18 +88,23 @@ def until(
         return bool(found and wanted(found))
 
     try:
+        if not by_itself and not is_there():
+            look()
         drive.wait_until(is_there, seconds)
     except AssertionError:
         raise AssertionError(f"{app}: {json.dumps(found, indent=1)}\n{journal()}") from None
     return dict(found)
 
 
-def synced(app: str, commit: str, seconds: float = 180, on: str = "m1") -> dict[str, Any]:
+def synced(
+    app: str, commit: str, seconds: float = 180, on: str = "m1", by_itself: bool = False
+) -> dict[str, Any]:
     return until(
         app,
         lambda s: (s.get("commit"), s.get("sync"), s.get("doing")) == (commit, "Synced", None),
         seconds,
         on,
+        by_itself,
     )
 
 
@@ -104,11 +113,15 @@ def says(words: str) -> Callable[[dict[str, Any]], bool]:
     return lambda s: words in s.get("cause", "")
 
 
-def settled(app: str, commit: str) -> None:
-    """Wait until a commit is accepted, and nothing is left to do. It need not change the application."""
-    drive.wait_until(lambda: label(STATES[1])["deploy"]["commit"] == commit)
-    # The look that has accepted it deploys it too.
+def accepted(commit: str) -> None:
+    """Look, and wait until a commit is accepted. It need not change anything."""
     look()
+    drive.wait_until(lambda: label(STATES[1])["deploy"]["commit"] == commit)
+
+
+def settled(app: str, commit: str) -> None:
+    """Wait until a commit is accepted, and nothing is left to do."""
+    accepted(commit)
     until(app, lambda s: (s.get("sync"), s.get("doing")) == ("Synced", None))
 
 
@@ -213,7 +226,7 @@ def variables(**more: Any) -> dict[str, Any]:
     }
     return {
         "swarm_gitops_repositories": [repository],
-        "swarm_gitops_interval": 4,
+        "swarm_gitops_interval": 6,
         "swarm_gitops_vault_passwords": [VAULT],
         "swarm_gitops_age_key": f"{AGE}\n",
         "swarm_gitops_max_removals": 1,
@@ -268,14 +281,14 @@ def test_a_commit_is_running_by_itself(deploy: delivery.Developer) -> None:
     commit = deploy.commit(
         "Shop 1", {"shop/app.yml": "self_heal: true\n", "shop/compose.yml": compose("1")}
     )
-    found = synced("shop", commit)
+    found = synced("shop", commit, by_itself=True)
     print(f"first commit running after {time.monotonic() - begun:.1f} s")
     assert (found["health"], found["message"], found["author"]) == ("Healthy", "Shop 1", "Ada")
     first = tasks()
     assert len(first) == 2
     begun = time.monotonic()
     commit = deploy.commit("Shop 2", {"shop/compose.yml": compose("2")})
-    synced("shop", commit)
+    synced("shop", commit, by_itself=True)
     print(f"next commit running after {time.monotonic() - begun:.1f} s")
     assert version() == "2"
     assert not first & tasks()
@@ -288,7 +301,7 @@ def test_an_idle_look_writes_nothing_and_a_second_run_of_the_role_changes_nothin
     deploy: delivery.Developer,
 ) -> None:
     commit = deploy.commit("Another file", {"README": "What runs on the swarm.\n"})
-    drive.wait_until(lambda: label(STATES[1])["deploy"]["commit"] == commit)
+    accepted(commit)
     with no_timers():
         look()
         before, running = versions(), tasks()
@@ -340,7 +353,7 @@ def test_drift_is_healed_or_shown(deploy: delivery.Developer) -> None:
     drive.wait_until(lambda: version() == "4")
     until("shop", lambda s: s.get("sync") == "Synced" and s.get("event") == "healed")
     commit = deploy.commit("Only show drift", {"shop/app.yml": "self_heal: false\n"})
-    drive.wait_until(lambda: label(STATES[1])["deploy"]["commit"] == commit)
+    accepted(commit)
     drive.ssh("m1", "docker service update -d --env-add VERSION=by-hand shop_web > /dev/null")
     found = until("shop", lambda s: s.get("sync") == "OutOfSync")
     print(found["cause"])
@@ -362,8 +375,7 @@ def test_a_suspended_application_stays_and_a_rolled_back_one_is_suspended(
     assert state()["sync"] == "Synced"
     delivery.done(ask("shop", suspend=True, reason="a drill"))
     commit = deploy.commit("Shop 5", {"shop/compose.yml": compose("5")})
-    drive.wait_until(lambda: label(STATES[1])["deploy"]["commit"] == commit)
-    look()
+    accepted(commit)
     assert (version(), state()["sync"]) == ("4", "Suspended")
     assert "a drill" in state()["cause"]
     refused = act("shop")
@@ -440,6 +452,7 @@ def test_a_rewritten_history_waits_for_an_operator(deploy: delivery.Developer) -
     commit = deploy.commit(
         "Shop 7", {"shop/app.yml": "", "shop/compose.yml": compose("7")}, force=True
     )
+    look()
     drive.wait_until(lambda: "rewritten" in label(TROUBLE).get("cause", ""))
     assert version() == before
     print(info()["table"])
@@ -591,10 +604,10 @@ def test_another_leader_finishes_what_a_lost_one_has_begun(deploy: delivery.Deve
     host = leader()
     other = next(one for one in drive.MANAGERS if one != host)
     commit = deploy.commit("Shop 200", {"shop/app.yml": "", "shop/compose.yml": compose("200")})
-    until("shop", lambda s: s.get("doing"), on=other)
+    until("shop", lambda s: s.get("doing"), on=other, by_itself=True)
     begun = time.monotonic()
     with drive.stopped(host):
-        synced("shop", commit, 240, on=other)
+        synced("shop", commit, 240, on=other, by_itself=True)
         print(f"another leader has finished the deploy after {time.monotonic() - begun:.1f} s")
         assert version(on=other) == "200"
     drive.wait_until(lambda: _answers(host))
@@ -644,6 +657,7 @@ def test_an_application_that_leaves_git_is_removed_or_shown(deploy: delivery.Dev
     # One comes back, and will stay when it goes again.
     comes = {"a2/app.yml": "prune: false\n", "a2/compose.yml": files["a2/compose.yml"]}
     deploy.commit("One comes back", comes)
+    look()
     drive.wait_until(lambda: not services("a1") and not state("a1"))
     assert services("a2")
     until("a2", lambda s: not s.get("prune"))
@@ -752,6 +766,7 @@ def test_only_signed_commits_if_asked(deploy: delivery.Developer) -> None:
     good = commit("Signed", {"shop/compose.yml": compose("300")}, True)
     synced("shop", good)
     commit("Not signed", {"shop/compose.yml": compose("301")}, False)
+    look()
     drive.wait_until(lambda: "no allowed signer" in label(TROUBLE).get("cause", ""))
     assert version() == "300"
     deploy.git("reset", "-q", "--hard", good)

@@ -196,7 +196,7 @@ def _step(app: App, state: AppState, seen: Seen, now: float) -> _Step:
 
 def _is_foreign(state: AppState, seen: Seen) -> bool:
     """Whether the stack was there before the application."""
-    return bool(seen.exists and not state.deployed and state.doing is None and state.failed is None)
+    return seen.exists and not state.tried and state.doing is None
 
 
 def _resumed(app: App, state: AppState, doing: Attempt, seen: Seen, now: float) -> _Step:
@@ -441,7 +441,7 @@ def _removal(
             f"it may be removed from git: an {APP_FILE} in repository {broken[0]} cannot be read"
         )
         return _Step(NOTHING, UNKNOWN, words)
-    if not (state.deployed or state.doing or state.failed):
+    if not (state.tried or state.doing):
         return _Step(FORGET, OUT_OF_SYNC)
     away = sorted(sources - configured)
     if _asks(look, SYNC):
@@ -485,7 +485,7 @@ def _row(name: str, place: Place, words: str, state: AppState | None, now: float
 def health_of(
     verdicts: Sequence[Verdict], since: float, deadline: float, now: float
 ) -> tuple[str, str]:
-    """The health of an application from the verdicts on its services, and why it is not Healthy. `since` is when its deploy began."""
+    """The health of an application from the verdicts on its services, and why it is not Healthy. `since` is when its latest deploy has ended."""
     if not verdicts:
         return MISSING, "the stack has no services"
     late = [verdict for verdict in verdicts if verdict.state != CONVERGED]
@@ -501,8 +501,7 @@ def health_of(
 def with_health_now(state: AppState, verdicts: Sequence[Verdict], now: float) -> AppState:
     """The state with the health that the verdicts on its services give. A deploy that is in progress has its own, and what is no
     application, or was never deployed, has none."""
-    if "/" in state.name or state.doing is not None or not (state.deployed or state.failed):
+    if "/" in state.name or state.doing is not None or not state.tried:
         return state
-    since = max(state.deployed, state.failed.at if state.failed else 0.0)
-    health, cause = health_of(verdicts, since, _DEADLINE, now)
+    health, cause = health_of(verdicts, state.tried, _DEADLINE, now)
     return with_health(state, health, cause, now)

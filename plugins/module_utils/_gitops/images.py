@@ -60,7 +60,7 @@ class ImageUpdates:
         `again` looks once more at a repository that somebody else has pushed to meanwhile.
         """
         apps = list(apps)
-        answers = {policy: _ask(policy) for app in apps for policy in app.images}
+        answers = _ask_all(policy for app in apps for policy in app.images)
         problems: list[str] = []
         pushed = False
         for name in sorted({app.repository for app in apps}):
@@ -118,13 +118,27 @@ class ImageUpdates:
             write_whole(_FILE, json.dumps(self._memory).encode())
 
 
-def _ask(policy: ImagePolicy) -> Answer:
-    registry = parse_image(policy.image).registry
-    try:
-        client = RegistryClient(registry, login_of(registry), ca_of(registry), _ANSWER)
-    except SwarmError as error:
-        return Answer(problem=error.message)
-    return ask(policy, client.tags, client.digest)
+def _ask_all(policies: Iterable[ImagePolicy]) -> dict[ImagePolicy, Answer]:
+    """The answers of the registries. One that is silent is asked once, or it would hold up all deploys."""
+    clients: dict[str, RegistryClient] = {}
+    silent: dict[str, Answer] = {}
+    answers = {}
+    for policy in dict.fromkeys(policies):
+        registry = parse_image(policy.image).registry
+        if registry in silent:
+            answers[policy] = silent[registry]
+            continue
+        try:
+            if registry not in clients:
+                clients[registry] = RegistryClient(
+                    registry, login_of(registry), ca_of(registry), _ANSWER
+                )
+            answers[policy] = ask(policy, clients[registry].tags, clients[registry].digest)
+        except SwarmError as error:
+            answers[policy] = Answer(problem=error.message)
+            if error.code == "registry_unreachable":
+                silent[registry] = answers[policy]
+    return answers
 
 
 def _plan(apps: Iterable[App], look: Look, answers: Mapping[ImagePolicy, Answer]) -> Updates:

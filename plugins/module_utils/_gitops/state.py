@@ -105,6 +105,11 @@ class AppState:
     event_at: float = 0.0
     notified: float = 0.0
 
+    @property
+    def tried(self) -> float:
+        """When the latest deploy has ended, well or badly; 0 before the first one."""
+        return max(self.deployed, self.failed.at if self.failed else 0.0)
+
 
 # What the dataclasses in a state are before anything is known.
 _NESTED: dict[str, Attempt | Suspension | Drift] = {

@@ -249,9 +249,8 @@ class Tick:
         health, cause = "", ""
         state = view.states.get(app.name)
         if state is not None and state.health != HEALTHY and state.doing is None:
-            since = state.failed.at if state.failed else state.deployed
             health, cause = health_of(
-                self._stacks.verdicts(app.name), since, app.deadline, time.time()
+                self._stacks.verdicts(app.name), state.tried, app.deadline, time.time()
             )
         return Seen(
             trouble=trouble,

@@ -102,14 +102,11 @@ def ask(
     tags: Callable[[str], Sequence[str]],
     digest: Callable[[str, str], str | None],
 ) -> Answer:
-    """Ask the registry what a policy needs to know: `tags` of a repository, or the `digest` of a tag in it."""
+    """Ask the registry what a policy needs to know: `tags` of a repository, or the `digest` of a tag in it. Raises what these raise."""
     image = parse_image(policy.image)
-    try:
-        if not policy.digest_of:
-            return Answer(tags=tuple(tags(image.repository)))
-        found = digest(image.repository, policy.digest_of)
-    except SwarmError as error:
-        return Answer(problem=error.message)
+    if not policy.digest_of:
+        return Answer(tags=tuple(tags(image.repository)))
+    found = digest(image.repository, policy.digest_of)
     if found is None:
         return Answer(problem=f"{policy.image} has no tag {policy.digest_of}")
     return Answer(digest=found)

@@ -443,13 +443,9 @@ def test_the_registry_is_asked_for_tags_or_for_a_digest() -> None:
     def digest(repository: str, tag: str) -> str | None:
         return DIGEST if (repository, tag) == ("shop/web", "stable") else None
 
-    def down(*_words: str) -> Any:
-        raise SwarmError("registry_unreachable", "Could not read tags: nothing answers.")
-
     assert ask(RANGE, tags_of, digest) == Answer(tags=("shop/web-1",))
     assert ask(ImagePolicy(WEB, digest_of="stable"), tags_of, digest) == Answer(digest=DIGEST)
     assert ask(ImagePolicy(WEB, digest_of="x"), tags_of, digest).problem == f"{WEB} has no tag x"
-    assert ask(RANGE, down, down).problem == "Could not read tags: nothing answers."
 
 
 def test_the_number_of_tags_is_bounded() -> None:
