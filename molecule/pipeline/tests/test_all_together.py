@@ -211,7 +211,8 @@ def test_a_commit_runs_on_the_swarm_by_itself(cluster: tuple[Developer, Develope
     assert done(playbook("check_health", swarm_report_path=str(page_file))).verdict == "healthy"
     # What runs on the swarm is on its page too.
     (app,) = json.loads(page_file.with_suffix(".json").read_text())["applications"]
-    assert (app["name"], app["sync"], app["health"]) == ("shop", "Synced", "Healthy")
+    assert (app["name"], app["sync"], app["health"]) == ("shop", "synced", "healthy")
+    assert app["commit"] == head[:8]
     assert head[:8] in page_file.read_text()
 
 
