@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -47,7 +48,12 @@ SWARM = """all:
         w2: {swarm_zone: b}
 """
 # Remove the stacks and services of another lesson, which would be in what the commands print.
-CLEAR = "docker stack ls --format '{{.Name}}' | xargs -r docker stack rm; docker service ls -q | xargs -r docker service rm"
+CLEAR = (
+    "docker stack ls --format '{{.Name}}' | xargs -r docker stack rm; docker service ls -q | xargs -r docker service rm; "
+    "docker config ls -q -f name=flotilla.gitops | xargs -r docker config rm"
+)
+# What would deploy them again.
+WATCHERS = "systemctl disable --now flotilla-swarm-gitops.timer flotilla-swarm-gitops.service"
 # The connection, which is not what a lesson is about.
 VARIABLES = """---
 ansible_user: root
@@ -139,10 +145,15 @@ def _plain(line: str) -> str:
 
 
 def folder_of(lab: Lab) -> Path:
-    """Write what a lesson needs beside its own files, and return the folder."""
+    """An otherwise empty folder with what a lesson needs beside its own files. A shell can be in it, so it is not made again."""
     folder = lab.state / "course"
-    for name in ("group_vars", "host_vars", "stacks"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    for name in ("group_vars", "host_vars"):
+        (folder / name).mkdir(parents=True)
     options = shlex.join(ssh_options(lab))
     (folder / "group_vars" / "all.yml").write_text(
         VARIABLES.format(state=lab.state, options=options)
@@ -172,19 +183,18 @@ def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def prepare(lab: Lab, folder: Path, lesson: Lesson) -> None:
-    """Bring the lab into the state with which a lesson begins, whatever an earlier one has left."""
+def prepare(lab: Lab, lesson: Lesson) -> Path:
+    """Bring the lab into the state with which a lesson begins, whatever an earlier one has left. Returns the folder of the lesson."""
+    folder = folder_of(lab)
     bare = lesson.start == "bare"
 
     def reset(host: Host) -> None:
         leave = "; docker swarm leave --force" if bare else ""
-        shell(folder, f"on {host.name} sh -c 'systemctl start docker{leave}'")
+        shell(folder, f"on {host.name} sh -c '{WATCHERS}; systemctl start docker{leave}'")
 
-    for path in (folder / "group_vars" / "swarm_managers.yml", *folder.glob("stacks/*")):
-        path.unlink(missing_ok=True)
     in_parallel(reset, lab.hosts)
     if bare:
-        return
+        return folder
     (folder / "hosts.yml").write_text(SWARM)
     # First the stacks: without the labels of their lesson they would have no node, and the verdict would be bad.
     for command in (
@@ -194,6 +204,7 @@ def prepare(lab: Lab, folder: Path, lesson: Lesson) -> None:
         done = shell(folder, command)
         if done.returncode:
             raise LabError(f"The lab is not ready for {lesson.path.stem}:\n{done.stdout}")
+    return folder
 
 
 def follow(folder: Path, lesson: Lesson) -> int:
@@ -232,9 +243,8 @@ def main(argv: Sequence[str]) -> int:
         chosen = lessons(numbers)
         run((sys.executable, str(TOP / "lab" / "lab.py"), "up"))
         lab = read_lab()
-        folder = folder_of(lab)
         if command == "lesson":
-            prepare(lab, folder, chosen[0])
+            folder = prepare(lab, chosen[0])
             say(f"ready   {chosen[0].title}: {chosen[0].path.relative_to(TOP)}")
             say(f"type    cd {folder.relative_to(TOP)} && . ./env.sh")
             return 0
@@ -242,8 +252,7 @@ def main(argv: Sequence[str]) -> int:
         for lesson in chosen:
             started = time.monotonic()
             try:
-                prepare(lab, folder, lesson)
-                count = follow(folder, lesson)
+                count = follow(prepare(lab, lesson), lesson)
                 say(
                     f"ok      {lesson.path.stem}: {count} commands, {time.monotonic() - started:.0f} s"
                 )
