@@ -7,9 +7,9 @@
     course.py lesson N     prepare the lab for a lesson, and print where to follow it
     course.py run [N ...]  do all lessons, or some, and hold what commands print against the text
 
-A lesson is a Markdown file. A block `yaml` that begins with a comment such as `# hosts.yml` is that file. A block `console` has
-commands after `$ `, and below each what it prints. There, `...` stands for anything in a line, and a line of only `...` for any lines.
-A command without a text below it must only succeed.
+A lesson is a Markdown file, and `get_started` is docs/get_started.md. A block `yaml` that begins with a comment such as `# hosts.yml` is
+that file. A block `console` has commands after `$ `, and below each what it prints. There, `...` stands for anything in a line, and a
+line of only `...` for any lines. A command without a text below it must only succeed. Nothing runs a block after `<!-- not run: why -->`.
 
 The comment `<!-- start: bare -->` in a lesson says that no host is in a swarm at its beginning, and `<!-- start: swarm -->` that all are.
 """
@@ -31,7 +31,11 @@ from connect import ssh_options
 from settings import TOP, Host, Lab, LabError, in_parallel, read_lab, run, say
 
 LESSONS = TOP / "docs" / "course" / "en"
-BLOCK = re.compile(r"^```(yaml|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+GET_STARTED = TOP / "docs" / "get_started.md"
+BLOCK = re.compile(
+    r"^(?P<reason><!-- not run: [^\n]+ -->\n+)?```(?P<kind>yaml|console)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 # Seconds that a command may take.
 LIMIT = 900
 # What a lesson with "start: swarm" begins with.
@@ -52,11 +56,16 @@ CLEAR = (
     "docker stack ls --format '{{.Name}}' | xargs -r docker stack rm; docker service ls -q | xargs -r docker service rm; "
     "docker config ls -q -f name=flotilla.gitops | xargs -r docker config rm"
 )
+# The user of Get started, who becomes root with sudo.
+USER = (
+    "id deploy || useradd --create-home --shell /bin/bash deploy; mkdir -p /home/deploy/.ssh; "
+    "cp /root/.ssh/authorized_keys /home/deploy/.ssh/; chown -R deploy: /home/deploy/.ssh; "
+    'echo "deploy ALL=(ALL) NOPASSWD: ALL" > /etc/sudoers.d/deploy'
+)
 # What would deploy them again.
 WATCHERS = "systemctl disable --now flotilla-swarm-gitops.timer flotilla-swarm-gitops.service"
 # The connection, which is not what a lesson is about.
 VARIABLES = """---
-ansible_user: root
 ansible_ssh_private_key_file: {state}/ssh_key
 ansible_ssh_common_args: {options}
 ansible_python_interpreter: /usr/bin/python3
@@ -66,6 +75,7 @@ swarm_stack_settle: 0
 """
 ENVIRONMENT = """# . ./env.sh, then follow a lesson. `on m1 COMMAND` runs a command on a host of the lab.
 export PATH={top}/.venv/bin:$PATH ANSIBLE_CONFIG={top}/ansible.cfg ANSIBLE_COLLECTIONS_PATH={top}/.cache/collections
+export ANSIBLE_REMOTE_USER=root
 declare -A ADDRESS=({addresses})
 on() {{ ssh -n -i {state}/ssh_key {options} "root@${{ADDRESS[$1]}}" "$(printf '%q ' "${{@:2}}")"; }}
 """
@@ -108,8 +118,11 @@ def parse_lesson(path: Path) -> Lesson:
 
 
 def _steps(text: str) -> Iterator[Command | File]:
-    for kind, block in BLOCK.findall(text):
-        if kind == "yaml":
+    for match in BLOCK.finditer(text):
+        block = match["text"]
+        if match["reason"]:
+            continue
+        if match["kind"] == "yaml":
             name = re.match(r"# (\S+\.yml)\n", block)
             if name:
                 yield File(name[1], block)
@@ -190,7 +203,7 @@ def prepare(lab: Lab, lesson: Lesson) -> Path:
 
     def reset(host: Host) -> None:
         leave = "; docker swarm leave --force" if bare else ""
-        shell(folder, f"on {host.name} sh -c '{WATCHERS}; systemctl start docker{leave}'")
+        shell(folder, f"on {host.name} sh -c '{USER}; {WATCHERS}; systemctl start docker{leave}'")
 
     in_parallel(reset, lab.hosts)
     if bare:
@@ -225,12 +238,11 @@ def follow(folder: Path, lesson: Lesson) -> int:
 
 
 def lessons(numbers: Sequence[str]) -> list[Lesson]:
-    paths = sorted(LESSONS.glob("[0-9][0-9]-*.md"))
-    chosen = [path for path in paths if not numbers or str(int(path.name[:2])) in numbers]
+    paths = {str(int(path.name[:2])): path for path in sorted(LESSONS.glob("[0-9][0-9]-*.md"))}
+    paths[GET_STARTED.stem] = GET_STARTED
+    chosen = [path for name, path in paths.items() if not numbers or name in numbers]
     if len(chosen) < len(numbers):
-        raise LabError(
-            f"There is no such lesson: choose from {', '.join(path.stem for path in paths)}."
-        )
+        raise LabError(f"There is no such lesson: choose from {', '.join(paths)}.")
     return [parse_lesson(path) for path in chosen]
 
 
