@@ -62,8 +62,8 @@ USER = (
     "cp /root/.ssh/authorized_keys /home/deploy/.ssh/; chown -R deploy: /home/deploy/.ssh; "
     'echo "deploy ALL=(ALL) NOPASSWD: ALL" > /etc/sudoers.d/deploy'
 )
-# What would deploy them again.
-WATCHERS = "systemctl disable --now flotilla-swarm-gitops.timer flotilla-swarm-gitops.service"
+# What would deploy them again, or build.
+WATCHERS = "systemctl disable --now flotilla-swarm-gitops.timer flotilla-swarm-gitops.service flotilla-swarm-builder.timer flotilla-swarm-builder.service"
 # The connection, which is not what a lesson is about.
 VARIABLES = """---
 ansible_ssh_private_key_file: {state}/ssh_key
