@@ -111,7 +111,7 @@ def checks_of(name: str, soak: bool) -> list[Check]:
         ]
     if name == "course" and soak:
         prefix = f"{os.environ.get('LAB_PREFIX') or 'flotilla'}-course"
-        return [Check(name, ["make", "course"], 40, {"LAB_PREFIX": prefix})]
+        return [Check(name, ["make", "course"], 30, {"LAB_PREFIX": prefix})]
     if name not in scenarios() or name == "default":
         known = default_names(soak)
         sys.exit(f"tests: {name} is not a check: choose from {', '.join(known)}.")
