@@ -7,9 +7,9 @@
     course.py lesson N     prepare the lab for a lesson, and print where to follow it
     course.py run [N ...]  do all lessons, or some, and hold what commands print against the text
 
-A lesson is a Markdown file. A block `yaml` that begins with a comment such as `# hosts.yml` is that file. A block `console` has
-commands after `$ `, and below each what it prints. There, `...` stands for anything in a line, and a line of only `...` for any lines.
-A command without a text below it must only succeed.
+A lesson is a Markdown file, and `get_started` is docs/get_started.md. A block `yaml` that begins with a comment such as `# hosts.yml` is
+that file. A block `console` has commands after `$ `, and below each what it prints. There, `...` stands for anything in a line, and a
+line of only `...` for any lines. A command without a text below it must only succeed. Nothing runs a block after `<!-- not run: why -->`.
 
 The comment `<!-- start: bare -->` in a lesson says that no host is in a swarm at its beginning, and `<!-- start: swarm -->` that all are.
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -30,7 +31,11 @@ from connect import ssh_options
 from settings import TOP, Host, Lab, LabError, in_parallel, read_lab, run, say
 
 LESSONS = TOP / "docs" / "course" / "en"
-BLOCK = re.compile(r"^```(yaml|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+GET_STARTED = TOP / "docs" / "get_started.md"
+BLOCK = re.compile(
+    r"^(?P<reason><!-- not run: [^\n]+ -->\n+)?```(?P<kind>yaml|console)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 # Seconds that a command may take.
 LIMIT = 900
 # What a lesson with "start: swarm" begins with.
@@ -47,10 +52,20 @@ SWARM = """all:
         w2: {swarm_zone: b}
 """
 # Remove the stacks and services of another lesson, which would be in what the commands print.
-CLEAR = "docker stack ls --format '{{.Name}}' | xargs -r docker stack rm; docker service ls -q | xargs -r docker service rm"
+CLEAR = (
+    "docker stack ls --format '{{.Name}}' | xargs -r docker stack rm; docker service ls -q | xargs -r docker service rm; "
+    "docker config ls -q -f name=flotilla.gitops | xargs -r docker config rm"
+)
+# The user of Get started, who becomes root with sudo.
+USER = (
+    "id deploy || useradd --create-home --shell /bin/bash deploy; mkdir -p /home/deploy/.ssh; "
+    "cp /root/.ssh/authorized_keys /home/deploy/.ssh/; chown -R deploy: /home/deploy/.ssh; "
+    'echo "deploy ALL=(ALL) NOPASSWD: ALL" > /etc/sudoers.d/deploy'
+)
+# What would deploy them again, or build.
+WATCHERS = "systemctl disable --now flotilla-swarm-gitops.timer flotilla-swarm-gitops.service flotilla-swarm-builder.timer flotilla-swarm-builder.service"
 # The connection, which is not what a lesson is about.
 VARIABLES = """---
-ansible_user: root
 ansible_ssh_private_key_file: {state}/ssh_key
 ansible_ssh_common_args: {options}
 ansible_python_interpreter: /usr/bin/python3
@@ -60,6 +75,7 @@ swarm_stack_settle: 0
 """
 ENVIRONMENT = """# . ./env.sh, then follow a lesson. `on m1 COMMAND` runs a command on a host of the lab.
 export PATH={top}/.venv/bin:$PATH ANSIBLE_CONFIG={top}/ansible.cfg ANSIBLE_COLLECTIONS_PATH={top}/.cache/collections
+export ANSIBLE_REMOTE_USER=root
 declare -A ADDRESS=({addresses})
 on() {{ ssh -n -i {state}/ssh_key {options} "root@${{ADDRESS[$1]}}" "$(printf '%q ' "${{@:2}}")"; }}
 """
@@ -102,8 +118,11 @@ def parse_lesson(path: Path) -> Lesson:
 
 
 def _steps(text: str) -> Iterator[Command | File]:
-    for kind, block in BLOCK.findall(text):
-        if kind == "yaml":
+    for match in BLOCK.finditer(text):
+        block = match["text"]
+        if match["reason"]:
+            continue
+        if match["kind"] == "yaml":
             name = re.match(r"# (\S+\.yml)\n", block)
             if name:
                 yield File(name[1], block)
@@ -139,10 +158,15 @@ def _plain(line: str) -> str:
 
 
 def folder_of(lab: Lab) -> Path:
-    """Write what a lesson needs beside its own files, and return the folder."""
+    """An otherwise empty folder with what a lesson needs beside its own files. A shell can be in it, so it is not made again."""
     folder = lab.state / "course"
-    for name in ("group_vars", "host_vars", "stacks"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    for name in ("group_vars", "host_vars"):
+        (folder / name).mkdir(parents=True)
     options = shlex.join(ssh_options(lab))
     (folder / "group_vars" / "all.yml").write_text(
         VARIABLES.format(state=lab.state, options=options)
@@ -172,19 +196,18 @@ def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def prepare(lab: Lab, folder: Path, lesson: Lesson) -> None:
-    """Bring the lab into the state with which a lesson begins, whatever an earlier one has left."""
+def prepare(lab: Lab, lesson: Lesson) -> Path:
+    """Bring the lab into the state with which a lesson begins, whatever an earlier one has left. Returns the folder of the lesson."""
+    folder = folder_of(lab)
     bare = lesson.start == "bare"
 
     def reset(host: Host) -> None:
         leave = "; docker swarm leave --force" if bare else ""
-        shell(folder, f"on {host.name} sh -c 'systemctl start docker{leave}'")
+        shell(folder, f"on {host.name} sh -c '{USER}; {WATCHERS}; systemctl start docker{leave}'")
 
-    for path in (folder / "group_vars" / "swarm_managers.yml", *folder.glob("stacks/*")):
-        path.unlink(missing_ok=True)
     in_parallel(reset, lab.hosts)
     if bare:
-        return
+        return folder
     (folder / "hosts.yml").write_text(SWARM)
     # First the stacks: without the labels of their lesson they would have no node, and the verdict would be bad.
     for command in (
@@ -194,6 +217,7 @@ def prepare(lab: Lab, folder: Path, lesson: Lesson) -> None:
         done = shell(folder, command)
         if done.returncode:
             raise LabError(f"The lab is not ready for {lesson.path.stem}:\n{done.stdout}")
+    return folder
 
 
 def follow(folder: Path, lesson: Lesson) -> int:
@@ -214,12 +238,11 @@ def follow(folder: Path, lesson: Lesson) -> int:
 
 
 def lessons(numbers: Sequence[str]) -> list[Lesson]:
-    paths = sorted(LESSONS.glob("[0-9][0-9]-*.md"))
-    chosen = [path for path in paths if not numbers or str(int(path.name[:2])) in numbers]
+    paths = {str(int(path.name[:2])): path for path in sorted(LESSONS.glob("[0-9][0-9]-*.md"))}
+    paths[GET_STARTED.stem] = GET_STARTED
+    chosen = [path for name, path in paths.items() if not numbers or name in numbers]
     if len(chosen) < len(numbers):
-        raise LabError(
-            f"There is no such lesson: choose from {', '.join(path.stem for path in paths)}."
-        )
+        raise LabError(f"There is no such lesson: choose from {', '.join(paths)}.")
     return [parse_lesson(path) for path in chosen]
 
 
@@ -232,9 +255,8 @@ def main(argv: Sequence[str]) -> int:
         chosen = lessons(numbers)
         run((sys.executable, str(TOP / "lab" / "lab.py"), "up"))
         lab = read_lab()
-        folder = folder_of(lab)
         if command == "lesson":
-            prepare(lab, folder, chosen[0])
+            folder = prepare(lab, chosen[0])
             say(f"ready   {chosen[0].title}: {chosen[0].path.relative_to(TOP)}")
             say(f"type    cd {folder.relative_to(TOP)} && . ./env.sh")
             return 0
@@ -242,8 +264,7 @@ def main(argv: Sequence[str]) -> int:
         for lesson in chosen:
             started = time.monotonic()
             try:
-                prepare(lab, folder, lesson)
-                count = follow(folder, lesson)
+                count = follow(prepare(lab, lesson), lesson)
                 say(
                     f"ok      {lesson.path.stem}: {count} commands, {time.monotonic() - started:.0f} s"
                 )

@@ -5,7 +5,7 @@
 """All checks, some at a time, each with its own log: what `make test`, `make soak` and .ci/run call.
 
     all.py [CHECK ...]          lint, unit, cores, or the name of a scenario; without arguments, all
-    all.py --soak [CHECK ...]   the same with long series, and what only `make soak` runs
+    all.py --soak [CHECK ...]   the same with long series, and what only `make soak` runs: course, the lessons of docs/course
 
 JOBS=3 is how many checks run at once, and V=1 shows everything as it happens, one check after the other.
 SEED repeats the random choices of an earlier run. A scenario's lab.env says in which suites it runs
@@ -56,7 +56,9 @@ FAILURE = re.compile(
     r"^_{3,} (.+?) _{3,}$(?:\n(?!E  |_{3,} ).*)*\n(E  .*(?:\nE(?: .*)?$)*)", re.MULTILINE
 )
 
-SUMMARY = re.compile(r"^=+ (.* passed.*) =+$|^((?:lint|cores): \d+ .*)$", re.MULTILINE)
+SUMMARY = re.compile(
+    r"^=+ (.* passed.*) =+$|^((?:lint|cores): \d+ .*|course  \d+ of .*)$", re.MULTILINE
+)
 
 
 @dataclass
@@ -90,6 +92,11 @@ def scenarios() -> list[str]:
     return sorted(path.parent.name for path in TOP.glob("molecule/*/molecule.yml"))
 
 
+def default_names(soak: bool) -> list[str]:
+    only_soak = ["course"] if soak else []
+    return ["lint", "unit", "cores", *only_soak, *(n for n in scenarios() if n != "default")]
+
+
 def checks_of(name: str, soak: bool) -> list[Check]:
     if name == "lint":
         return [Check(name, ["tests/lint.sh"], 9)]
@@ -102,8 +109,11 @@ def checks_of(name: str, soak: bool) -> list[Check]:
         return [
             Check(name, ["tests/cores.sh", *(["--all"] if soak else [])], 20 if soak else 7, few)
         ]
+    if name == "course" and soak:
+        prefix = f"{os.environ.get('LAB_PREFIX') or 'flotilla'}-course"
+        return [Check(name, ["make", "course"], 30, {"LAB_PREFIX": prefix})]
     if name not in scenarios() or name == "default":
-        known = ["lint", "unit", "cores", *(each for each in scenarios() if each != "default")]
+        known = default_names(soak)
         sys.exit(f"tests: {name} is not a check: choose from {', '.join(known)}.")
     settings = lab_environment(name)
     suites = settings.get("SUITES", "").split() or ["bookworm"]
@@ -220,7 +230,7 @@ def number(name: str, default: int) -> int:
 def main(arguments: Sequence[str]) -> int:
     soak = "--soak" in arguments
     names = [word for word in arguments if word != "--soak"]
-    names = names or ["lint", "unit", "cores", *(n for n in scenarios() if n != "default")]
+    names = names or default_names(soak)
     os.environ["SEED"] = str(number("SEED", random.randint(1, 999_999_999)))
     if soak:
         for name, value in SOAK.items():

@@ -8,7 +8,7 @@
 # The checks look at a copy of the work tree (what git tracks, plus new files that it does not ignore),
 # because ansible-test only works in a directory named ansible_collections/NAMESPACE/NAME.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd -P "$(dirname "$0")/.."
 
 ROOT=$PWD
 CACHE=$ROOT/.cache

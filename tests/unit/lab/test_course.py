@@ -46,6 +46,7 @@ def test_a_lesson_has_files_and_commands_in_their_order(tmp_path: Path) -> None:
     path.write_text(
         "# 1. Title\n<!-- start: bare -->\n```yaml\n# hosts.yml\nall: {}\n```\n```yaml\nshown: only\n```\n"
         "```console\n$ one \\\n    two\nout\n\n$ three\n```\n"
+        "<!-- not run: it takes a day -->\n\n```console\n$ four\n```\n"
     )
     lesson = course.parse_lesson(path)
     assert (lesson.title, lesson.start) == ("1. Title", "bare")
@@ -84,3 +85,14 @@ def test_both_languages_have_the_same_lessons() -> None:
         language: {path.name for path in (COURSE / language).iterdir()} for language in ("en", "ko")
     }
     assert names["en"] == names["ko"]
+
+
+def test_get_started_is_followed_like_a_lesson() -> None:
+    lesson = course.parse_lesson(course.GET_STARTED)
+    names = [step.name for step in lesson.steps if isinstance(step, course.File)]
+    commands = [step.text for step in lesson.steps if isinstance(step, course.Command)]
+    assert "hosts.yml" in names
+    assert "ansible-playbook -i hosts.yml flotilla.swarm.site" in commands
+    # What is marked as not run.
+    assert not [text for text in commands if text.startswith("pip ")]
+    assert course.lessons(["get_started", "1"])[-1].path == course.GET_STARTED
