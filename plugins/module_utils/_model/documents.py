@@ -84,7 +84,7 @@ def parse_member(info: dict[str, Any], join: JoinNote = JoinNote()) -> Member:
     if str(info.get("ServerVersion") or "").startswith("swarm/"):
         return Member(
             state="unknown",
-            error="this is a Swarm Classic endpoint, not an engine: Swarm Classic is not supported",
+            error="this is a Swarm Classic endpoint, not an engine; let docker_host name the socket of the engine",
         )
     return Member(
         state=state,
