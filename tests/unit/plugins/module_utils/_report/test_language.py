@@ -153,7 +153,8 @@ def test_words_in_english_only_have_a_sentence_that_says_what_they_are_about() -
     )
     for each in (words, unpacked(packed(words))):
         assert each == "m1: swarm_labels is 5"
-        assert language.speaks(each, "en") and not language.speaks(each, "ko")
+        assert language.speaks(each, "en")
+        assert not language.speaks(each, "ko")
         assert language.about(each, "en") == ""
         assert language.about(each, "ko").startswith("인벤토리나 변수의 값을")
         assert language.explained(each, "en") == each

@@ -82,7 +82,10 @@ def test_the_health_of_an_application_is_that_of_its_services_now() -> None:
     [
         ({"sync": "Suspended", "cause": "by anna"}, "일시 중단"),
         ({"sync": "Unknown", "cause": "no route to host"}, "저장소나 파일"),
-        ({"sync": "OutOfSync", "cause": "drift", "failed": {"desired": "x"}}, "배포에 실패했습니다"),
+        (
+            {"sync": "OutOfSync", "cause": "drift", "failed": {"desired": "x"}},
+            "배포에 실패했습니다",
+        ),
         ({"sync": "OutOfSync", "cause": "x", "failed": {"rolled_back": True}}, "롤백했습니다"),
         ({"sync": "OutOfSync", "cause": "a window is closed"}, "git의 내용과 다릅니다"),
         ({"sync": "Synced", "health": "Degraded", "health_cause": "x"}, "설정대로 실행되지"),
