@@ -73,13 +73,13 @@ class _Planner:
             self.engine.get("running") or (self.host.get("service") or {}).get("active")
         )
         self.steps: list[dict[str, Any]] = []
-        self.refusals: list[str] = []
-        self.notes: list[str] = []
+        self.refusals: list[Text] = []
+        self.notes: list[Text] = []
         self.packages: dict[str, Any] | None = None
         self.config: dict[str, Any] = {"daemon": None, "write": {}, "remove": [], "logins": {}}
         self.users: list[str] = []
         self.sdk_venv = False
-        self.restart_reasons: list[str] = []
+        self.restart_reasons: list[Text] = []
         self.reload = False
 
     def step(self, step: str, what: Text, why: str) -> None:
@@ -459,7 +459,7 @@ class _Planner:
             if all(key in _RELOADABLE and key in merged for key in changed):
                 self.reload = True
             else:
-                self.restart_reasons.append(f"{files.DAEMON_JSON} changes")
+                self.restart_reasons.append(text("{path} changes", path=files.DAEMON_JSON))
 
     @staticmethod
     def _why_daemon(existing: dict[str, Any] | None) -> str:
@@ -541,7 +541,7 @@ class _Planner:
         else:
             return
         if self.running:
-            self.restart_reasons.append("its proxies change")
+            self.restart_reasons.append(text("its proxies change"))
 
     def _registry_ca(self) -> None:
         for registry, content in sorted(self.wanted["registry_ca"].items()):
@@ -599,16 +599,19 @@ class _Planner:
             )
             names = self.wanted["package_names"].get(self.wanted["source"]) or {}
             if moving - {names.get("cli")}:
-                self.restart_reasons.append("its packages change")
+                self.restart_reasons.append(text("its packages change"))
                 if self.swarm.get("state") in ("active", "locked"):
                     self.notes.append(
-                        f"{self.name}: the new packages restart the engine of a node in a swarm and stop its tasks; the playbook"
-                        " flotilla.swarm.upgrade_engine does it without a dip: it drains each node first."
+                        text(
+                            "{host}: the new packages restart the engine of a node in a swarm and stop its tasks; the playbook"
+                            " flotilla.swarm.upgrade_engine does it without a dip: it drains each node first.",
+                            host=self.name,
+                        )
                     )
         if self.host.get("restart_pending") and self.running:
-            self.restart_reasons.append("an earlier run was interrupted before its restart")
+            self.restart_reasons.append(text("an earlier run was interrupted before its restart"))
         if self.left_over:
-            self.restart_reasons.append("in its next swarm, overlay networks would not work")
+            self.restart_reasons.append(text("in its next swarm, overlay networks would not work"))
         result: dict[str, Any] = {
             "action": "none",
             "reload": self.reload and not self.restart_reasons,
@@ -617,12 +620,18 @@ class _Planner:
         if not self.host.get("systemd"):
             if not self.running:
                 self.notes.append(
-                    f"{self.name}: PID 1 is not systemd, so starting the engine is left to you (dockerd, in the background)."
+                    text(
+                        "{host}: PID 1 is not systemd, so starting the engine is left to you (dockerd, in the background).",
+                        host=self.name,
+                    )
                 )
             elif self.restart_reasons:
                 self.notes.append(
-                    f"{self.name}: PID 1 is not systemd, so restarting the engine is left to you"
-                    f" ({'; '.join(self.restart_reasons)})."
+                    text(
+                        "{host}: PID 1 is not systemd, so restarting the engine is left to you ({reasons}).",
+                        host=self.name,
+                        reasons=joined(self.restart_reasons, "; "),
+                    )
                 )
             return result
         if not self.running:

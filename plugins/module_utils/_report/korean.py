@@ -388,6 +388,25 @@ KOREAN: dict[str, str] = {
         "{host}: docker.service의 명령줄에도 hosts가 있어(-H fd://) docker_engine_daemon에 hosts를 설정하면 엔진이 시작되지 않음: hosts를"
         " 삭제하거나 먼저 드롭인 파일에서 ExecStart를 재정의하세요"
     ),
+    # What the plan of an engine leaves to people
+    "{host}: the new packages restart the engine of a node in a swarm and stop its tasks; the playbook"
+    " flotilla.swarm.upgrade_engine does it without a dip: it drains each node first": (
+        "{host}: 새 패키지를 설치하면 스웜 노드의 엔진이 다시 시작되어 태스크가 멈춤. 플레이북 flotilla.swarm.upgrade_engine을 쓰면 노드를"
+        " 먼저 드레인하므로 중단이 없음"
+    ),
+    "{host}: PID 1 is not systemd, so starting the engine is left to you (dockerd, in the background)": (
+        "{host}: PID 1이 systemd가 아니므로 엔진은 직접 시작해야 함 (dockerd를 백그라운드로 실행)"
+    ),
+    "{host}: PID 1 is not systemd, so restarting the engine is left to you ({reasons})": (
+        "{host}: PID 1이 systemd가 아니므로 엔진은 직접 다시 시작해야 함 ({reasons})"
+    ),
+    "{path} changes": "{path} 변경",
+    "its proxies change": "프록시 변경",
+    "its packages change": "패키지 변경",
+    "an earlier run was interrupted before its restart": "이전 실행이 재시작 전에 중단됨",
+    "in its next swarm, overlay networks would not work": (
+        "다음 스웜에서 오버레이 네트워크가 동작하지 않게 됨"
+    ),
     # What would keep a host from becoming a node
     "{host}: its kernel has no {feature}, which nodes of a swarm need: load or install the module, or remove it from"
     " docker_engine_kernel_features": (
