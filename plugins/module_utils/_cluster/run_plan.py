@@ -183,7 +183,8 @@ def merged_by_host(sentences: list[str], hosts: list[InventoryHost]) -> list[str
         name, colon, rest = sentence.rstrip(".").partition(": ")
         rest = rest if colon and name in names else sentence.rstrip(".")
         who = about.setdefault(rest, [])
-        if colon and name in names:
+        # The preflight of each host of a new swarm says what is wrong with the routes of all.
+        if colon and name in names and name not in who:
             who.append(name)
         said.setdefault(rest, sentence)
     return [_about_all(who, rest, said[rest]) for rest, who in about.items()]
