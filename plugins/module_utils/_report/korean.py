@@ -445,6 +445,7 @@ KOREAN: dict[str, str] = {
         "{host}: {route} 경로가 {given} {network}과(와) 겹침: swarm_default_addr_pool을 어느 호스트에도 경로가 없는 네트워크로 설정하세요"
     ),
     # What words that are in English only are about
+    "The manager that was asked cannot tell the state of the swarm.": "조회한 매니저에서 스웜의 상태를 확인할 수 없습니다.",
     "A value in the inventory or of a variable cannot be used. Correct it and run again.": (
         "인벤토리나 변수의 값을 사용할 수 없습니다. 값을 고치고 다시 실행하세요."
     ),

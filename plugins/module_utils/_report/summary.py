@@ -108,7 +108,7 @@ def _parts(content: Content, language: str) -> Iterator[tuple[str, Sequence[str]
 def _reason(each: Finding, language: str) -> str:
     advice = f" → {escaped(say(each.advice, language))}" if each.advice else ""
     head = f"{say(each.title, language)} ({say(STATUS_WORDS[each.status], language)})"
-    return f"- {_SIGNS[each.state]} **{head}** {escaped(say(each.message, language))}{advice}"
+    return f"- {_SIGNS[each.state]} **{head}** {escaped(explained(each.message, language))}{advice}"
 
 
 def _applications(content: Content, language: str) -> Iterator[str]:
