@@ -24,13 +24,17 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 
 WIDTHS = (360, 768, 1280, 1920, 2560)
-# The elements that stick out of the window. What is only for screen readers is not seen.
+# The elements that stick out of the window. What is only for screen readers is not seen, and the browser must not lay out what is
+# folded, which on a large page is nearly everything.
 STICKS_OUT = """() => {
     const wide = document.documentElement.clientWidth;
     const found = document.documentElement.scrollWidth > wide ? ["the page"] : [];
-    for (const each of document.querySelectorAll("main *, header *, nav *")) {
+    const hidden = ".sr, details:not([open]) > :not(summary)";
+    const seen = each => each.matches(hidden) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT;
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_ELEMENT, seen);
+    for (let each = walk.nextNode(); each; each = walk.nextNode()) {
         const box = each.getBoundingClientRect();
-        if (box.width && box.right > wide + 1 && !each.closest(".sr, details:not([open]) > :not(summary)"))
+        if (box.width && box.right > wide + 1)
             found.push(each.tagName + "." + each.getAttribute("class") + " " + (each.textContent || "").slice(0, 60));
         if (found.length > 5) break;
     }
