@@ -60,7 +60,7 @@ def report(name: str, languages: tuple[str, ...] = ("en", "ko")) -> Path:
     pages = {language: PAGES / f"{name}_{language}.html" for language in languages}
     (by_report,) = yaml.safe_load(REPORT.read_text(encoding="utf-8"))
     (check,) = yaml.safe_load(HEALTH.read_text(encoding="utf-8"))
-    document = []
+    document: list[dict[str, Any]] = []
     for language, path in pages.items():
         of_page = {"swarm_report_path": str(path), "swarm_report_language": language}
         if not document:
