@@ -13,7 +13,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..filter.engine_plan import engine_plan
+from ..filter.engine_plan import plan_with_texts
 from ..filter.registries import registries
 from ..module_utils._cluster.member import NO_KEY, is_unlock_key
 from ..module_utils._cluster.membership import Membership, parse_membership
@@ -21,7 +21,7 @@ from ..module_utils._cluster.run_plan import InventoryHost, make_plan, render, r
 from ..module_utils._cluster.steps import parse_held, parse_step
 from ..module_utils._cluster.variables import resembles_ours
 from ..module_utils._common.errors import sort_of
-from ..module_utils._common.words import packed, text
+from ..module_utils._common.words import packed, quoted, text
 from ..module_utils._engine.preflight import preflight
 from ..plugin_utils._inputs import PLANNED, HostVariables, RoleVariables
 
@@ -184,7 +184,8 @@ class ActionModule(ActionBase):
         try:
             family = host.observed["host"]["os"]["family"]
             wanted = variables.engine(family, registries_found)
-            engine = engine_plan(host.observed, wanted, host.name, variables.get("playbook_dir"))
+            base = variables.get("playbook_dir")
+            engine = plan_with_texts(host.observed, wanted, host.name, base)
             checks = variables.get("__docker_engine_preflight_settings")
         except AnsibleError as error:
             return replace(host, mistakes=(f"{host.name}: {error}",))
@@ -251,11 +252,14 @@ def _answer_of(result: dict[str, Any]) -> Membership | None:
     if "plan" in result and result.get("failure", {}).get("code", "refused") == "refused":
         return parse_membership(result["plan"])
     if result.get("failure", {}).get("code") == "host_unreachable":
-        why = (
+        why = text(
             "the manager that acts was lost while it held the plan against the services: run again"
         )
     else:
-        why = str(result.get("msg"))
+        why = quoted(
+            str(result.get("msg")),
+            text("The acting manager could not check the plan. Correct the cause and run again."),
+        )
     return Membership(refusals=[why])
 
 

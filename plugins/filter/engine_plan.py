@@ -43,6 +43,14 @@ def engine_plan(
     observed: Mapping[str, Any], variables: Mapping[str, Any], host: str, base: str = "."
 ) -> dict[str, Any]:
     """See engine_plan.yml."""
+    plan: dict[str, Any] = _plain(plan_with_texts(observed, variables, host, base))
+    return plan
+
+
+def plan_with_texts(
+    observed: Mapping[str, Any], variables: Mapping[str, Any], host: str, base: str
+) -> dict[str, Any]:
+    """The plan for swarm_plan, which hands its refusals to the page as texts that can be translated."""
     wanted = _plain(variables)
     found = wanted["registries"]
     wanted["logins"] = {each["address"]: each["auth"] for each in found}

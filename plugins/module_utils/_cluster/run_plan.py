@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._common.errors import shown
-from .._common.words import Text, abbreviate, count_of, joined, text, unpacked
+from .._common.words import Text, abbreviate, count_of, joined, quoted, text, unpacked
 from .._model.documents import Node, quorum_of
 from .._model.labels import PREFIX, labels_after, wanted_labels
 from .identity import DesiredMember
@@ -183,7 +183,8 @@ def merged_by_host(sentences: list[str], hosts: list[InventoryHost]) -> list[str
         name, colon, rest = sentence.rstrip(".").partition(": ")
         rest = rest if colon and name in names else sentence.rstrip(".")
         who = about.setdefault(rest, [])
-        if colon and name in names:
+        # The preflight of each host of a new swarm says what is wrong with the routes of all.
+        if colon and name in names and name not in who:
             who.append(name)
         said.setdefault(rest, sentence)
     return [_about_all(who, rest, said[rest]) for rest, who in about.items()]
@@ -192,6 +193,8 @@ def merged_by_host(sentences: list[str], hosts: list[InventoryHost]) -> list[str
 def _about_all(who: list[str], rest: str, first: str) -> str:
     """A sentence about these hosts. It stays a text if the `first` of those that it stands for is one."""
     if isinstance(first, Text):
+        if "about" in first.values:
+            return quoted(_about_all(who, rest, ""), first.values["about"])
         hosts = {"host": abbreviate(who)} if who else {}
         return text(first.template.rstrip("."), **{**first.values, **hosts})
     return f"{abbreviate(who)}: {rest}" if who else rest
@@ -207,7 +210,10 @@ def _make_plan(
     answer: Membership | None,
 ) -> RunPlan:
     plan = RunPlan()
-    plan.refusals += check_inventory(hosts, settings, known_names)
+    wrong = text(
+        "A value in the inventory or of a variable cannot be used. Correct it and run again."
+    )
+    plan.refusals += [quoted(each, wrong) for each in check_inventory(hosts, settings, known_names)]
     if plan.refusals:
         return plan
     plan.unreachable = [host.name for host in hosts if not host.reached]

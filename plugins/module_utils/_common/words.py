@@ -32,6 +32,11 @@ def as_is(words: object) -> Text:
     return text("{words}", words=words)
 
 
+def quoted(words: str, about: Text) -> Text:
+    """Words that exist in English only, with a sentence `about` them that can be said in any language."""
+    return text("{words}", words=words, about=about)
+
+
 def joined(parts: Sequence[str], separator: str = ", ") -> Text:
     """The parts with a separator between them."""
     names = [f"part{number}" for number in range(len(parts))]

@@ -73,21 +73,21 @@ class _Planner:
             self.engine.get("running") or (self.host.get("service") or {}).get("active")
         )
         self.steps: list[dict[str, Any]] = []
-        self.refusals: list[str] = []
-        self.notes: list[str] = []
+        self.refusals: list[Text] = []
+        self.notes: list[Text] = []
         self.packages: dict[str, Any] | None = None
         self.config: dict[str, Any] = {"daemon": None, "write": {}, "remove": [], "logins": {}}
         self.users: list[str] = []
         self.sdk_venv = False
-        self.restart_reasons: list[str] = []
+        self.restart_reasons: list[Text] = []
         self.reload = False
 
     def step(self, step: str, what: Text, why: str) -> None:
         # `words` is how the page says it in another language.
         self.steps.append({"step": step, "what": str(what), "why": why, "words": packed(what)})
 
-    def refuse(self, sentence: str) -> None:
-        self.refusals.append(f"{self.name}: {sentence}")
+    def refuse(self, template: str, **values: Any) -> None:
+        self.refusals.append(text(template, host=self.name, **values))
 
     def plan(self) -> dict[str, Any]:
         self._packages()
@@ -128,15 +128,19 @@ class _Planner:
             names = wanted["package_names"].get(wanted["source"]) or {}
             if not names:
                 self.refuse(
-                    f"docker_engine_source={wanted['source']} is not supported on {self.system.get('distribution')}: install an"
-                    " engine yourself and set docker_engine_source=none."
+                    "{host}: docker_engine_source={source} is not supported on {system}: install an engine yourself and set"
+                    " docker_engine_source=none.",
+                    source=wanted["source"],
+                    system=self.system.get("distribution"),
                 )
                 return
             foreign = self._foreign_packages(names)
             if foreign and not wanted["replace"]:
                 self.refuse(
-                    f"packages of docker_engine_source={wanted['source']} would replace {_names(foreign)}, which is installed:"
-                    " choose the other source, or allow it with docker_engine_replace=true."
+                    "{host}: packages of docker_engine_source={source} would replace {names}, which is installed: choose the other"
+                    " source, or allow it with docker_engine_replace=true.",
+                    source=wanted["source"],
+                    names=_names(foreign),
                 )
                 return
             if wanted["source"] == "docker_ce":
@@ -216,7 +220,7 @@ class _Planner:
     def _present_engine(self) -> None:
         if not self.engine.get("installed"):
             self.refuse(
-                "no engine is installed and docker_engine_source is none: install one, or set docker_engine_source to distro or"
+                "{host}: no engine is installed and docker_engine_source is none: install one, or set docker_engine_source to distro or"
                 " docker_ce."
             )
             return
@@ -225,14 +229,18 @@ class _Planner:
             return
         if versions.compare(versions.upstream(version), versions.OLDEST_ENGINE) < 0:
             self.refuse(
-                f"engine {version} is too old, the oldest supported one is {versions.OLDEST_ENGINE}: upgrade it, or set"
-                " docker_engine_source to distro or docker_ce."
+                "{host}: engine {version} is too old, the oldest supported one is {oldest}: upgrade it, or set docker_engine_source"
+                " to distro or docker_ce.",
+                version=version,
+                oldest=versions.OLDEST_ENGINE,
             )
         pin = self.wanted["version"]
         if pin and not versions.matches(version, pin):
             self.refuse(
-                f"engine {version} runs, but docker_engine_version is {pin} and docker_engine_source is none: change one of the"
-                " three."
+                "{host}: engine {version} runs, but docker_engine_version is {pin} and docker_engine_source is none: change one of"
+                " the three.",
+                version=version,
+                pin=pin,
             )
 
     def _package_changes(
@@ -287,8 +295,12 @@ class _Planner:
                     changes.append((words, f"{variable} is {pin}"))
                 else:
                     self.refuse(
-                        f"{name} {have} is installed, and {variable} is the older {pin}: a downgrade is done only with"
-                        " docker_engine_allow_downgrade=true."
+                        "{host}: {name} {have} is installed, and {variable} is the older {pin}: a downgrade is done only with"
+                        " docker_engine_allow_downgrade=true.",
+                        name=name,
+                        have=have,
+                        variable=variable,
+                        pin=pin,
                     )
                     continue
                 install.append(entry)
@@ -362,18 +374,25 @@ class _Planner:
         content = apt_source(wanted, self.system)
         pinned = "".join(wanted["repository_key_fingerprint"].split()).upper()
         if not (wanted["repository_suite"] or self.system.get("codename")):
-            self.refuse("its os-release names no suite: set docker_engine_repository_suite.")
+            self.refuse(
+                "{host}: its os-release names no suite: set docker_engine_repository_suite."
+            )
         key = wanted["repository_key"]
         if key:
             try:
                 found = openpgp.fingerprints(key.encode("utf-8"))
             except openpgp.NotAKey as exc:
-                self.refuse(f"docker_engine_repository_key is not an OpenPGP public key: {exc}.")
+                self.refuse(
+                    "{host}: docker_engine_repository_key is not an OpenPGP public key: {why}.",
+                    why=str(exc),
+                )
                 return None
             if found != [pinned]:
                 self.refuse(
-                    f"docker_engine_repository_key has the fingerprint {_names(found)}, but"
-                    f" docker_engine_repository_key_fingerprint is {pinned}: use the right key, or pin this one."
+                    "{host}: docker_engine_repository_key has the fingerprint {found}, but"
+                    " docker_engine_repository_key_fingerprint is {pinned}: use the right key, or pin this one.",
+                    found=_names(found),
+                    pinned=pinned,
                 )
                 return None
         key_right = self.host.get("keyring_fingerprints") == [pinned]
@@ -412,7 +431,11 @@ class _Planner:
         wanted = self.wanted
         error = self.host.get("daemon_config_error")
         if error:
-            self.refuse(f"{files.DAEMON_JSON} cannot be used ({error}): correct or remove it.")
+            self.refuse(
+                "{host}: {path} cannot be used ({why}): correct or remove it.",
+                path=files.DAEMON_JSON,
+                why=error,
+            )
             return
         for pool in wanted["address_pools"]:
             self._check_pool(pool)
@@ -436,7 +459,7 @@ class _Planner:
             if all(key in _RELOADABLE and key in merged for key in changed):
                 self.reload = True
             else:
-                self.restart_reasons.append(f"{files.DAEMON_JSON} changes")
+                self.restart_reasons.append(text("{path} changes", path=files.DAEMON_JSON))
 
     @staticmethod
     def _why_daemon(existing: dict[str, Any] | None) -> str:
@@ -446,45 +469,53 @@ class _Planner:
         try:
             network = ipaddress.ip_network(str(pool["base"]))
         except ValueError as exc:
-            self.refuse(f"docker_engine_address_pools: {exc}.")
+            self.refuse(
+                "{host}: docker_engine_address_pools has a value that is no network: {why}.",
+                why=str(exc),
+            )
             return
         if not network.prefixlen <= int(pool["size"]) <= network.max_prefixlen:
             self.refuse(
-                f"docker_engine_address_pools: {network} has no networks of size {pool['size']}; size is a prefix length from"
-                f" {network.prefixlen} to {network.max_prefixlen}."
+                "{host}: docker_engine_address_pools: {network} has no networks of size {size}; size is a prefix length from {least}"
+                " to {most}.",
+                network=str(network),
+                size=pool["size"],
+                least=network.prefixlen,
+                most=network.max_prefixlen,
             )
 
     def _check_daemon(self, merged: dict[str, Any]) -> None:
         given = self.wanted["daemon"]
 
-        def origin(key: str) -> str:
-            return (
-                "docker_engine_daemon sets it"
-                if key in given
-                else f"{files.DAEMON_JSON} on the host has it"
+        def origin(key: str) -> Text:
+            return text(
+                "docker_engine_daemon sets it" if key in given else "{path} on the host has it",
+                path=files.DAEMON_JSON,
             )
 
         if merged.get("live-restore"):
             self.refuse(
-                f"an engine with live-restore refuses swarm mode, and {origin('live-restore')}: set live-restore to null in"
-                " docker_engine_daemon."
+                "{host}: an engine with live-restore refuses swarm mode, and {origin}: set live-restore to null in"
+                " docker_engine_daemon.",
+                origin=origin("live-restore"),
             )
         elif self.engine.get("live_restore") and not (self.host.get("daemon_config") or {}).get(
             "live-restore"
         ):
             self.refuse(
-                "an engine with live-restore refuses swarm mode, and the engine's command line sets it: remove --live-restore"
-                " from docker.service."
+                "{host}: an engine with live-restore refuses swarm mode, and the engine's command line sets it: remove"
+                " --live-restore from docker.service."
             )
         if merged.get("firewall-backend") == "nftables":
             self.refuse(
-                f"an engine with the nftables firewall backend refuses swarm mode, and {origin('firewall-backend')}: set"
-                " firewall-backend to iptables or null in docker_engine_daemon."
+                "{host}: an engine with the nftables firewall backend refuses swarm mode, and {origin}: set firewall-backend to"
+                " iptables or null in docker_engine_daemon.",
+                origin=origin("firewall-backend"),
             )
         if "hosts" in given and given["hosts"] and not self._foreign_dropin():
             self.refuse(
-                "the engine does not start if docker_engine_daemon sets hosts, because the command line of docker.service sets it"
-                " too (-H fd://): remove hosts, or first override ExecStart in a drop-in of your own."
+                "{host}: the engine does not start if docker_engine_daemon sets hosts, because the command line of docker.service"
+                " sets it too (-H fd://): remove hosts, or first override ExecStart in a drop-in of your own."
             )
 
     def _foreign_dropin(self) -> bool:
@@ -510,7 +541,7 @@ class _Planner:
         else:
             return
         if self.running:
-            self.restart_reasons.append("its proxies change")
+            self.restart_reasons.append(text("its proxies change"))
 
     def _registry_ca(self) -> None:
         for registry, content in sorted(self.wanted["registry_ca"].items()):
@@ -528,7 +559,10 @@ class _Planner:
         wanted: dict[str, str] = self.wanted["logins"]
         known = self.host.get("logins", {})
         if wanted and known is None:
-            self.refuse(f"{LOGINS} is not a configuration of Docker: correct or remove it.")
+            self.refuse(
+                "{host}: {path} is not a configuration of Docker: correct or remove it.",
+                path=LOGINS,
+            )
             return
         for registry, auth in sorted(wanted.items()):
             if known.get(registry) != fingerprint(registry, auth):
@@ -565,16 +599,19 @@ class _Planner:
             )
             names = self.wanted["package_names"].get(self.wanted["source"]) or {}
             if moving - {names.get("cli")}:
-                self.restart_reasons.append("its packages change")
+                self.restart_reasons.append(text("its packages change"))
                 if self.swarm.get("state") in ("active", "locked"):
                     self.notes.append(
-                        f"{self.name}: the new packages restart the engine of a node in a swarm and stop its tasks; the playbook"
-                        " flotilla.swarm.upgrade_engine does it without a dip: it drains each node first."
+                        text(
+                            "{host}: the new packages restart the engine of a node in a swarm and stop its tasks; the playbook"
+                            " flotilla.swarm.upgrade_engine does it without a dip: it drains each node first.",
+                            host=self.name,
+                        )
                     )
         if self.host.get("restart_pending") and self.running:
-            self.restart_reasons.append("an earlier run was interrupted before its restart")
+            self.restart_reasons.append(text("an earlier run was interrupted before its restart"))
         if self.left_over:
-            self.restart_reasons.append("in its next swarm, overlay networks would not work")
+            self.restart_reasons.append(text("in its next swarm, overlay networks would not work"))
         result: dict[str, Any] = {
             "action": "none",
             "reload": self.reload and not self.restart_reasons,
@@ -583,12 +620,18 @@ class _Planner:
         if not self.host.get("systemd"):
             if not self.running:
                 self.notes.append(
-                    f"{self.name}: PID 1 is not systemd, so starting the engine is left to you (dockerd, in the background)."
+                    text(
+                        "{host}: PID 1 is not systemd, so starting the engine is left to you (dockerd, in the background).",
+                        host=self.name,
+                    )
                 )
             elif self.restart_reasons:
                 self.notes.append(
-                    f"{self.name}: PID 1 is not systemd, so restarting the engine is left to you"
-                    f" ({'; '.join(self.restart_reasons)})."
+                    text(
+                        "{host}: PID 1 is not systemd, so restarting the engine is left to you ({reasons}).",
+                        host=self.name,
+                        reasons=joined(self.restart_reasons, "; "),
+                    )
                 )
             return result
         if not self.running:

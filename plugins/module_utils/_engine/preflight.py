@@ -15,7 +15,7 @@ import ipaddress
 from typing import Any
 
 from .._common.errors import shown
-from .._common.words import text
+from .._common.words import Text, as_is, text
 from .._host.network import GOSSIP_PORT, left_over
 from .._model.documents import SWARM_PORT
 
@@ -23,7 +23,7 @@ from .._model.documents import SWARM_PORT
 DEFAULT_POOL = "10.0.0.0/8"
 DEFAULT_DATA_PATH_PORT = 4789
 # A check, which can be ignored, and a sentence.
-Finding = tuple[str, str]
+Finding = tuple[str, Text]
 
 CHECKS = ("kernel", "ports", "pool", "clock", "disk")
 
@@ -46,7 +46,7 @@ def preflight(
     if host in outside:
         # A member holds these ports itself, and its pool was fixed when the swarm was initialised.
         failures += _ports(host, own, settings["data_path_port"])
-        failures += _pools(observed, settings["pools"])
+        failures += _pools(host, observed, settings["pools"])
     # The first of the hosts warns for all of them.
     warnings = (
         _warnings(outside, settings["kernel_features"]) if outside and host == min(outside) else []
@@ -62,9 +62,11 @@ def _kernel(host: str, own: dict[str, Any], required: list[str]) -> list[Finding
     return [
         (
             "kernel",
-            (
-                f"{host}: its kernel has no {feature}, which nodes of a swarm need: load or install the module, or remove it"
-                " from docker_engine_kernel_features."
+            text(
+                "{host}: its kernel has no {feature}, which nodes of a swarm need: load or install the module, or remove it"
+                " from docker_engine_kernel_features.",
+                host=host,
+                feature=feature,
             ),
         )
         for feature in required
@@ -112,9 +114,12 @@ def _disk(host: str, own: dict[str, Any], limit_mb: int) -> list[Finding]:
     return [
         (
             "disk",
-            (
-                f"{host}: {disk.get('path')} has {free // (1024 * 1024)} MB free, less than {limit_mb} MB: free space, or"
-                " lower docker_engine_disk_free_mb."
+            text(
+                "{host}: {path} has {free} MB free, less than {limit} MB: free space, or lower docker_engine_disk_free_mb.",
+                host=host,
+                path=disk.get("path"),
+                free=free // (1024 * 1024),
+                limit=limit_mb,
             ),
         )
     ]
@@ -133,13 +138,18 @@ def _clock(host: str, observed: dict[str, dict[str, Any]], limit: float) -> list
     skew = skews[host] - ordered[(len(ordered) - 1) // 2]
     if abs(skew) <= limit:
         return []
-    direction = "ahead of" if skew > 0 else "behind"
     return [
         (
             "clock",
-            (
-                f"{host}: its clock is {abs(skew):.0f} s {direction} the other hosts' (limit {limit:g} s): synchronise it with"
-                " NTP, or raise docker_engine_clock_skew_limit."
+            text(
+                "{host}: its clock is {skew:.0f} s ahead of the other hosts' (limit {limit:g} s): synchronise it with NTP, or raise"
+                " docker_engine_clock_skew_limit."
+                if skew > 0
+                else "{host}: its clock is {skew:.0f} s behind the other hosts' (limit {limit:g} s): synchronise it with NTP, or"
+                " raise docker_engine_clock_skew_limit.",
+                host=host,
+                skew=abs(skew),
+                limit=limit,
             ),
         )
     ]
@@ -151,38 +161,43 @@ def _ports(host: str, own: dict[str, Any], data_path_port: int | None) -> list[F
     freed = [GOSSIP_PORT] if left_over(own) and (own.get("host") or {}).get("systemd") else []
     # Networks of an earlier swarm with a task left: those of the next swarm share the kernel's socket with them.
     freed += ((own.get("host") or {}).get("kernel_listening") or {}).get("udp") or []
-    at_gossip = "restart the engine" if left_over(own) else "stop what listens there"
+    at_gossip = text("restart the engine" if left_over(own) else "stop what listens there")
     if (own.get("host") or {}).get("root") is False:
-        at_gossip = "run with --become: only root can see whether the engine itself holds it"
+        at_gossip = text("run with --become: only root can see whether the engine itself holds it")
+    gossip = text("nodes gossip")
     data_port = data_path_port or DEFAULT_DATA_PATH_PORT
     findings = []
     for protocol, port, purpose, remedy in (
-        ("tcp", SWARM_PORT, "managers communicate", "stop what listens there"),
-        ("tcp", GOSSIP_PORT, "nodes gossip", at_gossip),
-        ("udp", GOSSIP_PORT, "nodes gossip", at_gossip),
+        ("tcp", SWARM_PORT, text("managers communicate"), text("stop what listens there")),
+        ("tcp", GOSSIP_PORT, gossip, at_gossip),
+        ("udp", GOSSIP_PORT, gossip, at_gossip),
         (
             "udp",
             data_port,
-            "overlay networks send their traffic",
-            "stop what listens there, or change swarm_data_path_port",
+            text("overlay networks send their traffic"),
+            text("stop what listens there, or change swarm_data_path_port"),
         ),
     ):
         if port in (listening.get(protocol) or []) and port not in freed:
             findings.append(
                 (
                     "ports",
-                    (
-                        f"{host}: port {port}/{protocol}, on which {purpose}, is in use although the host is in no swarm:"
-                        f" {remedy}."
+                    text(
+                        "{host}: port {port}/{protocol}, on which {purpose}, is in use although the host is in no swarm: {remedy}.",
+                        host=host,
+                        port=port,
+                        protocol=protocol,
+                        purpose=purpose,
+                        remedy=remedy,
                     ),
                 )
             )
     return findings
 
 
-def _pools(observed: dict[str, dict[str, Any]], pools: list[str]) -> list[Finding]:
+def _pools(host: str, observed: dict[str, dict[str, Any]], pools: list[str]) -> list[Finding]:
     findings = []
-    given = "swarm_default_addr_pool" if pools else "the engine's default address pool"
+    given = as_is("swarm_default_addr_pool") if pools else text("the engine's default address pool")
     for pool in pools or [DEFAULT_POOL]:
         try:
             network = ipaddress.ip_network(pool, strict=False)
@@ -190,7 +205,11 @@ def _pools(observed: dict[str, dict[str, Any]], pools: list[str]) -> list[Findin
             findings.append(
                 (
                     "pool",
-                    f"swarm_default_addr_pool has {shown(pool)}, which is not a network such as 10.20.0.0/16.",
+                    text(
+                        "{host}: swarm_default_addr_pool has {value}, which is not a network such as 10.20.0.0/16.",
+                        host=host,
+                        value=shown(pool),
+                    ),
                 )
             )
             continue
@@ -201,9 +220,13 @@ def _pools(observed: dict[str, dict[str, Any]], pools: list[str]) -> list[Findin
                     findings.append(
                         (
                             "pool",
-                            (
-                                f"{name}: its route to {route} overlaps {given} {network}: set swarm_default_addr_pool to"
-                                " networks that no host has a route to."
+                            text(
+                                "{host}: its route to {route} overlaps {given} {network}: set swarm_default_addr_pool to networks"
+                                " that no host has a route to.",
+                                host=name,
+                                route=route,
+                                given=given,
+                                network=str(network),
                             ),
                         )
                     )

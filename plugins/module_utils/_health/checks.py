@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from .._common.words import Text, as_is, text
+from .._common.words import Text, quoted, text
 from .check import STATUSES, VERDICTS, Check, CheckInput, Checks, HostContext, Thresholds
 from .network_checks import NETWORK_CHECKS
 from .node_checks import NODE_CHECKS
@@ -79,7 +79,9 @@ def _blocked(snapshot: SwarmSnapshot) -> Check | None:
             {"code": "no_quorum"},
         )
     if trouble is not None:
-        return Check("engine", "unknown", as_is(trouble.message), None, {"code": trouble.code})
+        about = text("The manager that was asked cannot tell the state of the swarm.")
+        message = quoted(trouble.message, about)
+        return Check("engine", "unknown", message, None, {"code": trouble.code})
 
     def swarm(status: str, code: str, message: Text, advice: Text | None) -> Check:
         return Check("swarm", status, message, advice, {"code": code})

@@ -317,6 +317,159 @@ KOREAN: dict[str, str] = {
     "restart the engine, which still holds port {port} of a swarm that it has left": (
         "탈퇴한 스웜의 {port} 포트를 아직 잡고 있는 엔진을 다시 시작"
     ),
+    # Why the plan of an engine is refused
+    "{host}: docker_engine_source={source} is not supported on {system}: install an engine yourself and set"
+    " docker_engine_source=none": (
+        "{host}: {system}에서는 docker_engine_source={source}를 지원하지 않음: 엔진을 직접 설치하고 docker_engine_source=none으로 설정하세요"
+    ),
+    "{host}: packages of docker_engine_source={source} would replace {names}, which is installed: choose the other source, or"
+    " allow it with docker_engine_replace=true": (
+        "{host}: docker_engine_source={source}의 패키지가 설치된 {names}을(를) 교체하게 됨: 다른 소스를 고르거나"
+        " docker_engine_replace=true로 허용하세요"
+    ),
+    "{host}: no engine is installed and docker_engine_source is none: install one, or set docker_engine_source to distro or"
+    " docker_ce": (
+        "{host}: 엔진이 설치되어 있지 않고 docker_engine_source가 none임: 엔진을 설치하거나 docker_engine_source를 distro 또는 docker_ce로"
+        " 설정하세요"
+    ),
+    "{host}: engine {version} is too old, the oldest supported one is {oldest}: upgrade it, or set docker_engine_source to distro"
+    " or docker_ce": (
+        "{host}: 엔진 {version}은(는) 너무 오래됨(지원하는 최소 버전 {oldest}): 업그레이드하거나 docker_engine_source를 distro 또는"
+        " docker_ce로 설정하세요"
+    ),
+    "{host}: engine {version} runs, but docker_engine_version is {pin} and docker_engine_source is none: change one of the three": (
+        "{host}: 실행 중인 엔진은 {version}인데 docker_engine_version은 {pin}이고 docker_engine_source는 none임: 셋 중 하나를 바꾸세요"
+    ),
+    "{host}: {name} {have} is installed, and {variable} is the older {pin}: a downgrade is done only with"
+    " docker_engine_allow_downgrade=true": (
+        "{host}: {name} {have}이(가) 설치되어 있는데 {variable}은(는) 더 낮은 {pin}임: 다운그레이드하려면"
+        " docker_engine_allow_downgrade=true로 설정하세요"
+    ),
+    "{host}: its os-release names no suite: set docker_engine_repository_suite": (
+        "{host}: os-release에 배포판 코드명이 없음: docker_engine_repository_suite를 설정하세요"
+    ),
+    "{host}: docker_engine_repository_key is not an OpenPGP public key: {why}": (
+        "{host}: docker_engine_repository_key가 OpenPGP 공개 키가 아님: {why}"
+    ),
+    "{host}: docker_engine_repository_key has the fingerprint {found}, but docker_engine_repository_key_fingerprint is {pinned}:"
+    " use the right key, or pin this one": (
+        "{host}: docker_engine_repository_key의 지문은 {found}인데 docker_engine_repository_key_fingerprint는 {pinned}임:"
+        " 올바른 키를 쓰거나 이 지문으로 고정하세요"
+    ),
+    "{host}: {path} cannot be used ({why}): correct or remove it": (
+        "{host}: {path}을(를) 사용할 수 없음({why}): 고치거나 삭제하세요"
+    ),
+    "{host}: {path} is not a configuration of Docker: correct or remove it": (
+        "{host}: {path}은(는) Docker 설정 파일이 아님: 고치거나 삭제하세요"
+    ),
+    "{host}: docker_engine_address_pools has a value that is no network: {why}": (
+        "{host}: docker_engine_address_pools에 네트워크가 아닌 값이 있음: {why}"
+    ),
+    "{host}: docker_engine_address_pools: {network} has no networks of size {size}; size is a prefix length from {least} to {most}": (
+        "{host}: docker_engine_address_pools: {network}은(는) 크기 {size}의 네트워크로 나눌 수 없음. size는 {least}부터 {most}까지의"
+        " 접두사 길이여야 함"
+    ),
+    "docker_engine_daemon sets it": "docker_engine_daemon에 설정되어 있음",
+    "{path} on the host has it": "호스트의 {path}에 설정되어 있음",
+    "{host}: an engine with live-restore refuses swarm mode, and {origin}: set live-restore to null in docker_engine_daemon": (
+        "{host}: live-restore를 켠 엔진은 스웜 모드를 거부함({origin}): docker_engine_daemon에서 live-restore를 null로 설정하세요"
+    ),
+    "{host}: an engine with live-restore refuses swarm mode, and the engine's command line sets it: remove --live-restore from"
+    " docker.service": (
+        "{host}: live-restore를 켠 엔진은 스웜 모드를 거부함(엔진의 명령줄에 설정되어 있음): docker.service에서 --live-restore를 삭제하세요"
+    ),
+    "{host}: an engine with the nftables firewall backend refuses swarm mode, and {origin}: set firewall-backend to iptables or"
+    " null in docker_engine_daemon": (
+        "{host}: 방화벽 백엔드가 nftables인 엔진은 스웜 모드를 거부함({origin}): docker_engine_daemon에서 firewall-backend를 iptables 또는"
+        " null로 설정하세요"
+    ),
+    "{host}: the engine does not start if docker_engine_daemon sets hosts, because the command line of docker.service sets it too"
+    " (-H fd://): remove hosts, or first override ExecStart in a drop-in of your own": (
+        "{host}: docker.service의 명령줄에도 hosts가 있어(-H fd://) docker_engine_daemon에 hosts를 설정하면 엔진이 시작되지 않음: hosts를"
+        " 삭제하거나 먼저 드롭인 파일에서 ExecStart를 재정의하세요"
+    ),
+    # What the plan of an engine leaves to people
+    "{host}: the new packages restart the engine of a node in a swarm and stop its tasks; the playbook"
+    " flotilla.swarm.upgrade_engine does it without a dip: it drains each node first": (
+        "{host}: 새 패키지를 설치하면 스웜 노드의 엔진이 다시 시작되어 태스크가 멈춤. 플레이북 flotilla.swarm.upgrade_engine을 쓰면 노드를"
+        " 먼저 드레인하므로 중단이 없음"
+    ),
+    "{host}: PID 1 is not systemd, so starting the engine is left to you (dockerd, in the background)": (
+        "{host}: PID 1이 systemd가 아니므로 엔진은 직접 시작해야 함 (dockerd를 백그라운드로 실행)"
+    ),
+    "{host}: PID 1 is not systemd, so restarting the engine is left to you ({reasons})": (
+        "{host}: PID 1이 systemd가 아니므로 엔진은 직접 다시 시작해야 함 ({reasons})"
+    ),
+    "{path} changes": "{path} 변경",
+    "its proxies change": "프록시 변경",
+    "its packages change": "패키지 변경",
+    "an earlier run was interrupted before its restart": "이전 실행이 재시작 전에 중단됨",
+    "in its next swarm, overlay networks would not work": (
+        "다음 스웜에서 오버레이 네트워크가 동작하지 않게 됨"
+    ),
+    # What would keep a host from becoming a node
+    "{host}: its kernel has no {feature}, which nodes of a swarm need: load or install the module, or remove it from"
+    " docker_engine_kernel_features": (
+        "{host}: 스웜 노드에 필요한 {feature}이(가) 커널에 없음: 모듈을 로드하거나 설치하고, 필요 없으면"
+        " docker_engine_kernel_features에서 삭제하세요"
+    ),
+    "{host}: {path} has {free} MB free, less than {limit} MB: free space, or lower docker_engine_disk_free_mb": (
+        "{host}: {path}의 여유 공간이 {free} MB로 {limit} MB보다 적음: 공간을 확보하거나 docker_engine_disk_free_mb를 낮추세요"
+    ),
+    "{host}: its clock is {skew:.0f} s ahead of the other hosts' (limit {limit:g} s): synchronise it with NTP, or raise"
+    " docker_engine_clock_skew_limit": (
+        "{host}: 시계가 다른 호스트보다 {skew:.0f}초 빠름(한도 {limit:g}초): NTP로 동기화하거나 docker_engine_clock_skew_limit을 높이세요"
+    ),
+    "{host}: its clock is {skew:.0f} s behind the other hosts' (limit {limit:g} s): synchronise it with NTP, or raise"
+    " docker_engine_clock_skew_limit": (
+        "{host}: 시계가 다른 호스트보다 {skew:.0f}초 느림(한도 {limit:g}초): NTP로 동기화하거나 docker_engine_clock_skew_limit을 높이세요"
+    ),
+    "{host}: port {port}/{protocol}, on which {purpose}, is in use although the host is in no swarm: {remedy}": (
+        "{host}: 스웜에 속하지 않은 호스트에서 포트 {port}/{protocol}({purpose})을(를) 이미 사용 중. 조치: {remedy}"
+    ),
+    "managers communicate": "매니저 간 통신",
+    "nodes gossip": "노드 간 가십 통신",
+    "overlay networks send their traffic": "오버레이 네트워크 트래픽",
+    "stop what listens there": "그 포트를 사용하는 프로그램을 중지",
+    "stop what listens there, or change swarm_data_path_port": (
+        "그 포트를 사용하는 프로그램을 중지하거나 swarm_data_path_port를 변경"
+    ),
+    "run with --become: only root can see whether the engine itself holds it": (
+        "--become을 붙여 실행(엔진 자신이 잡고 있는지는 root만 알 수 있음)"
+    ),
+    "the engine's default address pool": "엔진의 기본 주소 풀",
+    "{host}: swarm_default_addr_pool has {value}, which is not a network such as 10.20.0.0/16": (
+        "{host}: swarm_default_addr_pool의 {value}은(는) 10.20.0.0/16과 같은 네트워크가 아님"
+    ),
+    "{host}: its route to {route} overlaps {given} {network}: set swarm_default_addr_pool to networks that no host has a route to": (
+        "{host}: {route} 경로가 {given} {network}과(와) 겹침: swarm_default_addr_pool을 어느 호스트에도 경로가 없는 네트워크로 설정하세요"
+    ),
+    # What words that are in English only are about
+    "The manager that was asked cannot tell the state of the swarm.": "조회한 매니저에서 스웜의 상태를 확인할 수 없습니다.",
+    "A value in the inventory or of a variable cannot be used. Correct it and run again.": (
+        "인벤토리나 변수의 값을 사용할 수 없습니다. 값을 고치고 다시 실행하세요."
+    ),
+    "The acting manager could not check the plan. Correct the cause and run again.": (
+        "작업 중인 매니저가 계획을 점검하지 못했습니다. 원인을 해결하고 다시 실행하세요."
+    ),
+    "the manager that acts was lost while it held the plan against the services: run again": (
+        "계획을 서비스와 대조하던 중 작업 중인 매니저와의 연결이 끊어짐: 다시 실행하세요"
+    ),
+    "The repository or the folder cannot be used. Nothing is deployed from it.": (
+        "저장소나 폴더를 사용할 수 없어 아무것도 배포하지 않습니다."
+    ),
+    "The application is suspended. Nothing is deployed until it is resumed.": (
+        "애플리케이션이 일시 중단되었습니다. 재개할 때까지 배포하지 않습니다."
+    ),
+    "Its repository or its files cannot be used now.": "지금은 저장소나 파일을 사용할 수 없습니다.",
+    "The deploy has failed and was rolled back. Correct the cause in git.": (
+        "배포에 실패하여 롤백했습니다. git에서 원인을 고치세요."
+    ),
+    "The deploy has failed. Correct the cause in git.": "배포에 실패했습니다. git에서 원인을 고치세요.",
+    "The swarm does not run what is in git.": "스웜에서 실행 중인 것이 git의 내용과 다릅니다.",
+    "The services of the application do not run as asked.": (
+        "애플리케이션의 서비스가 설정대로 실행되지 않습니다."
+    ),
     # What the plan warns of
     "{host}: no {feature} in the kernel: {consequence}": "{host}: 커널에 {feature}이(가) 없음: {consequence}",
     "published ports in ingress mode and service VIPs do not work there (use mode: host and endpoint_mode: dnsrr)": (

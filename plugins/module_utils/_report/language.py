@@ -47,10 +47,25 @@ def speaks(words: object, language: str) -> bool:
         return True
     if not isinstance(words, Text):
         return False
+    if "about" in words.values:
+        return False
     inside = [value for value in words.values.values() if isinstance(value, Text)]
     if not has_words(words.template):
         return any(speaks(value, language) for value in inside)
     return words.template in _CATALOGUES[language]
+
+
+def about(words: object, language: str) -> str:
+    """What English words are about, in a language that they are not in; empty if nobody has said it."""
+    if speaks(words, language) or not isinstance(words, Text):
+        return ""
+    return say(words.values.get("about", ""), language)
+
+
+def explained(words: object, language: str) -> str:
+    """A text in a language, on one line. Before English words stands what they are about."""
+    first = about(words, language)
+    return f"{first} “{words}”" if first else say(words, language)
 
 
 def moment_text(at: float | None, seconds: bool = False) -> str:

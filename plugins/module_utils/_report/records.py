@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._common.words import Text, as_is, text
+from .._common.words import Text, as_is, quoted, text
 from .._gitops.decide import with_health_now
 from .._gitops.state import (
     DEGRADED,
@@ -61,7 +61,7 @@ class Application:
     commit: str
     message: str
     deployed: float | None
-    cause: str  # in the words of GitOps
+    cause: Text  # in the words of GitOps
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,26 @@ def _application(row: Mapping[str, Any]) -> Application:
         commit=clean(row["commit"])[:8],
         message=clean(row["message"]),
         deployed=_known(row["deployed"]),
-        cause=clean(row["cause"]),
+        cause=quoted(clean(row["cause"]), _about(row)),
     )
+
+
+def _about(row: Mapping[str, Any]) -> Text:
+    """What the cause of a status is about, and what helps."""
+    if not row["application"]:
+        return text("The repository or the folder cannot be used. Nothing is deployed from it.")
+    if row["sync"] == SUSPENDED:
+        return text("The application is suspended. Nothing is deployed until it is resumed.")
+    if row["sync"] == UNKNOWN:
+        return text("Its repository or its files cannot be used now.")
+    failed = row["failed"] if row["sync"] == OUT_OF_SYNC else None
+    if failed and failed["rolled_back"]:
+        return text("The deploy has failed and was rolled back. Correct the cause in git.")
+    if failed:
+        return text("The deploy has failed. Correct the cause in git.")
+    if row["sync"] == OUT_OF_SYNC:
+        return text("The swarm does not run what is in git.")
+    return text("The services of the application do not run as asked.")
 
 
 def _known(at: float) -> float | None:

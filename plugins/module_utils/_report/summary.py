@@ -14,7 +14,7 @@ from typing import Any
 
 from .._common.words import Text, text
 from .content import Content, Finding
-from .language import moment_text, say
+from .language import explained, moment_text, say
 from .states import GOOD
 from .words import STATUS_WORDS, VERDICT_WORDS
 
@@ -85,7 +85,9 @@ def _parts(content: Content, language: str) -> Iterator[tuple[str, Sequence[str]
         return f"**{say(words, language)}**"
 
     if content.plan is not None and content.plan.refusals:
-        refusals = [f"- {_SIGNS['bad']} {escaped(say(e, language))}" for e in content.plan.refusals]
+        refusals = [
+            f"- {_SIGNS['bad']} {escaped(explained(e, language))}" for e in content.plan.refusals
+        ]
         yield title(text("The plan is refused")), refusals
     yield title(text("What to do")), [_reason(each, language) for each in content.reasons]
     if content.plan is not None and not content.plan.refusals:
@@ -106,7 +108,7 @@ def _parts(content: Content, language: str) -> Iterator[tuple[str, Sequence[str]
 def _reason(each: Finding, language: str) -> str:
     advice = f" → {escaped(say(each.advice, language))}" if each.advice else ""
     head = f"{say(each.title, language)} ({say(STATUS_WORDS[each.status], language)})"
-    return f"- {_SIGNS[each.state]} **{head}** {escaped(say(each.message, language))}{advice}"
+    return f"- {_SIGNS[each.state]} **{head}** {escaped(explained(each.message, language))}{advice}"
 
 
 def _applications(content: Content, language: str) -> Iterator[str]:
@@ -114,7 +116,7 @@ def _applications(content: Content, language: str) -> Iterator[str]:
     for each in content.applications:
         if each.state != GOOD:
             words = [say(word, language) for word in (each.sync, each.health) if word is not None]
-            cause = f": {escaped(each.cause)}" if each.cause else ""
+            cause = f": {escaped(explained(each.cause, language))}" if each.cause else ""
             yield f"- {_SIGNS[each.state]} {escaped(each.name)} {', '.join(words)}{cause}"
 
 

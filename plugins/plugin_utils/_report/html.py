@@ -22,7 +22,7 @@ from markupsafe import Markup
 from ...module_utils._common.words import Text, count_of, text
 from ...module_utils._health.picture import FAILED, OUTDATED, RUNNING, STARTING, UNHEARD, WAITING
 from ...module_utils._report.content import Content, Host, Service, kinds_of
-from ...module_utils._report.language import ago, moment_text, say, speaks
+from ...module_utils._report.language import about, ago, moment_text, say, speaks
 from ...module_utils._report.states import BAD, GOOD, UNSURE, WARN
 from ...module_utils._report.words import KIND_WORDS, STATUS_WORDS, VERDICT_STATES, VERDICT_WORDS
 
@@ -89,6 +89,7 @@ def render_html(content: Content, language: str) -> str:
         opens=content.services <= FEW_SERVICES,
         _=translated,
         speaks=partial(speaks, language=language),
+        about=partial(about, language=language),
         t=words,
         status_word=lambda status: words(STATUS_WORDS[status]),
         kind_word=lambda kind: words(KIND_WORDS[kind]),

@@ -14,7 +14,11 @@ from typing import Any
 import pytest
 from recorded import Answers, health_of, swarm_of
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._common.words import text
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.words import (
+    packed,
+    quoted,
+    text,
+)
 from ansible_collections.flotilla.swarm.plugins.module_utils._report.cleaning import clean
 from ansible_collections.flotilla.swarm.plugins.module_utils._report.content import (
     Aside,
@@ -40,7 +44,7 @@ NAMES = {
 # The elements of the template. Anything else has come from a name.
 ELEMENTS = set(
     "html head meta title link style body svg symbol circle path rect use a header div h1 h2 h3 h4 p dl dt dd time nav ul li"
-    " main section ol span b small details summary table caption thead tbody tr th td bdi footer figure figcaption".split()
+    " main section ol span b small q details summary table caption thead tbody tr th td bdi footer figure figcaption".split()
 )
 URLS = (
     "href",
@@ -179,8 +183,14 @@ def test_names_do_no_harm(name: str, language: str) -> None:
     hosts = {"m9": {"zone": name, "hostname": name, "engine": name, "silent": True}}
     aside = Aside(text("Registry"), clean(name), silent=True)
     content = make_content(health, hosts, plan, past, NOW, [aside])
-    refused = make_content(health, hosts, {"refusals": [name, f"m1: {name}"]}, past, NOW)
-    assert_harmless(render_html(refused, language))
+    about = text("The acting manager could not check the plan. Correct the cause and run again.")
+    plan = {
+        "refusals": [name, f"m1: {name}"],
+        "words": {"refusals": [packed(quoted(name, about)), f"m1: {name}"]},
+    }
+    refused = render_html(make_content(health, hosts, plan, past, NOW), language)
+    assert_harmless(refused)
+    assert ('<q lang="en">' in refused) == (language == "ko")
     page = render_html(content, language)
     reader = assert_harmless(page)
     assert "\u202e" not in page

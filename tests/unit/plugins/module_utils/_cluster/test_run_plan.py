@@ -20,11 +20,13 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._cluster.run_plan i
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._cluster.settings import read_settings
 from ansible_collections.flotilla.swarm.plugins.module_utils._cluster.steps import HeldBack
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.words import text
 from ansible_collections.flotilla.swarm.plugins.module_utils._model.labels import (
     HOST_LABEL,
     OWNED_LABEL,
     labels_after,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._report.language import about, say
 
 CLUSTER = "9rneu7clusterone"
 
@@ -536,3 +538,20 @@ def test_the_same_mistake_on_many_hosts_is_one_sentence() -> None:
     hosts = [host(f"m{i}", said(), extra_names=("swarm_zoen",)) for i in range(1, 9)]
     (refusal,) = make_plan(hosts, known_names=frozenset({"swarm_zone"})).refusals
     assert refusal.startswith("m1, m2, m3, m4, m5, m6 and 2 more: there is no variable swarm_zoen")
+    # The page says in its own language what the words are about.
+    assert about(refusal, "ko").startswith("인벤토리나 변수의 값을")
+    assert about(refusal, "en") == ""
+
+
+def test_a_reason_that_each_of_two_hosts_gives_for_both_names_them_once() -> None:
+    def overlaps(name: str) -> str:
+        template = "{host}: its route to {route} overlaps {given} {network}: set swarm_default_addr_pool to networks that no host has a route to."
+        return text(
+            template, host=name, route="10.1.0.0/16", given="its pool", network="10.0.0.0/8"
+        )
+
+    both = (overlaps("m1"), overlaps("m2"))
+    (refusal,) = make_plan([host(name, said(), refusals=both) for name in ("m1", "m2")]).refusals
+    assert refusal.startswith("m1, m2: its route to 10.1.0.0/16 overlaps its pool")
+    assert not refusal.endswith(".")
+    assert say(refusal, "ko").startswith("m1, m2: 10.1.0.0/16 경로가")

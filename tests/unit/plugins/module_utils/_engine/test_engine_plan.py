@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.words import packed, unpacked
 from ansible_collections.flotilla.swarm.plugins.module_utils._engine import plan as planning
 from ansible_collections.flotilla.swarm.plugins.module_utils._host import files
 
@@ -119,6 +121,8 @@ def refusal(observed: dict[str, Any], **changes: Any) -> str:
     sentences: list[str] = plan(observed, **changes)["refusals"]
     assert len(sentences) == 1
     assert sentences[0].startswith("m1: ")
+    # It reaches the page as data.
+    assert unpacked(json.loads(json.dumps(packed(sentences[0])))) == sentences[0]
     return sentences[0]
 
 

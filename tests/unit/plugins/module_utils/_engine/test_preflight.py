@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from ansible_collections.flotilla.swarm.plugins.module_utils._common.words import packed, unpacked
 from ansible_collections.flotilla.swarm.plugins.module_utils._engine.preflight import (
     left_over,
     preflight,
@@ -39,7 +41,10 @@ def host(state: str = "inactive", skew: float | None = 0.0, **changes: Any) -> d
 
 
 def failures(own: dict[str, Any], **settings: Any) -> list[str]:
-    return preflight("m1", {"m1": own, "m2": host()}, {**SETTINGS, **settings})["failures"]
+    found = preflight("m1", {"m1": own, "m2": host()}, {**SETTINGS, **settings})["failures"]
+    # They reach the page as data.
+    assert [unpacked(each) for each in json.loads(json.dumps(list(map(packed, found))))] == found
+    return found
 
 
 def failure(own: dict[str, Any], **settings: Any) -> str:

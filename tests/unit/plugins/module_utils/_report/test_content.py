@@ -34,7 +34,11 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._report.headlines i
     headline,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._report.history import Past
-from ansible_collections.flotilla.swarm.plugins.module_utils._report.language import say, speaks
+from ansible_collections.flotilla.swarm.plugins.module_utils._report.language import (
+    about,
+    say,
+    speaks,
+)
 
 NOW = 1795381200.0
 NOTHING = Past()
@@ -162,6 +166,10 @@ def test_without_an_answer_the_hosts_speak_for_themselves(
     page = make_content(health, hosts, {}, Past(), NOW)
     assert page.verdict == verdict
     assert words in page.headline
+    # In Korean, what is in English only has a sentence that says what it is about.
+    engine = [each.message for each in page.reasons if each.name == "engine"]
+    assert [speaks(each, "ko") for each in engine] == [False] * (code != "no_quorum")
+    assert all(about(each, "ko") for each in engine)
     states = {host.name: (host.state, str(host.words)) for z in page.zones for host in z.hosts}
     assert states == {
         "m1": (UNSURE, "in the swarm"),

@@ -21,6 +21,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._common.words impor
     either,
     joined,
     packed,
+    quoted,
     text,
     tolerates,
     unpacked,
@@ -62,7 +63,7 @@ def of_calls(tree: ast.Module) -> Iterator[str]:
         if not isinstance(node, ast.Call):
             continue
         name = getattr(node.func, "id", "")
-        if name == "text" and node.args:
+        if "refuse" in (name, getattr(node.func, "attr", "")) or (name == "text" and node.args):
             yield from constants(node.args[0])
         elif name == "count_of" and len(node.args) > 1:
             (noun,) = constants(node.args[1])
@@ -143,6 +144,22 @@ def test_names_with_braces_are_names() -> None:
         assert evil in words
         assert evil in language.say(words, "ko")
         assert unpacked(packed(words)) == words
+
+
+def test_words_in_english_only_have_a_sentence_that_says_what_they_are_about() -> None:
+    words = quoted(
+        "m1: swarm_labels is 5",
+        text("A value in the inventory or of a variable cannot be used. Correct it and run again."),
+    )
+    for each in (words, unpacked(packed(words))):
+        assert each == "m1: swarm_labels is 5"
+        assert language.speaks(each, "en")
+        assert not language.speaks(each, "ko")
+        assert language.about(each, "en") == ""
+        assert language.about(each, "ko").startswith("인벤토리나 변수의 값을")
+        assert language.explained(each, "en") == each
+        assert language.explained(each, "ko").endswith("“m1: swarm_labels is 5”")
+    assert language.about("plain", "ko") == ""
 
 
 def test_numbers_of_things() -> None:

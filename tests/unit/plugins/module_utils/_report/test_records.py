@@ -31,6 +31,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._report.history imp
     Past,
     changes_since,
 )
+from ansible_collections.flotilla.swarm.plugins.module_utils._report.language import explained
 from ansible_collections.flotilla.swarm.plugins.module_utils._report.records import (
     read_applications,
     read_backup,
@@ -74,6 +75,29 @@ def test_the_health_of_an_application_is_that_of_its_services_now() -> None:
     shop = next(each for each in page_of(answers).applications if each.name == "shop")
     assert (shop.state, str(shop.health)) == (BAD, "degraded")
     assert "shop_0000" in shop.cause
+
+
+@pytest.mark.parametrize(
+    ("state", "about"),
+    [
+        ({"sync": "Suspended", "cause": "by anna"}, "일시 중단"),
+        ({"sync": "Unknown", "cause": "no route to host"}, "저장소나 파일"),
+        (
+            {"sync": "OutOfSync", "cause": "drift", "failed": {"desired": "x"}},
+            "배포에 실패했습니다",
+        ),
+        ({"sync": "OutOfSync", "cause": "x", "failed": {"rolled_back": True}}, "롤백했습니다"),
+        ({"sync": "OutOfSync", "cause": "a window is closed"}, "git의 내용과 다릅니다"),
+        ({"sync": "Synced", "health": "Degraded", "health_cause": "x"}, "설정대로 실행되지"),
+    ],
+)
+def test_a_cause_has_a_sentence_in_the_language_of_the_page(
+    state: dict[str, Any], about: str
+) -> None:
+    (shop,) = read_applications({"shop": json.dumps({"format": 1, **state})}, [], {}, NOW)
+    assert shop.cause
+    assert about in explained(shop.cause, "ko")
+    assert explained(shop.cause, "en") == shop.cause
 
 
 def test_what_has_changed_since_the_last_report() -> None:
