@@ -573,7 +573,7 @@ def test_what_is_left_of_overlay_networks_does_not_stay(
 
     reset.Reset(params, run, [])._remove_overlays()
     namespace = namespaces / "1-dmk1yi06yg"
-    assert [args[2:] for args in ran] == [
+    assert [args[3:] for args in ran] == [
         ["umount", "--", str(namespace)],
         ["ip", "link", "delete", "dev", "vx-001001-qhei8"],
     ]
