@@ -33,7 +33,8 @@ FILES = drive.TOP / "molecule" / "pipeline" / "files"
 GIT_HOST, REGISTRY_HOST, BUILDER = "w1", "w1", "w2"
 GIT_ROOT = "/srv/git"
 # Series and drills that take too long for `make test`.
-soak = pytest.mark.skipif(not os.environ.get("FLOTILLA_SOAK"), reason="a drill of `make soak`")
+SOAK = bool(os.environ.get("FLOTILLA_SOAK"))
+soak = pytest.mark.skipif(not SOAK, reason="a drill of `make soak`")
 # Passwords and tokens of the lab. No output has them.
 PASSWORDS = {"builder": "builds-Zq7-everything", "swarm": "pulls-Xk3-everything"}
 

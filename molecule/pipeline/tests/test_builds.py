@@ -95,7 +95,6 @@ def shop() -> Iterator[Developer]:
     for host in BUILDERS:
         # Those of services that other drills have deployed.
         ssh(host, "docker image prune --all --force")
-    done(delivery.playbook("registry", inventory=inventory()))
     done(delivery.playbook("builders", inventory=inventory()))
     yield developer
     for host in BUILDERS:

@@ -226,7 +226,7 @@ def variables(**more: Any) -> dict[str, Any]:
     }
     return {
         "swarm_gitops_repositories": [repository],
-        "swarm_gitops_interval": 6,
+        "swarm_gitops_interval": 8,
         "swarm_gitops_vault_passwords": [VAULT],
         "swarm_gitops_age_key": f"{AGE}\n",
         "swarm_gitops_max_removals": 1,

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from delivery import done, drive, nodes, playbook, soak
 SHIP = drive.TOP / "playbooks" / "ship_images.yml"
 # Bytes of the layer that the nodes lack. What Ansible sends to each node anyway, almost 1 MB, must be small beside it.
 BIG = 60_000_000
-KILLS = 8 if os.environ.get("FLOTILLA_SOAK") else 1
+KILLS = 8
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +104,7 @@ def test_the_controller_sends_what_is_missing_once(archive: Path) -> None:
     drive.ssh(nodes()[-1], "docker run --rm shipped:big /bin/busybox test -e /big")
 
 
+@soak
 def test_a_killed_run_is_finished_by_the_next_one(archive: Path) -> None:
     def kill(after: float) -> str:
         forget()
