@@ -65,7 +65,7 @@ def about(words: object, language: str) -> str:
 def explained(words: object, language: str) -> str:
     """A text in a language, on one line. Before English words stands what they are about."""
     first = about(words, language)
-    return f"{first} “{words}”" if first else say(words, language)
+    return f'{first} "{words}"' if first else say(words, language)
 
 
 def moment_text(at: float | None, seconds: bool = False) -> str:

@@ -158,7 +158,7 @@ def test_words_in_english_only_have_a_sentence_that_says_what_they_are_about() -
         assert language.about(each, "en") == ""
         assert language.about(each, "ko").startswith("인벤토리나 변수의 값을")
         assert language.explained(each, "en") == each
-        assert language.explained(each, "ko").endswith("“m1: swarm_labels is 5”")
+        assert language.explained(each, "ko").endswith('"m1: swarm_labels is 5"')
     assert language.about("plain", "ko") == ""
 
 
