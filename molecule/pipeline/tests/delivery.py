@@ -32,6 +32,7 @@ import drive
 FILES = drive.TOP / "molecule" / "pipeline" / "files"
 GIT_HOST, REGISTRY_HOST, BUILDER = "w1", "w1", "w2"
 GIT_ROOT = "/srv/git"
+GITOPS = "flotilla-swarm-gitops.service"
 # Series and drills that take too long for `make test`.
 SOAK = bool(os.environ.get("FLOTILLA_SOAK"))
 soak = pytest.mark.skipif(not SOAK, reason="a drill of `make soak`")
@@ -57,6 +58,17 @@ def done(run: drive.Run) -> drive.Run:
     """A run that must succeed."""
     assert run.code == 0, run.text[-6000:]
     return run
+
+
+def journal(since: str = "-3 min") -> str:
+    """What GitOps has said on each manager."""
+    found = drive.on_each(
+        drive.MANAGERS,
+        lambda host: drive.ssh(
+            host, f"journalctl -q -o cat --since '{since}' -u {GITOPS}", check=False
+        ),
+    )
+    return "\n".join(f"{host}:\n{text}" for host, text in found.items() if text.strip())
 
 
 # The inventory

