@@ -219,8 +219,8 @@ def test_a_killed_first_run_is_finished_by_the_next(capsys: pytest.CaptureFixtur
     assert site().changed == 0
 
 
-def test_an_engine_that_keeps_the_port_of_its_last_swarm_is_restarted() -> None:
-    """A host that leaves at a bad moment keeps its port, until engines that have moby's pull request 50115."""
+def leaves_at_a_bad_moment() -> bool:
+    """m2 has left a swarm of m1 and m2; whether it has kept its port, which not every attempt brings about."""
     leave_all()
     ssh("m1", "docker swarm init --advertise-addr eth0")
     token = ssh("m1", "docker swarm join-token -q manager").strip()
@@ -228,9 +228,15 @@ def test_an_engine_that_keeps_the_port_of_its_last_swarm_is_restarted() -> None:
     ssh("m2", f"docker swarm join --token {token} {address}:2377")
     ssh("m2", LEAVE_TOO_SLOWLY)
     ssh("m1", "docker swarm leave --force")
-    version = ssh("m2", "docker version --format '{{.Server.Version}}'")
     assert ssh("m2", STATES).strip() == "inactive"
-    if int(version.split(".")[0]) >= 28 and ":7946" not in ssh("m2", "ss -lnt"):
+    return ":7946" in ssh("m2", "ss -lnt")
+
+
+def test_an_engine_that_keeps_the_port_of_its_last_swarm_is_restarted() -> None:
+    """A host that leaves at a bad moment keeps its port, until engines that have moby's pull request 50115."""
+    version = ssh("m2", "docker version --format '{{.Server.Version}}'")
+    if not any(leaves_at_a_bad_moment() for _attempt in range(5)):
+        assert int(version.split(".")[0]) >= 28, f"an engine {version} has let its port go 5 times"
         pytest.skip("this engine keeps nothing")
     promised = site("--check").plan
     # On a busy machine, others can have kept their ports too, because all have left at the same time.
