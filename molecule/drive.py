@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import yaml
 
 TOP = Path(__file__).resolve().parents[1]
@@ -46,6 +47,10 @@ LATELY = {"restart_window": 20}
 
 # All random choices of a scenario come from this number. SEED=number repeats a run.
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
+
+SOAK = bool(os.environ.get("FLOTILLA_SOAK"))
+# Series and drills that take too long for `make test`.
+soak = pytest.mark.skipif(not SOAK, reason="a drill of `make soak`")
 
 ENVIRONMENT = {
     **os.environ,

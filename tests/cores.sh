@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Tests the collection with other versions of ansible-core than the one in .venv. Usage:
-#   tests/cores.sh             the oldest and the newest that this machine's Pythons allow
-#   tests/cores.sh --all       every one
-#   tests/cores.sh 2.16 2.20   these
+#   tests/cores.sh             the oldest and the newest that this machine's Pythons allow, with the unit tests of what imports Ansible
+#   tests/cores.sh --all       every one, with all unit tests
+#   tests/cores.sh 2.16 2.20   these, with all unit tests
 #   tests/cores.sh path 2.16   creates the virtual environment of that version, and prints the path of its commands (also: oldest, newest)
 #
 # On each: the unit tests, the syntax of all playbooks, the documentation of all plugins and roles. A real cluster is made by
@@ -80,8 +80,9 @@ install() { "$1/bin/pip" install -q --no-compile --disable-pip-version-check "an
 
 check_unit() {
     local package ignored=()
-    # Code that imports no Ansible is the same on each ansible-core. On the Python of .venv, the check `unit` runs it.
-    if [ "$(minor python)" = "$(minor .venv/bin/python)" ]; then
+    # Code that imports no Ansible is the same on each ansible-core: the check `unit` runs it. Other Pythons than that of .venv
+    # import it in the sanity tests, and run its tests only if versions are given.
+    if [ "$asked" = 0 ] || [ "$(minor python)" = "$(minor .venv/bin/python)" ]; then
         ignored+=(--ignore=tests/unit/lab)
         for package in plugins/module_utils/_*/; do
             grep -qrE '^ *(from|import) ansible[. ]' --include='*.py' "$package" || ignored+=("--ignore=tests/unit/$package")
@@ -150,7 +151,7 @@ fi
 
 link=$ROOT/.cache/collections/ansible_collections/flotilla/swarm
 [ -e "$link" ] || { mkdir -p "$(dirname "$link")"; ln -sfn "$ROOT" "$link"; }
-untried=()
+untried=() asked=$#
 case ${1:-} in
     "") read -r -a wanted <<<"$({ named oldest; named newest; } | sort -u -V | xargs)" ;;
     --all) read -r -a wanted <<<"$(possible names | xargs)" ;;

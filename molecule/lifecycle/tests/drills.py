@@ -7,23 +7,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import drive
+from drive import soak as soak
 
 FILES = drive.TOP / "molecule" / "lifecycle" / "files"
 SECRET = (FILES / "token.txt").read_text(encoding="utf-8").strip()
 STACKS = [{"name": "shop", "compose": [str(FILES / "shop.yml")]}]
-# Series and drills that take too long for `make test`.
-soak = pytest.mark.skipif(not os.environ.get("FLOTILLA_SOAK"), reason="a drill of `make soak`")
 
 
 def playbook(name: str, *flags: str, **extra: Any) -> drive.Run:

@@ -11,7 +11,6 @@ outside stacks. With the adopted inventory site.yml plans nothing, and no object
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import stat
@@ -26,7 +25,6 @@ import pytest
 import yaml
 
 CORPUS = drive.TOP / "molecule" / "stack" / "corpus"
-SOAK = bool(os.environ.get("FLOTILLA_SOAK"))
 FEW = ("configs", "environment", "networks", "shop")
 ALL = sorted(path.stem for path in CORPUS.glob("*.yml") if not path.stem.endswith(".more"))
 SETTINGS = {"REGISTRY": "registry.lab:5000", "TAG": "1", "NONE": "0", "EMPTY": ""}
@@ -115,7 +113,7 @@ def names() -> list[str]:
         map(int, re.findall(r"\d+", drive.ssh("m1", "docker version -f '{{.Client.Version}}'"))[:2])
     )
     found = []
-    for name in ALL if SOAK else FEW:
+    for name in ALL if drive.SOAK else FEW:
         needs = re.search(
             r"^# cli: (\d+)\.(\d+)$", (CORPUS / f"{name}.yml").read_text(), re.MULTILINE
         )

@@ -36,6 +36,7 @@ from drive import (
     lab,
     on_each,
     reimage,
+    soak,
     ssh,
     stopped,
     wait_until,
@@ -234,6 +235,7 @@ def tasks_on(name: str, on: str) -> list[str]:
     return [line.split(".")[0] for line in lines if " Running" in line]
 
 
+@soak
 def test_another_manager_goes_on_where_the_acting_one_is_lost_while_it_empties_nodes() -> None:
     """Its power fails in the middle of the one call that changes the nodes."""
     begin_with(EVERYBODY)

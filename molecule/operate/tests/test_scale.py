@@ -95,9 +95,18 @@ def test_check_mode_promises_what_the_run_does_and_writes_nothing() -> None:
     "options",
     [
         "--reserve-memory {half}",
-        "--replicas-max-per-node 1 --constraint node.role==worker",
-        "--publish mode=host,target=8080,published=18080 --constraint node.labels.zone==b",
-        "--constraint node.labels.zone==c --replicas-max-per-node 2",
+        pytest.param(
+            "--replicas-max-per-node 1 --constraint node.role==worker",
+            marks=drive.soak,
+        ),
+        pytest.param(
+            "--publish mode=host,target=8080,published=18080 --constraint node.labels.zone==b",
+            marks=drive.soak,
+        ),
+        pytest.param(
+            "--constraint node.labels.zone==c --replicas-max-per-node 2",
+            marks=drive.soak,
+        ),
     ],
 )
 def test_what_fits_runs_and_one_more_stays_pending(options: str) -> None:

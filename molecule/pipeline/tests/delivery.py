@@ -22,20 +22,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import drive
+from drive import SOAK as SOAK
+from drive import soak as soak
 
 FILES = drive.TOP / "molecule" / "pipeline" / "files"
 GIT_HOST, REGISTRY_HOST, BUILDER = "w1", "w1", "w2"
 GIT_ROOT = "/srv/git"
 GITOPS = "flotilla-swarm-gitops.service"
 # Series and drills that take too long for `make test`.
-SOAK = bool(os.environ.get("FLOTILLA_SOAK"))
-soak = pytest.mark.skipif(not SOAK, reason="a drill of `make soak`")
 # Passwords and tokens of the lab. No output has them.
 PASSWORDS = {"builder": "builds-Zq7-everything", "swarm": "pulls-Xk3-everything"}
 

@@ -738,6 +738,7 @@ def test_no_key_is_left_where_others_can_read_it(deploy: delivery.Developer) -> 
     assert Path(deploy.tree).is_dir()
 
 
+@soak
 def test_only_signed_commits_if_asked(deploy: delivery.Developer) -> None:
     key = delivery.ssh_key("signer")
     public = " ".join(key.with_suffix(".pub").read_text().split()[:2])

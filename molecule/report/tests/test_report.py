@@ -25,7 +25,19 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "lab"))
 
-from drive import ENVIRONMENT, HEALTH, PREFIX, TOP, changed_inventory, play, site, ssh, wait_until
+from drive import (
+    ENVIRONMENT,
+    HEALTH,
+    PREFIX,
+    SOAK,
+    TOP,
+    changed_inventory,
+    play,
+    site,
+    soak,
+    ssh,
+    wait_until,
+)
 from recorded import Answers, engine, swarm_of
 
 REPORT = TOP / "playbooks" / "report.yml"
@@ -39,7 +51,6 @@ set -e
 grep '^deb' /etc/apt/sources.list | head -n 1 | sed 's/bookworm/trixie/' > /etc/apt/sources.list.d/trixie.list
 printf 'Package: *\nPin: release n=trixie\nPin-Priority: 100\n' > /etc/apt/preferences.d/trixie
 """
-SOAK = bool(os.environ.get("FLOTILLA_SOAK"))
 # Fewer hosts than the page has room for are no reason to wait.
 QUICK: dict[str, Any] = {"swarm_observe_timeout": 5}
 
@@ -219,7 +230,7 @@ def statuses(down: int = 0) -> bool:
     return sorted(said) == ["Down"] * down + ["Ready"] * (4 - down)
 
 
-@pytest.mark.skipif(not SOAK, reason="a drill of `make soak`; the page `unheard` is such a one")
+@soak  # The page `unheard` is such a one.
 def test_half_of_the_engines_do_not_answer() -> None:
     wait_until(settled)
     frozen = ("m3", "w1")
