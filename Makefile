@@ -50,7 +50,7 @@ lab-list: ## show the labs on this machine
 	@$(PYTHON) lab/lab.py list
 
 .PHONY: test
-test: ready ## run all checks, three scenarios at a time, or [CHECKS="lint unit cluster"] [JOBS=3] [SEED=n]; V=1 shows all output
+test: ready ## run all checks, three at a time, or [CHECKS="lint unit cluster"] [JOBS=3] [SEED=n]; V=1 shows all output
 	@python tests/all.py $(CHECKS)
 
 .PHONY: soak

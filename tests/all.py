@@ -7,8 +7,7 @@
     all.py [CHECK ...]          lint, unit, cores, or the name of a scenario; without arguments, all
     all.py --soak [CHECK ...]   the same with long series, and what only `make soak` runs: course, the lessons of docs/course
 
-JOBS=3 is how many scenarios run at once. lint, unit and cores have no hosts that they wait for, so they run beside them, one after the
-other. V=1 shows everything as it happens, one check after the other.
+JOBS=3 is how many checks run at once, and V=1 shows everything as it happens, one check after the other.
 SEED repeats the random choices of an earlier run. A scenario's lab.env says in which suites it runs
 (SUITES="bookworm trixie"; LAB_SUITE chooses one for all) and about how many MINUTES it takes:
 the longest begins first.
@@ -68,9 +67,8 @@ class Check:
 
     title: str
     command: Sequence[str]
-    # The approximate minutes with others running. The longest check begins first.
+    # The approximate minutes with two other checks running. The longest check begins first.
     minutes: float
-    has_lab: bool = True
     environment: dict[str, str] = field(default_factory=dict)
     seconds: float = 0
     passed: bool = False
@@ -101,20 +99,19 @@ def default_names(soak: bool) -> list[str]:
 
 def checks_of(name: str, soak: bool) -> list[Check]:
     if name == "lint":
-        return [Check(name, ["tests/lint.sh"], 13, False)]
+        return [Check(name, ["tests/lint.sh"], 13)]
     if name == "unit":
         seed = [f"--hypothesis-seed={os.environ['SEED']}"] if soak else []
-        return [
-            Check(name, [PYTHON, "-m", "pytest", *seed, "tests/unit"], 20 if soak else 7, False)
-        ]
+        return [Check(name, [PYTHON, "-m", "pytest", *seed, "tests/unit"], 20 if soak else 7)]
     if name == "cores":
         # The long series of generated cases are those of unit.
         few = {"FLOTILLA_SOAK": ""}
-        command = ["tests/cores.sh", *(["--all"] if soak else [])]
-        return [Check(name, command, 40 if soak else 9, False, few)]
+        return [
+            Check(name, ["tests/cores.sh", *(["--all"] if soak else [])], 40 if soak else 9, few)
+        ]
     if name == "course" and soak:
         prefix = f"{os.environ.get('LAB_PREFIX') or 'flotilla'}-course"
-        return [Check(name, ["make", "course"], 30, environment={"LAB_PREFIX": prefix})]
+        return [Check(name, ["make", "course"], 30, {"LAB_PREFIX": prefix})]
     if name not in scenarios() or name == "default":
         known = default_names(soak)
         sys.exit(f"tests: {name} is not a check: choose from {', '.join(known)}.")
@@ -131,7 +128,7 @@ def checks_of(name: str, soak: bool) -> list[Check]:
             f"{name} on {suite}" + (f", {core} core" if core else ""),
             ["lab/scenario.sh", name],
             float(settings.get("MINUTES") or 1),
-            environment={
+            {
                 "LAB_SUITE": suite,
                 "LAB_PREFIX": "-".join(
                     (
@@ -160,11 +157,8 @@ class Runner:
 
     def run(self, checks: Sequence[Check]) -> None:
         ordered = sorted(checks, key=lambda check: -check.minutes)
-        with ThreadPoolExecutor(self._jobs) as pool, ThreadPoolExecutor(1) as beside:
-            for done in [
-                (pool if check.has_lab or self._verbose else beside).submit(self._one, check)
-                for check in ordered
-            ]:
+        with ThreadPoolExecutor(self._jobs) as pool:
+            for done in [pool.submit(self._one, check) for check in ordered]:
                 done.result()
 
     def _one(self, check: Check) -> None:
