@@ -166,10 +166,14 @@ def test_dead_nodes_go_and_workers_take_the_place_of_the_dead_manager_by_which_t
     )
     on = "m2" if gone != "m2" else "m3"
     rules = {"swarm_removal_limit": 0.3, "swarm_accepted_risks": ["uneven_zones"]}
+    # All that runs is on the two, so that there is work to be moved.
+    others = " ".join(name for name in EVERYBODY if name not in ("w3", "w4"))
+    availability = f"for name in {others}; do docker node update --availability %s $name; done"
+    ssh(on, availability % "drain")
+    wait_until(lambda: len(tasks_on("w3", on)) + len(tasks_on("w4", on)) == 6)
+    ssh(on, availability % "active")
     with stopped(gone), stopped("w1"):
         wait_until(lambda: {state_in(on, name) for name in (gone, "w1")} == {"down"})
-        # What ran on the dead ones runs elsewhere, so that there is work to be moved.
-        wait_until(lambda: sum(len(tasks_on(name, on)) for name in EVERYBODY) == 6)
         at_rest(on)
         second, first = sorted(("w3", "w4"), key=lambda name: len(tasks_on(name, on)))
         assert tasks_on(first, on)
