@@ -53,6 +53,9 @@ SHOWN_STATE = '"{{ inventory_dir }}/../../.lab/flotilla"'
 def inventory_text(lab: Lab, state: str) -> str:
     """The inventory of a lab, in the shape of inventories/lab/hosts.yml."""
     lines = ["---", "all:", "  vars:"]
+    # The mesh and virtual addresses need IPVS, which the kernel under container hosts may not have.
+    if lab.own_kernels:
+        lines.append("    lab_mesh: true")
     lines += [
         f"    lab_state: {state}",
         "    ansible_user: root",

@@ -217,3 +217,10 @@ def images(remove: bool) -> None:
             say(f"removed image {tag}")
         else:
             say(f"kept image {tag}: another lab uses it")
+    for name in docker("volume", "ls", "-q", "--filter", f"label={LABEL}.image").split():
+        if not remove:
+            say(f"{name:<48} a disk")
+        elif run(("docker", "volume", "rm", name), check=False).returncode == 0:
+            say(f"removed disk {name}")
+        else:
+            say(f"kept disk {name}: another lab uses it")

@@ -2,12 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The lab: hosts to try flotilla.swarm on, as containers with systemd and sshd.
+"""The lab: hosts to try flotilla.swarm on, as containers with systemd and sshd, or with a kernel of their own as well.
 
     lab.py check        print why a lab cannot run on this machine, or nothing
     lab.py image        build the images of the hosts, unless they exist
     lab.py up           boot the hosts that are missing; wait until ssh answers on all
     lab.py down         remove this lab, and nothing of other labs and projects
+    lab.py cut HOST     take the host's power away; `up` gives it back
+    lab.py reset HOST   take it away for a moment: the host boots again
+    lab.py freeze HOST  stop the host as it is, so that it answers nothing; `lab.py thaw HOST` lets it go on
     lab.py clean        remove every lab of this checkout, and what `up` changed on this machine
     lab.py url          print the URL of the sample stack
     lab.py push NAME:TAG [KEY=VALUE ...]    push a sample image, with that environment, to the lab's registry
@@ -19,6 +22,7 @@
 Everything has a default and can be set by environment:
 
     LAB_PREFIX=flotilla  LAB_SUBNET=172.30.80.0/24 (or auto)  LAB_MANAGERS=3  LAB_WORKERS=2
+    LAB_KIND=container (uml: each host has a kernel of its own, with IPVS and ESP; see lab/kernel.py)
     LAB_SUITE=bookworm (bullseye, trixie, sid)  LAB_IMAGE=bare (engine: docker is installed)
     LAB_REGISTRY=yes (no)  LAB_MIRROR=(a Debian mirror; default: the one this machine uses)
     LAB_PULL=auto (never)  LAB_COMPILED=no (yes: see lab/host/keep_compiled.py)
@@ -38,6 +42,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import kernel
 import registry
 from connect import (
     close_connections,
@@ -66,6 +71,8 @@ from settings import (
 )
 
 VOLUMES = ("/var/lib/docker", "/var/lib/containerd", "/var/lib/docker-registry")
+# A kernel of its own has one disk.
+DISK = ("/disk",)
 REGISTRY = "registry"
 SAMPLES = {"hello:1": {"VERSION": "1"}, "hello:2": {"VERSION": "2"}}
 STACK_PORT = 8080
@@ -151,27 +158,41 @@ def claim_network() -> Lab:
     return lab
 
 
-def boot(lab: Lab, host: Host, tag: str, public_key: str) -> None:
-    name = f"{lab.prefix}-{host.name}"
+def shares_kernel(lab: Lab) -> tuple[str, ...]:
+    """What the container of a host has that shares the kernel of this machine."""
     mounts = ["-v", "/lib/modules:/lib/modules:ro"] if Path("/lib/modules").is_dir() else []
     if lab.keeps_compiled:
         for path in sorted((TOP / "lab" / "host").glob("keep_compiled.*")):
             mounts += ["-v", f"{path}:/usr/lib/python3/dist-packages/{path.name}:ro"]
+    return (
+        "--cgroupns=private", "--tmpfs=/run", "--tmpfs=/tmp:exec,mode=1777", "--stop-signal=SIGRTMIN+3",
+        # A host that reboots comes back. A host that is killed or stopped from outside stays down.
+        "--restart=on-failure", "--add-host", f"registry.lab:{lab.address(9)}", *mounts,
+    )  # fmt: skip
+
+
+def kind_of(lab: Lab, name: str) -> str:
+    """The hosts of a lab are of one kind, which a lab that runs keeps."""
+    if name == REGISTRY:
+        return f"{lab.suite} registry"
+    return f"{lab.suite} {lab.image}{' uml' if lab.own_kernels else ''}"
+
+
+def boot(lab: Lab, host: Host, tag: str, public_key: str, disk: str | None) -> None:
+    name = f"{lab.prefix}-{host.name}"
+    own_kernel = disk is not None and host.name != REGISTRY
+    more = kernel.options(lab, host, str(disk)) if own_kernel else shares_kernel(lab)
     volume = f"type=volume,volume-label={LABEL}={lab.prefix},volume-label={LABEL}.of={TOP}"
     docker(
         "create", "--name", name, "--hostname", host.name,
         *own(lab), "--label", f"{LABEL}.host={host.name}",
-        "--label", f"{LABEL}.kind={lab.suite} {(host.group and lab.image) or 'registry'}",
-        *capabilities(tag), "--cgroupns=private",
+        "--label", f"{LABEL}.kind={kind_of(lab, host.name)}", *capabilities(tag),
         "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined",
         "--security-opt=systempaths=unconfined",
-        "--tmpfs=/run", "--tmpfs=/tmp:exec,mode=1777", "--stop-signal=SIGRTMIN+3",
-        # A host that reboots comes back. A host that is killed or stopped from outside stays down.
-        "--restart=on-failure",
         # The engine inside needs a volume, because it cannot use an overlay on an overlay.
-        *(f"--mount={volume},dst={path}" for path in VOLUMES), *mounts,
+        *(f"--mount={volume},dst={path}" for path in (DISK if own_kernel else VOLUMES)), *more,
         "--network", network_of(lab.prefix), "--ip", host.address, "--network-alias", host.name,
-        "--add-host", f"registry.lab:{lab.address(9)}", "-e", f"LAB_AUTHORIZED_KEY={public_key}", tag,
+        "-e", f"LAB_AUTHORIZED_KEY={public_key}", tag, *(kernel.COMMAND if own_kernel else ()),
     )  # fmt: skip
     if host.name == REGISTRY:
         for file in ("registry.crt", "registry.key"):
@@ -216,42 +237,49 @@ def port_answers(address: str) -> bool:
 
 
 def up(lab: Lab) -> None:
-    tag = build_image(lab.suite, lab.image)
+    if lab.own_kernels:
+        kernel.check_kernel(lab)
+    disk = kernel.disk_of(lab) if lab.own_kernels else None
+    tag = kernel.kernel_image() if lab.own_kernels else build_image(lab.suite, lab.image)
     tags = {host.name: tag for host in lab.hosts}
     hosts = list(lab.hosts)
     if lab.registry:
         tags[REGISTRY] = build_image(lab.suite, REGISTRY)
         hosts.append(Host(REGISTRY, "", "", lab.address(9)))
         registry.make_certificates(lab.state / "registry", lab.address(9))
-    raise_limits(tags[lab.hosts[0].name])
+    if not lab.own_kernels:
+        raise_limits(tag)
     public_key = make_key(lab)
     listed = docker(
         "ps", "-a", "--filter", f"label={LABEL}={lab.prefix}", "--filter", f"label={LABEL}.host",
         "--format", f'{{{{.Label "{LABEL}.host"}}}}|{{{{.Label "{LABEL}.kind"}}}}|{{{{.State}}}}',
     )  # fmt: skip
     there = {line.split("|")[0]: line.split("|")[1:] for line in listed.splitlines()}
-    wanted = f"{lab.suite} {lab.image}"
     for name, (kind, _state) in sorted(there.items()):
-        if kind != wanted and name != REGISTRY:
+        if kind != kind_of(lab, name) and name != REGISTRY:
             raise LabError(
-                f"The lab {lab.prefix} has {name} as {kind}, and {wanted} is asked for:"
+                f"The lab {lab.prefix} has {name} as {kind}, and {kind_of(lab, name)} is asked for:"
                 f" `make lab-down` first, or choose another LAB_PREFIX."
             )
     missing = [host for host in hosts if host.name not in there]
-    stopped = [host for host in hosts if host.name in there and there[host.name][1] != "running"]
+    state = {name: state for name, (_kind, state) in there.items()}
+    frozen = [host for host in hosts if state.get(host.name) == "paused"]
+    stopped = [h for h in hosts if state.get(h.name) not in (None, "running", "paused")]
     write_inventory(lab)
     forget_connections(lab, missing + stopped)
     if missing:
         capabilities(tags[missing[0].name])
-    in_parallel(lambda host: boot(lab, host, tags[host.name], public_key), missing)
+    in_parallel(lambda host: boot(lab, host, tags[host.name], public_key, disk), missing)
     in_parallel(lambda host: void(docker("start", f"{lab.prefix}-{host.name}")), stopped)
-    wait_for_ssh(lab, lab.hosts)
+    in_parallel(lambda host: void(docker("unpause", f"{lab.prefix}-{host.name}")), frozen)
+    wait_for_ssh(lab, lab.hosts, 240 if lab.own_kernels else 60)
     if lab.registry:
         fill_registry(lab)
-    kept = len(hosts) - len(missing) - len(stopped)
+    started = len(stopped) + len(frozen)
+    kept = len(hosts) - len(missing) - started
     say(
         f"lab     {lab.prefix} in {lab.subnet}: {len(lab.hosts)} hosts{' and a registry' if lab.registry else ''};"
-        f" {len(missing)} created, {len(stopped)} started, {kept} kept"
+        f" {len(missing)} created, {started} started, {kept} kept"
     )
 
 
@@ -321,29 +349,57 @@ def labels_of(kind: str) -> list[str]:
     ).split()
 
 
-def find_url(lab: Lab, seconds: float = 30) -> None:
-    """Only hosts with a task of the stack have its port, so ask all hosts until one answers."""
+def find_url(lab: Lab, seconds: float = 60) -> None:
+    """Where hosts share a kernel, only hosts with a task have the port, so one is to answer. With the mesh, every host is."""
     deadline = time.monotonic() + seconds
+    silent = list(lab.hosts)
     while time.monotonic() < deadline:
-        for host in lab.hosts:
-            connection = http.client.HTTPConnection(host.address, STACK_PORT, timeout=1)
-            try:
-                connection.request("GET", "/")
-                answer = connection.getresponse()
-                if answer.status == 200:
-                    say(
-                        f"url     http://{host.address}:{STACK_PORT}/ answers: {answer.read().decode().strip()}"
-                    )
+        for host in list(silent):
+            answer = page_of(host)
+            if answer:
+                say(f"url     http://{host.address}:{STACK_PORT}/ answers: {answer}")
+                silent.remove(host)
+                if not (lab.own_kernels and silent):
                     return
-            except OSError:
-                continue
-            finally:
-                connection.close()
         time.sleep(0.5)
     raise LabError(
-        f"No host of lab {lab.prefix} answers on port {STACK_PORT} after {seconds:.0f} s:"
-        " see `docker service ps hello_web` on a manager."
+        f"{', '.join(host.name for host in silent)} of lab {lab.prefix} did not answer on port {STACK_PORT} within"
+        f" {seconds:.0f} s: see `docker service ps hello_web` on a manager."
     )
+
+
+def page_of(host: Host) -> str:
+    connection = http.client.HTTPConnection(host.address, STACK_PORT, timeout=2)
+    try:
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        return answer.read().decode().strip() if answer.status == 200 else ""
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        connection.close()
+
+
+def power(lab: Lab, verb: str, name: str) -> None:
+    """A fault of one host: its power, or a freeze. What has been sent to it is lost; its disk has what was written to it."""
+    hosts = {host.name: host for host in lab.hosts}
+    if name not in hosts:
+        raise LabError(
+            f"There is no host {name} in the lab {lab.prefix}: choose one of {', '.join(hosts)}."
+        )
+    refuse_foreign(lab.prefix)
+    forget_connections(lab, [hosts[name]])
+    for command in POWER[verb]:
+        docker(command, f"{lab.prefix}-{name}")
+    say(f"lab     {lab.prefix}: {verb} {name}")
+
+
+POWER = {
+    "cut": ("kill",),
+    "reset": ("kill", "start"),
+    "freeze": ("pause",),
+    "thaw": ("unpause",),
+}
 
 
 def list_labs() -> None:
@@ -364,7 +420,11 @@ def main(argv: Sequence[str]) -> int:
         elif command == "image":
             check()
             lab = read_lab()
-            build_image(lab.suite, lab.image)
+            if lab.own_kernels:
+                kernel.check_kernel(lab)
+                kernel.disk_of(lab)
+            else:
+                build_image(lab.suite, lab.image)
         elif command == "up":
             up(claim_network())
         elif command == "down":
@@ -375,6 +435,8 @@ def main(argv: Sequence[str]) -> int:
             images(remove="--remove" in argv)
         elif command == "push" and len(argv) > 1:
             push(read_lab(), argv[1], dict(pair.split("=", 1) for pair in argv[2:]))
+        elif command in POWER and len(argv) > 1:
+            power(read_lab(), command, argv[1])
         elif command == "clean":
             clean()
         elif command == "url":

@@ -22,6 +22,8 @@ LABEL = "flotilla.lab"
 SUITES = ("bullseye", "bookworm", "trixie", "sid")
 ZONES = ("a", "b", "c")
 MAX_HOSTS = 25
+# Each has a kernel and memory of its own.
+MAX_KERNELS = 7
 DEFAULT_SUBNET = "172.30.80.0/24"
 TOP = Path(__file__).resolve().parent.parent
 
@@ -58,6 +60,7 @@ class Lab:
     hosts: tuple[Host, ...]
     registry: bool
     keeps_compiled: bool = False
+    own_kernels: bool = False
 
     @property
     def state(self) -> Path:
@@ -147,9 +150,12 @@ def read_lab() -> Lab:
         )
     managers = number("LAB_MANAGERS", 3, 0)
     workers = number("LAB_WORKERS", 2, 0)
-    if not 1 <= managers + workers <= MAX_HOSTS:
+    own_kernels = one_of("LAB_KIND", "container", ("container", "uml")) == "uml"
+    most = MAX_KERNELS if own_kernels else MAX_HOSTS
+    if not 1 <= managers + workers <= most:
         raise LabError(
-            f"LAB_MANAGERS and LAB_WORKERS make {managers + workers} hosts: a lab has 1 to {MAX_HOSTS}."
+            f"LAB_MANAGERS and LAB_WORKERS make {managers + workers} hosts: a lab"
+            f"{' of hosts with kernels of their own' if own_kernels else ''} has 1 to {most}."
         )
     subnet = read_subnet(prefix)
     hosts = []
@@ -169,6 +175,7 @@ def read_lab() -> Lab:
         hosts=tuple(hosts),
         registry=one_of("LAB_REGISTRY", "yes", ("yes", "no")) == "yes",
         keeps_compiled=one_of("LAB_COMPILED", "no", ("yes", "no")) == "yes",
+        own_kernels=own_kernels,
     )
 
 
