@@ -22,11 +22,11 @@ LAB = TOP / "lab" / "lab.py"
 pytestmark = pytest.mark.skipif(not LAB.exists(), reason="the lab is not in the built collection")
 
 
-def lab(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def lab(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     plain = {key: value for key, value in os.environ.items() if not key.startswith("LAB_")}
     plain["LAB_SUBNET"] = "172.30.80.0/24"
     return subprocess.run(
-        [sys.executable, str(LAB), command],
+        [sys.executable, str(LAB), *command],
         env=plain | environment,
         capture_output=True,
         text=True,
@@ -86,12 +86,40 @@ def test_a_lab_without_a_registry_asks_for_nothing_that_is_there() -> None:
         shutil.rmtree(TOP / ".lab" / prefix)
 
 
+def test_hosts_with_a_kernel_of_their_own_publish_in_the_mesh() -> None:
+    prefix = f"unit-test-{os.getpid()}"
+    try:
+        done = lab("inventory", LAB_PREFIX=prefix, LAB_KIND="uml")
+        hosts = yaml.safe_load((Path(done.stdout.strip()) / "hosts.yml").read_text())
+        assert hosts["all"]["vars"]["lab_mesh"] is True
+        done = lab("inventory", LAB_PREFIX=prefix)
+        hosts = yaml.safe_load((Path(done.stdout.strip()) / "hosts.yml").read_text())
+        assert "lab_mesh" not in hosts["all"]["vars"]
+    finally:
+        shutil.rmtree(TOP / ".lab" / prefix)
+
+
+def test_there_are_fewer_hosts_with_a_kernel_of_their_own() -> None:
+    done = lab("inventory", LAB_KIND="uml", LAB_WORKERS="5")
+    assert done.returncode == 1
+    assert "8 hosts: a lab of hosts with kernels of their own has 1 to 7" in done.stderr
+
+
+def test_a_power_cut_of_a_host_that_is_not_there_is_refused() -> None:
+    done = lab("cut", "m9")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "lab: There is no host m9 in the lab flotilla: choose one of m1, m2, m3, w1, w2."
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
         ("LAB_MANAGERS", "26", "a number from 0 to 25"),
         ("LAB_WORKERS", "-1", "a number from 0 to 25"),
         ("LAB_WORKERS", "23", "1 to 25"),
+        ("LAB_KIND", "vm", "one of container, uml"),
         ("LAB_SUITE", "potato", "one of bullseye, bookworm, trixie, sid"),
         ("LAB_IMAGE", "none", "one of bare, engine"),
         ("LAB_PREFIX", "Has Space", "lower-case letters"),
