@@ -84,6 +84,8 @@ host:
     cpus: 4
     memory_bytes: 8326934528
     routes: [192.0.2.0/24]
+    filters: {forwarding: true, iptables: nft, legacy_tables: [], strict: []}
+    vendor: QEMU
     listening: {tcp: [22], udp: []}
     engine_listening: {tcp: [], udp: []}
     kernel_listening: {tcp: [], udp: []}

@@ -16,7 +16,7 @@ from typing import Any
 
 from .._common.errors import shown
 from .._common.words import Text, as_is, text
-from .._host.network import GOSSIP_PORT, left_over
+from .._host.network import GOSSIP_PORT, is_engine_interface, left_over
 from .._model.documents import SWARM_PORT
 
 # The engine's defaults (moby: libnetwork/ipamutils, libnetwork/drivers/overlay/overlayutils).
@@ -25,7 +25,7 @@ DEFAULT_DATA_PATH_PORT = 4789
 # A check, which can be ignored, and a sentence.
 Finding = tuple[str, Text]
 
-CHECKS = ("kernel", "ports", "pool", "clock", "disk")
+CHECKS = ("kernel", "ports", "pool", "clock", "disk", "network")
 
 
 def preflight(
@@ -41,6 +41,7 @@ def preflight(
         *_kernel(host, own, settings["kernel_features"]),
         *_disk(host, own, settings["disk_free_mb"]),
         *_clock(host, observed, settings["clock_skew_limit"]),
+        *_addresses(host, own),
     ]
     outside = {name: each for name, each in observed.items() if _state(each) == "inactive"}
     if host in outside:
@@ -48,9 +49,11 @@ def preflight(
         failures += _ports(host, own, settings["data_path_port"])
         failures += _pools(host, observed, settings["pools"])
     # The first of the hosts warns for all of them.
-    warnings = (
-        _warnings(outside, settings["kernel_features"]) if outside and host == min(outside) else []
-    )
+    warnings = []
+    if outside and host == min(outside):
+        warnings += _warnings(outside, settings["kernel_features"])
+        warnings += _filters(outside)
+        warnings += _virtual_machines(outside, settings["data_path_port"])
     return {
         "failures": [words for check, words in failures if check not in settings["ignore"]],
         "warnings": [words for check, words in warnings if check not in settings["ignore"]],
@@ -153,6 +156,93 @@ def _clock(host: str, observed: dict[str, dict[str, Any]], limit: float) -> list
             ),
         )
     ]
+
+
+def _addresses(host: str, own: dict[str, Any]) -> list[Finding]:
+    """A VXLAN packet goes from the IPv4 address of one node to that of another (moby: libnetwork/drivers/overlay)."""
+    found = [
+        ipaddress.ip_address(item["address"])
+        for item in (own.get("host") or {}).get("addresses") or []
+        if not is_engine_interface(item["interface"])
+    ]
+    if not found or any(address.version == 4 for address in found):
+        return []
+    return [
+        (
+            "network",
+            text(
+                "{host}: it has IPv6 addresses alone: give it an IPv4 address, because the overlay networks of a swarm need one.",
+                host=host,
+            ),
+        )
+    ]
+
+
+def _filters(observed: dict[str, dict[str, Any]]) -> list[Finding]:
+    """What would keep packets from passing, once for all hosts."""
+    filters = {
+        name: (each.get("host") or {}).get("filters") or {}
+        for name, each in sorted(observed.items())
+    }
+    running = {
+        name
+        for name, each in observed.items()
+        if ((each.get("host") or {}).get("service") or {}).get("active")
+    }
+    stopped = [
+        name for name in filters if name in running and filters[name].get("forwarding") is False
+    ]
+    mixed = [
+        name
+        for name, each in filters.items()
+        if each.get("iptables") == "nft" and each.get("legacy_tables")
+    ]
+    strict = [name for name, each in filters.items() if len(each.get("strict") or []) > 1]
+    findings: list[Finding] = []
+    if stopped:
+        words = text(
+            "{host}: net.ipv4.ip_forward is 0 although the engine has set it to 1: no published port answers until it is 1 again"
+            " (see the files in /etc/sysctl.d).",
+            host=", ".join(stopped),
+        )
+        findings.append(("network", words))
+    if mixed:
+        words = text(
+            "{host}: iptables writes rules of nf_tables, and the kernel has tables of legacy iptables ({tables}) as well: packets"
+            " must pass both (remove those that iptables-legacy-save shows, or reboot).",
+            host=", ".join(mixed),
+            tables=", ".join(
+                sorted({table for name in mixed for table in filters[name]["legacy_tables"]})
+            ),
+        )
+        findings.append(("network", words))
+    if strict:
+        words = text(
+            "{host}: more than one interface has rp_filter 1: packets from a node whose answers would leave by another interface"
+            " are dropped (set net.ipv4.conf.all.rp_filter to 2 if nodes reach each other over several networks).",
+            host=", ".join(strict),
+        )
+        findings.append(("network", words))
+    return findings
+
+
+def _virtual_machines(
+    observed: dict[str, dict[str, Any]], data_path_port: int | None
+) -> list[Finding]:
+    """Docker's own documentation names the port of VMware NSX as the reason for --data-path-port."""
+    found = [
+        name
+        for name, each in sorted(observed.items())
+        if str((each.get("host") or {}).get("vendor") or "").startswith("VMware")
+    ]
+    if not found or (data_path_port or DEFAULT_DATA_PATH_PORT) != DEFAULT_DATA_PATH_PORT:
+        return []
+    words = text(
+        "{host}: where VMware NSX carries the network, it takes 4789/udp for itself, and overlay networks lose their traffic"
+        " (then set swarm_data_path_port, for example to 7789, before the swarm is initialised).",
+        host=", ".join(found),
+    )
+    return [("network", words)]
 
 
 def _ports(host: str, own: dict[str, Any], data_path_port: int | None) -> list[Finding]:

@@ -37,7 +37,7 @@ from .files import (
     text_of,
 )
 from .logins import observe_logins
-from .network import addresses, observe_ports, routes
+from .network import addresses, observe_filters, observe_ports, routes
 from .packages import installed_packages
 
 _FEATURES = {
@@ -74,6 +74,8 @@ def observe_host(root: str = "") -> dict[str, Any]:
         "disk": _disk(root, (config or {}).get("data-root")),
         "addresses": addresses(),
         "routes": routes(root),
+        "filters": observe_filters(root),
+        "vendor": text_of(root + "/sys/class/dmi/id/sys_vendor").strip() or None,
         **observe_ports(root),
         "kernel_features": _kernel_features(root, kernel),
         "packages": packages,

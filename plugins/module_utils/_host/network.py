@@ -26,6 +26,11 @@ _ENGINE_INTERFACE = re.compile(r"^(docker\d*|docker_gwbridge|br-[0-9a-f]{12}|vet
 _OVERLAY_SANDBOX = re.compile(r"^\d+-")
 
 
+def is_engine_interface(name: str) -> bool:
+    """Whether the engine has created this interface, or it is the loopback."""
+    return bool(_ENGINE_INTERFACE.match(name))
+
+
 def observe_ports(root: str = "") -> dict[str, dict[str, list[int]]]:
     """The ports in use, those of them that dockerd itself holds, and those that the kernel holds for overlay networks.
 
@@ -54,6 +59,40 @@ def observe_ports(root: str = "") -> dict[str, dict[str, list[int]]]:
         },
         "kernel_listening": {"tcp": [], "udp": sorted(kernel)},
     }
+
+
+def observe_filters(root: str = "") -> dict[str, Any]:
+    """What decides which packets pass a host. What cannot be read is None.
+
+    forwarding: whether the kernel forwards IPv4. iptables: the kind of rules that the command iptables writes, nft or legacy.
+    legacy_tables: the tables of legacy iptables that the kernel has, also without a rule. strict: the host's own interfaces that
+    take a packet only if its answer would leave by the same interface (rp_filter 1; the higher value of the interface and of all
+    counts, see ip-sysctl in the documentation of the kernel).
+    """
+    settings = f"{root}/proc/sys/net/ipv4"
+    forwarding = text_of(f"{settings}/ip_forward").strip()
+    link = ""
+    with contextlib.suppress(OSError):
+        link = os.readlink(f"{root}/etc/alternatives/iptables")
+    for_all = _number(f"{settings}/conf/all/rp_filter")
+    own = [
+        name
+        for name in names_in(f"{settings}/conf")
+        if name not in ("all", "default") and not _ENGINE_INTERFACE.match(name)
+    ]
+    return {
+        "forwarding": {"0": False, "1": True}.get(forwarding),
+        "iptables": next((kind for kind in ("nft", "legacy") if link.endswith(f"-{kind}")), None),
+        "legacy_tables": sorted(text_of(f"{root}/proc/net/ip_tables_names").split()),
+        "strict": sorted(
+            name for name in own if max(for_all, _number(f"{settings}/conf/{name}/rp_filter")) == 1
+        ),
+    }
+
+
+def _number(path: str) -> int:
+    text = text_of(path).strip()
+    return int(text) if text.isdigit() else 0
 
 
 def left_over(observed: dict[str, Any]) -> bool:

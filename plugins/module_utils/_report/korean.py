@@ -413,6 +413,9 @@ KOREAN: dict[str, str] = {
         "{host}: 스웜 노드에 필요한 {feature}이(가) 커널에 없음: 모듈을 로드하거나 설치하고, 필요 없으면"
         " docker_engine_kernel_features에서 삭제하세요"
     ),
+    "{host}: it has IPv6 addresses alone: give it an IPv4 address, because the overlay networks of a swarm need one": (
+        "{host}: IPv6 주소만 있음: 스웜의 오버레이 네트워크에는 IPv4 주소가 필요하므로 IPv4 주소를 설정하세요"
+    ),
     "{host}: {path} has {free} MB free, less than {limit} MB: free space, or lower docker_engine_disk_free_mb": (
         "{host}: {path}의 여유 공간이 {free} MB로 {limit} MB보다 적음: 공간을 확보하거나 docker_engine_disk_free_mb를 낮추세요"
     ),
@@ -474,6 +477,26 @@ KOREAN: dict[str, str] = {
     "{host}: no {feature} in the kernel: {consequence}": "{host}: 커널에 {feature}이(가) 없음: {consequence}",
     "published ports in ingress mode and service VIPs do not work there (use mode: host and endpoint_mode: dnsrr)": (
         "그곳에서는 ingress 모드의 공개 포트와 서비스 VIP가 동작하지 않음 (mode: host와 endpoint_mode: dnsrr을 사용하세요)"
+    ),
+    "{host}: net.ipv4.ip_forward is 0 although the engine has set it to 1: no published port answers until it is 1 again (see the"
+    " files in /etc/sysctl.d)": (
+        "{host}: 엔진이 1로 설정한 net.ipv4.ip_forward가 0임: 다시 1이 될 때까지 공개 포트가 응답하지 않음 (/etc/sysctl.d의 파일을"
+        " 확인하세요)"
+    ),
+    "{host}: iptables writes rules of nf_tables, and the kernel has tables of legacy iptables ({tables}) as well: packets must pass"
+    " both (remove those that iptables-legacy-save shows, or reboot)": (
+        "{host}: iptables는 nf_tables 규칙을 쓰는데 커널에 레거시 iptables 테이블({tables})도 있음: 패킷은 양쪽을 모두 통과해야 함"
+        " (iptables-legacy-save가 보여 주는 규칙을 삭제하거나 재부팅하세요)"
+    ),
+    "{host}: more than one interface has rp_filter 1: packets from a node whose answers would leave by another interface are dropped"
+    " (set net.ipv4.conf.all.rp_filter to 2 if nodes reach each other over several networks)": (
+        "{host}: rp_filter가 1인 인터페이스가 둘 이상임: 응답이 다른 인터페이스로 나가는 노드의 패킷은 버려짐 (노드들이 여러"
+        " 네트워크로 서로 연결된다면 net.ipv4.conf.all.rp_filter를 2로 설정하세요)"
+    ),
+    "{host}: where VMware NSX carries the network, it takes 4789/udp for itself, and overlay networks lose their traffic (then set"
+    " swarm_data_path_port, for example to 7789, before the swarm is initialised)": (
+        "{host}: VMware NSX를 쓰는 네트워크에서는 NSX가 4789/udp를 차지하여 오버레이 네트워크의 통신이 되지 않음 (그렇다면 스웜을"
+        " 초기화하기 전에 swarm_data_path_port를 예를 들어 7789로 설정하세요)"
     ),
     "encrypted overlay networks carry no traffic there": "그곳에서는 암호화된 오버레이 네트워크의 통신이 되지 않음",
     "the swarm is locked: the run unlocks it and plans again": "스웜이 잠겨 있음: 실행하면 잠금을 풀고 다시 계획함",

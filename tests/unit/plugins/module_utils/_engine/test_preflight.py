@@ -182,3 +182,77 @@ def test_checks_can_be_ignored() -> None:
     own = host(disk={"path": "/srv", "free_bytes": 0}, listening={"tcp": [2377], "udp": []})
     assert len(failures(own)) == 2
     assert failures(own, ignore=["disk", "ports"]) == []
+
+
+def warnings(observed: dict[str, dict[str, Any]], **settings: Any) -> list[str]:
+    found = preflight(min(observed), observed, {**SETTINGS, **settings})
+    assert found["failures"] == []
+    assert [
+        unpacked(each) for each in json.loads(json.dumps(list(map(packed, found["warnings"]))))
+    ] == found["warnings"]
+    return found["warnings"]
+
+
+def test_a_host_with_ipv6_alone_cannot_be_a_node() -> None:
+    addresses = [
+        {"interface": "eth0", "address": "2001:db8::1", "prefix": 64},
+        {"interface": "docker0", "address": "172.17.0.1", "prefix": 16},
+        {"interface": "lo", "address": "127.0.0.1", "prefix": 8},
+    ]
+    assert failure(host(addresses=addresses)).startswith("m1: it has IPv6 addresses alone: give it")
+    assert failures(host(addresses=addresses), ignore=["network"]) == []
+    both = [*addresses, {"interface": "eth1", "address": "192.0.2.1", "prefix": 24}]
+    assert failures(host(addresses=both)) == []
+    assert failures(host(addresses=[])) == []
+
+
+FILTERS = {"forwarding": True, "iptables": "nft", "legacy_tables": [], "strict": ["eth0"]}
+
+
+@pytest.mark.parametrize(
+    ("filters", "words"),
+    [
+        (
+            {"forwarding": False},
+            "m1, m2: net.ipv4.ip_forward is 0 although the engine has set it to 1",
+        ),
+        ({"legacy_tables": ["nat", "filter"]}, "tables of legacy iptables (filter, nat) as well"),
+        ({"strict": ["eth0", "eth1"]}, "m1, m2: more than one interface has rp_filter 1"),
+    ],
+)
+def test_what_keeps_packets_from_passing_is_a_warning(filters: dict[str, Any], words: str) -> None:
+    lacking = {
+        name: host(filters={**FILTERS, **filters}, service={"active": True})
+        for name in ("m1", "m2")
+    }
+    (warning,) = warnings(lacking)
+    assert words in warning
+    assert warnings(lacking, ignore=["network"]) == []
+    # One warns for all.
+    assert preflight("m2", lacking, SETTINGS)["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"forwarding": None},
+        # Without nf_tables rules there is one kind.
+        {"iptables": "legacy", "legacy_tables": ["filter", "nat"]},
+        {"iptables": None, "legacy_tables": ["filter"]},
+    ],
+)
+def test_filters_that_let_packets_pass(filters: dict[str, Any]) -> None:
+    assert warnings({"m1": host(filters={**FILTERS, **filters}, service={"active": True})}) == []
+    # An engine that starts turns forwarding on.
+    stopped = host(filters={**FILTERS, "forwarding": False}, service={"active": False})
+    assert warnings({"m1": stopped}) == []
+
+
+def test_the_port_that_nsx_takes() -> None:
+    machine = {"m1": host(vendor="VMware, Inc."), "m2": host(vendor="QEMU")}
+    (warning,) = warnings(machine)
+    assert warning.startswith("m1: where VMware NSX carries the network, it takes 4789/udp")
+    assert warnings(machine, data_path_port=7789) == []
+    (warning,) = warnings(machine, data_path_port=4789)
+    assert warnings({"m2": host(vendor=None)}) == []

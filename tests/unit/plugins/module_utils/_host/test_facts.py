@@ -154,6 +154,46 @@ def test_routes_are_those_of_the_host_and_not_of_the_engine(root: Path) -> None:
     assert observe(root)["routes"] == ["192.168.80.0/24"]
 
 
+def test_what_decides_which_packets_pass(root: Path) -> None:
+    assert observe(root)["filters"] == {
+        "forwarding": None,
+        "iptables": None,
+        "legacy_tables": [],
+        "strict": [],
+    }
+    settings = "/proc/sys/net/ipv4"
+    write(root, f"{settings}/ip_forward", "0\n")
+    for name, value in {
+        "all": 0,
+        "default": 1,
+        "eth0": 1,
+        "eth1": 2,
+        "docker0": 1,
+        "lo": 1,
+    }.items():
+        write(root, f"{settings}/conf/{name}/rp_filter", f"{value}\n")
+    write(root, "/proc/net/ip_tables_names", "nat\nfilter\n")
+    write(root, "/sys/class/dmi/id/sys_vendor", "VMware, Inc.\n")
+    link = root / "etc/alternatives/iptables"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("/usr/sbin/iptables-nft")
+    seen = observe(root)
+    assert seen["vendor"] == "VMware, Inc."
+    assert seen["filters"] == {
+        "forwarding": False,
+        "iptables": "nft",
+        "legacy_tables": ["filter", "nat"],
+        "strict": ["eth0"],
+    }
+    # The higher of two values counts, and 2 is the one that is not strict.
+    write(root, f"{settings}/conf/all/rp_filter", "1\n")
+    assert observe(root)["filters"]["strict"] == ["eth0"]
+    write(root, f"{settings}/conf/eth1/rp_filter", "0\n")
+    assert observe(root)["filters"]["strict"] == ["eth0", "eth1"]
+    write(root, f"{settings}/conf/all/rp_filter", "2\n")
+    assert observe(root)["filters"]["strict"] == []
+
+
 def test_listening_ports(root: Path) -> None:
     row = "{}: 00000000:{:04X} 00000000:0000 {} rest\n"
     write(root, "/proc/net/tcp", "head\n" + row.format(0, 2377, "0A") + row.format(1, 40000, "01"))
