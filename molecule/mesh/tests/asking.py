@@ -99,12 +99,16 @@ def mesh_asked(nodes: Iterable[str], port: int = PORT) -> Iterator[dict[str, Ask
             thread.join(2 * PATIENCE)
 
 
-# Runs in the network namespace of a task until its standard input ends.
+# Runs in the network namespace of a task until its standard input ends and it has asked so often, but not for long after that.
 _ASK = """
 import collections, http.client, json, select, sys, time
-address, port = sys.argv[1], int(sys.argv[2])
-answers, failed = collections.Counter(), 0
-while not select.select([sys.stdin], [], [], 0.1)[0]:
+address, port, least = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+answers, failed, until = collections.Counter(), 0, 0
+while True:
+    if select.select([sys.stdin], [], [], 0.1)[0]:
+        until = until or time.monotonic() + 120
+        if sum(answers.values()) + failed >= least or time.monotonic() > until:
+            break
     connection = http.client.HTTPConnection(address, port, timeout=3)
     try:
         connection.request("GET", "/")
@@ -147,10 +151,10 @@ def virtual_address(service: str, network: str) -> str:
 
 
 @contextmanager
-def called(address: str, host: str, service: str) -> Iterator[Called]:
-    """Ask an address from a task of a service until the block ends. The counts are there then."""
+def called(address: str, host: str, service: str, least: int = 1) -> Iterator[Called]:
+    """Ask an address from a task of a service, until the block ends and at least so often. The counts are there then."""
     found = Called()
-    script = f"{within(host, service)} python3 -u -c '{_ASK}' {address} {PORT}"
+    script = f"{within(host, service)} python3 -u -c '{_ASK}' {address} {PORT} {least}"
     # A connection of its own, which a host that goes away does not take from others.
     own = [
         word if not word.startswith("ControlPath=") else "ControlPath=none"
@@ -162,7 +166,7 @@ def called(address: str, host: str, service: str) -> Iterator[Called]:
         try:
             yield found
         finally:
-            text, _none = caller.communicate(timeout=30)
+            text, _none = caller.communicate(timeout=150)
             answers, failed = json.loads(text)
             found.answers.update(answers)
             found.failed = failed
