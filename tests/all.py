@@ -5,7 +5,8 @@
 """All checks, some at a time, each with its own log: what `make test`, `make soak` and .ci/run call.
 
     all.py [CHECK ...]          lint, unit, cores, or the name of a scenario; without arguments, all
-    all.py --soak [CHECK ...]   the same with long series, and what only `make soak` runs: course, the lessons of docs/course
+    all.py --soak [CHECK ...]   the same with long series, and what only `make soak` runs: course, the lessons of docs/course;
+                                mesh, on hosts with kernels of their own; probe, of the network
 
 JOBS=3 is how many checks run at once, and V=1 shows everything as it happens, one check after the other.
 SEED repeats the random choices of an earlier run. A scenario's lab.env says in which suites it runs
@@ -46,6 +47,9 @@ SOAK_SUITES = {
     "pipeline": ("bookworm", "trixie"),
     "stack": ("bookworm", "trixie"),
 }
+
+# `make test` has no minutes left for these.
+SOAK_ONLY = ("course", "mesh", "probe")
 
 # The ansible-core of scenarios that do not use the one of .venv, by the names of tests/cores.sh.
 CORES = {"cluster": ("oldest",)}
@@ -93,8 +97,8 @@ def scenarios() -> list[str]:
 
 
 def default_names(soak: bool) -> list[str]:
-    only_soak = ["course"] if soak else []
-    return ["lint", "unit", "cores", *only_soak, *(n for n in scenarios() if n != "default")]
+    names = ["lint", "unit", "cores", "course", *(n for n in scenarios() if n != "default")]
+    return [name for name in names if soak or name not in SOAK_ONLY]
 
 
 def checks_of(name: str, soak: bool) -> list[Check]:
