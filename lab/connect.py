@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
@@ -45,6 +46,19 @@ def forget_connections(lab: Lab, hosts: Iterable[Host]) -> None:
     socket_dir().mkdir(parents=True, exist_ok=True)
     for host in hosts:
         close_connections(lab.prefix, host.address)
+
+
+def page(address: str, port: int, seconds: float = 2.0) -> str:
+    """What a web server answers, or nothing."""
+    connection = http.client.HTTPConnection(address, port, timeout=seconds)
+    try:
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        return answer.read().decode().strip() if answer.status == 200 else ""
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        connection.close()
 
 
 SHOWN_STATE = '"{{ inventory_dir }}/../../.lab/flotilla"'

@@ -26,7 +26,7 @@ TUN = Path("/dev/net/tun")
 _PARTS = ("disk.sh", "guest.sh")
 
 
-def check_kernel(lab: Lab) -> None:
+def check_kernel() -> None:
     if platform.machine() != "x86_64":
         raise LabError(
             f"Debian has user-mode Linux for x86-64 alone, and this machine is {platform.machine()}: use LAB_KIND=container."
@@ -35,12 +35,16 @@ def check_kernel(lab: Lab) -> None:
         raise LabError(
             f"Hosts with a kernel of their own need {TUN}: run `modprobe tun` as root, or use LAB_KIND=container."
         )
-    needed = MEMORY * len(lab.hosts)
+
+
+def check_memory(hosts: int) -> None:
+    """Whether so many more hosts have room; those that run have theirs."""
+    needed = MEMORY * hosts
     found = re.search(r"^MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
     free = int(found.group(1)) // 1024 if found else 0
     if free < needed:
         raise LabError(
-            f"{len(lab.hosts)} hosts with a kernel of their own need {needed} MB of memory, and {free} MB are free:"
+            f"{hosts} hosts with a kernel of their own need {needed} MB of memory, and {free} MB are free:"
             " set LAB_MANAGERS and LAB_WORKERS to less, or use LAB_KIND=container."
         )
 

@@ -33,7 +33,6 @@ the lab works before anything is installed.
 
 from __future__ import annotations
 
-import http.client
 import shutil
 import socket
 import subprocess
@@ -48,6 +47,7 @@ from connect import (
     close_connections,
     forget_connections,
     inventory_dir,
+    page,
     ssh_options,
     write_inventory,
 )
@@ -238,7 +238,7 @@ def port_answers(address: str) -> bool:
 
 def up(lab: Lab) -> None:
     if lab.own_kernels:
-        kernel.check_kernel(lab)
+        kernel.check_kernel()
     disk = kernel.disk_of(lab) if lab.own_kernels else None
     tag = kernel.kernel_image() if lab.own_kernels else build_image(lab.suite, lab.image)
     tags = {host.name: tag for host in lab.hosts}
@@ -265,6 +265,8 @@ def up(lab: Lab) -> None:
     state = {name: state for name, (_kind, state) in there.items()}
     frozen = [host for host in hosts if state.get(host.name) == "paused"]
     stopped = [h for h in hosts if state.get(h.name) not in (None, "running", "paused")]
+    if lab.own_kernels:
+        kernel.check_memory(len(missing))
     write_inventory(lab)
     forget_connections(lab, missing + stopped)
     if missing:
@@ -355,7 +357,7 @@ def find_url(lab: Lab, seconds: float = 60) -> None:
     silent = list(lab.hosts)
     while time.monotonic() < deadline:
         for host in list(silent):
-            answer = page_of(host)
+            answer = page(host.address, STACK_PORT)
             if answer:
                 say(f"url     http://{host.address}:{STACK_PORT}/ answers: {answer}")
                 silent.remove(host)
@@ -366,18 +368,6 @@ def find_url(lab: Lab, seconds: float = 60) -> None:
         f"{', '.join(host.name for host in silent)} of lab {lab.prefix} did not answer on port {STACK_PORT} within"
         f" {seconds:.0f} s: see `docker service ps hello_web` on a manager."
     )
-
-
-def page_of(host: Host) -> str:
-    connection = http.client.HTTPConnection(host.address, STACK_PORT, timeout=2)
-    try:
-        connection.request("GET", "/")
-        answer = connection.getresponse()
-        return answer.read().decode().strip() if answer.status == 200 else ""
-    except (OSError, http.client.HTTPException):
-        return ""
-    finally:
-        connection.close()
 
 
 def power(lab: Lab, verb: str, name: str) -> None:
@@ -421,7 +411,7 @@ def main(argv: Sequence[str]) -> int:
             check()
             lab = read_lab()
             if lab.own_kernels:
-                kernel.check_kernel(lab)
+                kernel.check_kernel()
                 kernel.disk_of(lab)
             else:
                 build_image(lab.suite, lab.image)

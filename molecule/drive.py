@@ -201,16 +201,31 @@ def module(host: str, which: str, *flags: str, **args: Any) -> dict[str, Any]:
     return dict(result)
 
 
+def _inventory() -> dict[str, Any]:
+    return dict(yaml.safe_load((INVENTORY / "hosts.yml").read_text(encoding="utf-8"))["all"])
+
+
+def addresses() -> dict[str, str]:
+    """The addresses of all hosts of the inventory by name."""
+    return {
+        name: host["ansible_host"]
+        for group in _inventory()["children"].values()
+        for name, host in group["hosts"].items()
+    }
+
+
 def way_to(host: str) -> list[str]:
     """The ssh command of the inventory for a host, with the connection that Ansible shares too."""
-    inventory = yaml.safe_load((INVENTORY / "hosts.yml").read_text(encoding="utf-8"))["all"]
-    address = next(
-        group["hosts"][host]["ansible_host"]
-        for group in inventory["children"].values()
-        if host in group["hosts"]
-    )
+    inventory = _inventory()
     options = shlex.split(inventory["vars"]["ansible_ssh_common_args"])
-    return ["-i", str(STATE / "ssh_key"), "-o", "ConnectTimeout=10", *options, f"root@{address}"]
+    return [
+        "-i",
+        str(STATE / "ssh_key"),
+        "-o",
+        "ConnectTimeout=10",
+        *options,
+        f"root@{addresses()[host]}",
+    ]
 
 
 def ssh(host: str, script: str, check: bool = True) -> str:

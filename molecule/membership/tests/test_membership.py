@@ -174,6 +174,7 @@ def test_dead_nodes_go_and_workers_take_the_place_of_the_dead_manager_by_which_t
     ssh(on, availability % "active")
     with stopped(gone), stopped("w1"):
         wait_until(lambda: {state_in(on, name) for name in (gone, "w1")} == {"down"})
+        wait_until(lambda: sum(len(tasks_on(name, on)) for name in EVERYBODY) == 6)
         at_rest(on)
         second, first = sorted(("w3", "w4"), key=lambda name: len(tasks_on(name, on)))
         assert tasks_on(first, on)

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import subprocess
 import sys
@@ -18,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "lab"))
 
+import connect
 import drive
 
 PORT = 8080
@@ -30,26 +29,9 @@ PATIENCE = 3.0
 BREAK = 0.15
 
 
-def addresses() -> dict[str, str]:
-    inventory = yaml.safe_load((drive.INVENTORY / "hosts.yml").read_text(encoding="utf-8"))["all"]
-    return {
-        name: host["ansible_host"]
-        for group in inventory["children"].values()
-        for name, host in group["hosts"].items()
-    }
-
-
 def page(address: str, port: int = PORT) -> str:
     """What a node answers on a published port, or nothing."""
-    connection = http.client.HTTPConnection(address, port, timeout=PATIENCE)
-    try:
-        connection.request("GET", "/")
-        answer = connection.getresponse()
-        return answer.read().decode().strip() if answer.status == 200 else ""
-    except (OSError, http.client.HTTPException):
-        return ""
-    finally:
-        connection.close()
+    return connect.page(address, port, PATIENCE)
 
 
 @dataclass
@@ -80,7 +62,7 @@ def mesh_asked(nodes: Iterable[str], port: int = PORT) -> Iterator[dict[str, Ask
     """Ask every node until the block ends. The records are complete then."""
     asked = {name: Asked() for name in nodes}
     over = threading.Event()
-    where = addresses()
+    where = drive.addresses()
 
     def ask(name: str) -> None:
         while not over.is_set():

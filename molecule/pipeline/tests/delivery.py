@@ -34,7 +34,6 @@ FILES = drive.TOP / "molecule" / "pipeline" / "files"
 GIT_HOST, REGISTRY_HOST, BUILDER = "w1", "w1", "w2"
 GIT_ROOT = "/srv/git"
 GITOPS = "flotilla-swarm-gitops.service"
-# Series and drills that take too long for `make test`.
 # Passwords and tokens of the lab. No output has them.
 PASSWORDS = {"builder": "builds-Zq7-everything", "swarm": "pulls-Xk3-everything"}
 

@@ -198,32 +198,36 @@ def _filters(observed: dict[str, dict[str, Any]]) -> list[Finding]:
         if each.get("iptables") == "nft" and each.get("legacy_tables")
     ]
     strict = [name for name, each in filters.items() if len(each.get("strict") or []) > 1]
-    findings: list[Finding] = []
-    if stopped:
-        words = text(
-            "{host}: net.ipv4.ip_forward is 0 although the engine has set it to 1: no published port answers until it is 1 again"
-            " (see the files in /etc/sysctl.d).",
-            host=", ".join(stopped),
-        )
-        findings.append(("network", words))
-    if mixed:
-        words = text(
-            "{host}: iptables writes rules of nf_tables, and the kernel has tables of legacy iptables ({tables}) as well: packets"
-            " must pass both (remove those that iptables-legacy-save shows, or reboot).",
-            host=", ".join(mixed),
-            tables=", ".join(
-                sorted({table for name in mixed for table in filters[name]["legacy_tables"]})
+    found = [
+        (
+            stopped,
+            text(
+                "{host}: net.ipv4.ip_forward is 0 although the engine has set it to 1: no published port answers until it is 1 again"
+                " (see the files in /etc/sysctl.d).",
+                host=", ".join(stopped),
             ),
-        )
-        findings.append(("network", words))
-    if strict:
-        words = text(
-            "{host}: more than one interface has rp_filter 1: packets from a node whose answers would leave by another interface"
-            " are dropped (set net.ipv4.conf.all.rp_filter to 2 if nodes reach each other over several networks).",
-            host=", ".join(strict),
-        )
-        findings.append(("network", words))
-    return findings
+        ),
+        (
+            mixed,
+            text(
+                "{host}: iptables writes rules of nf_tables, and the kernel has tables of legacy iptables ({tables}) as well: packets"
+                " must pass both (remove those that iptables-legacy-save shows, or reboot).",
+                host=", ".join(mixed),
+                tables=", ".join(
+                    sorted({table for name in mixed for table in filters[name]["legacy_tables"]})
+                ),
+            ),
+        ),
+        (
+            strict,
+            text(
+                "{host}: more than one interface has rp_filter 1: packets from a node whose answers would leave by another interface"
+                " are dropped (set net.ipv4.conf.all.rp_filter to 2 if nodes reach each other over several networks).",
+                host=", ".join(strict),
+            ),
+        ),
+    ]
+    return [("network", words) for names, words in found if names]
 
 
 def _virtual_machines(
