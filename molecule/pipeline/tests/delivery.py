@@ -33,7 +33,7 @@ from drive import soak as soak
 FILES = drive.TOP / "molecule" / "pipeline" / "files"
 GIT_HOST, REGISTRY_HOST, BUILDER = "w1", "w1", "w2"
 GIT_ROOT = "/srv/git"
-GITOPS = "flotilla-swarm-gitops.service"
+GITOPS, GITOPS_TIMER = "flotilla-swarm-gitops.service", "flotilla-swarm-gitops.timer"
 # Passwords and tokens of the lab. No output has them.
 PASSWORDS = {"builder": "builds-Zq7-everything", "swarm": "pulls-Xk3-everything"}
 

@@ -112,7 +112,8 @@ def cluster() -> Iterator[tuple[Developer, Developer]]:
     assert again.changed == 0, again.text[-3000:]
     yield source, stacks
     # The next drills use the registry and the git server.
-    done(playbook("gitops", swarm_gitops_repositories=[]))
+    stop = f"systemctl stop {delivery.GITOPS_TIMER} {delivery.GITOPS}"
+    drive.on_each(drive.MANAGERS, lambda host: drive.ssh(host, stop))
     drive.ssh(delivery.BUILDER, "systemctl disable --now flotilla-swarm-builder.timer")
     drive.ssh(
         "m1",
@@ -231,16 +232,15 @@ def test_a_commit_that_fails_its_test_goes_no_further(
     assert stacks.pull() == before
     assert page() == {"two"}
     assert (told["subject"], told["commit"]) == ("shop", commit)
-    source.commit("It is mended", {"page": "three\n"})
-    drive.wait_until(lambda: arrived("three"), 120)
 
 
 @soak
 def test_an_update_that_fails_half_way_is_made_later(cluster: tuple[Developer, Developer]) -> None:
     """The registry is away when it is asked, and the git server dies in the middle of the push."""
     source, stacks = cluster
+    source.commit("It is mended", {"page": "three\n"})
+    drive.wait_until(lambda: arrived("three"), 120)
     before = stacks.pull()
-
     drive.ssh(delivery.REGISTRY_HOST, "systemctl stop flotilla-registry.service")
     try:
         drive.wait_until(lambda: "Could not use the registry" in journal())

@@ -307,6 +307,7 @@ def test_a_builder_without_room_is_replaced_by_the_next_one(shop: Developer) -> 
     assert builds_of(commit) == [other]
 
 
+@soak
 def test_the_registry_and_git_can_be_away(shop: Developer) -> None:
     ssh("w1", "systemctl stop flotilla-registry")
     commit = shop.commit("Sell spoons", {"app/word": "spoons\n"})

