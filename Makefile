@@ -70,7 +70,7 @@ lesson: ready ## prepare a lab for a lesson of docs/course: N=3
 .PHONY: course
 course: ready ## do the lessons of docs/course on a lab, and hold what is printed against the text: [N="1 2 get_started"] [KEEP=1]
 	@$(COURSE) python lab/course.py run $(N) && code=0 || code=$$?; \
-	  [ "$(KEEP)" = 1 ] || $(COURSE) python lab/lab.py down; exit $$code
+	  [ "$(KEEP)" = 1 ] || $(COURSE) python lab/course.py down; exit $$code
 
 .PHONY: docs
 docs: ## build the site of the documentation in .cache/docs/html

@@ -6,12 +6,14 @@
 
     course.py lesson N     prepare the lab for a lesson, and print where to follow it
     course.py run [N ...]  do all lessons, or some, and hold what commands print against the text
+    course.py down         remove the labs of the course
 
 A lesson is a Markdown file, and `get_started` is docs/get_started.md. A block `yaml` that begins with a comment such as `# hosts.yml` is
 that file. A block `console` has commands after `$ `, and below each what it prints. There, `...` stands for anything in a line, and a
 line of only `...` for any lines. A command without a text below it must only succeed. Nothing runs a block after `<!-- not run: why -->`.
 
 The comment `<!-- start: bare -->` in a lesson says that no host is in a swarm at its beginning, and `<!-- start: swarm -->` that all are.
+With `<!-- hosts: kernels -->`, the lesson is on a lab of its own: three hosts with kernels of their own (LAB_KIND=uml).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,19 +41,8 @@ BLOCK = re.compile(
 )
 # Seconds that a command may take.
 LIMIT = 900
-# What a lesson with "start: swarm" begins with.
-SWARM = """all:
-  children:
-    swarm_managers:
-      hosts:
-        m1: {swarm_zone: a}
-        m2: {swarm_zone: b}
-        m3: {swarm_zone: c}
-    swarm_workers:
-      hosts:
-        w1: {swarm_zone: a}
-        w2: {swarm_zone: b}
-"""
+# The lab of lessons about what the kernel under containers may lack.
+KERNELS = {"LAB_KIND": "uml", "LAB_MANAGERS": "3", "LAB_WORKERS": "0"}
 # Remove the stacks and services of another lesson, which would be in what the commands print.
 CLEAR = (
     "docker stack ls --format '{{.Name}}' | xargs -r docker stack rm; docker service ls -q | xargs -r docker service rm; "
@@ -98,6 +90,7 @@ class Lesson:
     path: Path
     title: str
     start: str
+    own_kernels: bool
     steps: tuple[Command | File, ...]
 
 
@@ -114,7 +107,8 @@ def parse_lesson(path: Path) -> Lesson:
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
     if not start or not title:
         raise LabError(f"{path.name} has no title, or no comment such as <!-- start: swarm -->.")
-    return Lesson(path, title[1], start[1], tuple(_steps(text)))
+    own_kernels = "<!-- hosts: kernels -->" in text
+    return Lesson(path, title[1], start[1], own_kernels, tuple(_steps(text)))
 
 
 def _steps(text: str) -> Iterator[Command | File]:
@@ -155,6 +149,36 @@ def _plain(line: str) -> str:
 
 
 # --- the lab ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def hosts(own_kernels: bool) -> Iterator[None]:
+    """While the block runs, the environment is that of the lab for a lesson."""
+    before = dict(os.environ)
+    if own_kernels:
+        os.environ.update(KERNELS, LAB_PREFIX=f"{before.get('LAB_PREFIX') or 'course'}-kernels")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def lab_command(name: str) -> None:
+    run((sys.executable, str(TOP / "lab" / "lab.py"), name))
+
+
+def swarm_of(lab: Lab) -> str:
+    """The inventory that a lesson with "start: swarm" begins with."""
+    lines = ["all:", "  children:"]
+    for group in dict.fromkeys(host.group for host in lab.hosts):
+        lines += [f"    {group}:", "      hosts:"]
+        lines += [
+            f"        {host.name}: {{swarm_zone: {host.zone}}}"
+            for host in lab.hosts
+            if host.group == group
+        ]
+    return "\n".join([*lines, ""])
 
 
 def folder_of(lab: Lab) -> Path:
@@ -208,7 +232,7 @@ def prepare(lab: Lab, lesson: Lesson) -> Path:
     in_parallel(reset, lab.hosts)
     if bare:
         return folder
-    (folder / "hosts.yml").write_text(SWARM)
+    (folder / "hosts.yml").write_text(swarm_of(lab))
     # First the stacks: without the labels of their lesson they would have no node, and the verdict would be bad.
     for command in (
         f"on m1 sh -c {shlex.quote(f'docker node ls > /dev/null 2>&1 || exit 0; {CLEAR}')}",
@@ -246,33 +270,42 @@ def lessons(numbers: Sequence[str]) -> list[Lesson]:
     return [parse_lesson(path) for path in chosen]
 
 
+def do_lesson(lesson: Lesson) -> bool:
+    """Do a lesson, and say how it went; whether it prints what it says."""
+    started = time.monotonic()
+    try:
+        with hosts(lesson.own_kernels):
+            lab_command("up")
+            count = follow(prepare(read_lab(), lesson), lesson)
+    except (Mismatch, LabError, subprocess.TimeoutExpired) as error:
+        say(f"FAILED  {lesson.path.stem}: {error}")
+        return False
+    say(f"ok      {lesson.path.stem}: {count} commands, {time.monotonic() - started:.0f} s")
+    return True
+
+
 def main(argv: Sequence[str]) -> int:
     try:
         command, numbers = argv[0] if argv else "", argv[1:]
+        if command == "down":
+            for own_kernels in (True, False):
+                with hosts(own_kernels):
+                    lab_command("down")
+            return 0
         if command not in ("lesson", "run") or (command == "lesson" and len(numbers) != 1):
             say((__doc__ or "").strip())
             return 2
         chosen = lessons(numbers)
-        run((sys.executable, str(TOP / "lab" / "lab.py"), "up"))
-        lab = read_lab()
         if command == "lesson":
-            folder = prepare(lab, chosen[0])
+            with hosts(chosen[0].own_kernels):
+                lab_command("up")
+                folder = prepare(read_lab(), chosen[0])
             say(f"ready   {chosen[0].title}: {chosen[0].path.relative_to(TOP)}")
             say(f"type    cd {folder.relative_to(TOP)} && . ./env.sh")
             return 0
-        failed = 0
-        for lesson in chosen:
-            started = time.monotonic()
-            try:
-                count = follow(prepare(lab, lesson), lesson)
-                say(
-                    f"ok      {lesson.path.stem}: {count} commands, {time.monotonic() - started:.0f} s"
-                )
-            except (Mismatch, LabError, subprocess.TimeoutExpired) as error:
-                failed += 1
-                say(f"FAILED  {lesson.path.stem}: {error}")
-        say(f"course  {len(chosen) - failed} of {len(chosen)} lessons print what they say")
-        return 1 if failed else 0
+        good = sum([do_lesson(lesson) for lesson in chosen])
+        say(f"course  {good} of {len(chosen)} lessons print what they say")
+        return 0 if good == len(chosen) else 1
     except (LabError, OSError) as error:
         print(f"course: {error}", file=sys.stderr, flush=True)
         return 1

@@ -49,7 +49,7 @@ def test_a_lesson_has_files_and_commands_in_their_order(tmp_path: Path) -> None:
         "<!-- not run: it takes a day -->\n\n```console\n$ four\n```\n"
     )
     lesson = course.parse_lesson(path)
-    assert (lesson.title, lesson.start) == ("1. Title", "bare")
+    assert (lesson.title, lesson.start, lesson.own_kernels) == ("1. Title", "bare", False)
     assert lesson.steps == (
         course.File("hosts.yml", "# hosts.yml\nall: {}\n"),
         course.Command("one two", ("out",)),
@@ -63,7 +63,7 @@ def test_a_lesson_can_be_read_and_is_the_same_in_korean(path: Path) -> None:
     assert any(isinstance(step, course.Command) for step in lesson.steps)
     korean = course.parse_lesson(COURSE / "ko" / path.name)
     assert korean.steps == lesson.steps
-    assert korean.start == lesson.start
+    assert (korean.start, korean.own_kernels) == (lesson.start, lesson.own_kernels)
     assert lesson.title.startswith(f"{int(path.name[:2])}. ")
     assert korean.title.startswith(f"{int(path.name[:2])}. ")
     # Written by itself, and not a copy.
@@ -78,6 +78,23 @@ def test_the_commands_of_a_lesson_are_commands_of_bash(path: Path) -> None:
                 ["bash", "-n", "-c", step.text], capture_output=True, text=True, check=False
             )
             assert (done.returncode, done.stderr) == (0, ""), step.text
+
+
+def test_a_lesson_about_the_kernel_is_on_a_lab_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_PREFIX", "course")
+    monkeypatch.setenv("LAB_SUBNET", "192.0.2.0/24")
+    (lesson,) = course.lessons(["11"])
+    labs = {}
+    for own_kernels in (lesson.own_kernels, False):
+        with course.hosts(own_kernels):
+            labs[own_kernels] = course.read_lab()
+    assert [labs[kind].own_kernels for kind in (True, False)] == [True, False]
+    assert [labs[kind].prefix for kind in (True, False)] == ["course-kernels", "course"]
+    assert course.swarm_of(labs[True]) == (
+        "all:\n  children:\n    swarm_managers:\n      hosts:\n        m1: {swarm_zone: a}\n"
+        "        m2: {swarm_zone: b}\n        m3: {swarm_zone: c}\n"
+    )
+    assert course.swarm_of(labs[False]).endswith("w2: {swarm_zone: b}\n")
 
 
 def test_both_languages_have_the_same_lessons() -> None:
