@@ -402,16 +402,23 @@ def list_labs() -> None:
         say(f"{prefix:<16} {name:<24} {kind:<18} {status}")
 
 
+def check_lab() -> Lab:
+    """The lab of the environment, if it can run on this machine."""
+    check()
+    lab = read_lab()
+    if lab.own_kernels:
+        kernel.check_kernel()
+    return lab
+
+
 def main(argv: Sequence[str]) -> int:
     command = argv[0] if argv else ""
     try:
         if command == "check":
-            check()
+            check_lab()
         elif command == "image":
-            check()
-            lab = read_lab()
+            lab = check_lab()
             if lab.own_kernels:
-                kernel.check_kernel()
                 kernel.disk_of(lab)
             else:
                 build_image(lab.suite, lab.image)

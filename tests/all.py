@@ -5,8 +5,7 @@
 """All checks, some at a time, each with its own log: what `make test`, `make soak` and .ci/run call.
 
     all.py [CHECK ...]          lint, unit, cores, or the name of a scenario; without arguments, all
-    all.py --soak [CHECK ...]   the same with long series, and what only `make soak` runs: course, the lessons of docs/course;
-                                mesh, on hosts with kernels of their own
+    all.py --soak [CHECK ...]   the same with long series, and what only `make soak` runs: course, the lessons of docs/course
 
 JOBS=3 is how many checks run at once, and V=1 shows everything as it happens, one check after the other.
 SEED repeats the random choices of an earlier run. A scenario's lab.env says in which suites it runs
@@ -49,7 +48,10 @@ SOAK_SUITES = {
 }
 
 # `make test` has no minutes left for these.
-SOAK_ONLY = ("course", "mesh")
+SOAK_ONLY = ("course",)
+
+# What hosts of a scenario have at its beginning, other than in `make test`.
+SOAK_IMAGES = {"mesh": "bare"}
 
 # The ansible-core of scenarios that do not use the one of .venv, by the names of tests/cores.sh.
 CORES = {"cluster": ("oldest",)}
@@ -87,9 +89,28 @@ def lab_environment(scenario: str) -> dict[str, str]:
     path = TOP / "molecule" / scenario / "lab.env"
     if not path.exists():
         return {}
-    script = f'SUITES= MINUTES=; . "{path}"; echo "$SUITES|$MINUTES"'
+    names = ("SUITES", "MINUTES", "LAB_KIND")
+    script = f'{"=; ".join(names)}=; . "{path}"; echo "{"|".join("$" + name for name in names)}"'
     text = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
-    return dict(zip(("SUITES", "MINUTES"), text.strip().split("|")))
+    return dict(zip(names, text.strip().split("|")))
+
+
+def can_run(name: str) -> bool:
+    """Whether this machine can have the hosts of a check. If not, say why."""
+    kind = lab_environment(name).get("LAB_KIND")
+    if not kind:
+        return True
+    done = subprocess.run(
+        [PYTHON, "lab/lab.py", "check"],
+        cwd=TOP,
+        env={**os.environ, "LAB_KIND": kind},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        print(f"==> {name} is left out. {done.stderr.strip()}", flush=True)
+    return not done.returncode
 
 
 def scenarios() -> list[str]:
@@ -143,6 +164,7 @@ def checks_of(name: str, soak: bool) -> list[Check]:
                 ),
                 "LAB_SUBNET": "auto",
                 **({"CORE": core} if core else {}),
+                **({"LAB_IMAGE": SOAK_IMAGES[name]} if soak and name in SOAK_IMAGES else {}),
             },
         )
         for suite in suites
@@ -234,7 +256,8 @@ def number(name: str, default: int) -> int:
 def main(arguments: Sequence[str]) -> int:
     soak = "--soak" in arguments
     names = [word for word in arguments if word != "--soak"]
-    names = names or default_names(soak)
+    # A check that is asked for by its name fails where it cannot run.
+    names = names or [name for name in default_names(soak) if can_run(name)]
     os.environ["SEED"] = str(number("SEED", random.randint(1, 999_999_999)))
     if soak:
         for name, value in SOAK.items():
