@@ -183,7 +183,9 @@ def drained(ours: bool) -> None:
     drive.ssh("m1", "docker service update -q --force shop_web > /dev/null")
 
 
-@pytest.mark.parametrize("change", [scaled, *(pytest.param(each, marks=drive.soak) for each in (updated, drained))])
+@pytest.mark.parametrize(
+    "change", [scaled, *(pytest.param(each, marks=drive.soak) for each in (updated, drained))]
+)
 def test_a_change_loses_no_request_that_plain_docker_keeps(
     change: Callable[[bool], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
