@@ -168,7 +168,7 @@ class IngressRecreation:
         return SwarmError(
             "timeout",
             f"Could not take all services off the ingress network within {self._timeout:g} s: {abbreviate(left)}. Nothing was"
-            " removed. Run again to continue, with a larger swarm_wait_timeout if the services take longer to update.",
+            " removed. Run again to continue, with a larger swarm_drain_timeout if the services take longer to update.",
             left=left,
         )
 

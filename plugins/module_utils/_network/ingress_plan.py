@@ -30,7 +30,7 @@ from .._model.documents import Node, dig, id_of
 from .._model.labels import INGRESS_LABEL
 from .._model.services import PAUSED, UPDATING, is_job, replicas_of, service_name, update_state
 from .._model.tasks import has_ended, is_desired, networks_of, state_of
-from .mtu import DEFAULT_MTU, ENCRYPTED_OPTION, MTU_OPTION, is_encrypted, mtu_of
+from .._model.mtu import DEFAULT_MTU, ENCRYPTED_OPTION, MTU_OPTION, is_encrypted, mtu_of
 
 # What the engine puts into the options of a network itself (libnetwork: drivers/overlay/ovmanager).
 _ENGINES_OWN = "com.docker.network.driver.overlay.vxlanid_list"
@@ -301,6 +301,20 @@ def _network(text: Any) -> Any:
 def _subnets(network: Mapping[str, Any]) -> str:
     found = dig(network, "IPAM", "Config") or []
     return ", ".join(str(each.get("Subnet")) for each in found)
+
+
+def wish_differs(live: Mapping[str, Any] | None, wish: IngressWish) -> list[str]:
+    """What of the wish the ingress network is not, given what `observe_networks` says of it; None: there is none."""
+    if live is None:
+        return [] if wish.empty else ["is created"]
+    changes = []
+    if wish.mtu is not None and wish.mtu != live["mtu"]:
+        changes.append(f"mtu {live['mtu']} -> {wish.mtu}")
+    if wish.subnet is not None and [*map(_network, live["subnets"])] != [_network(wish.subnet)]:
+        changes.append(f"subnet {', '.join(live['subnets'])} -> {wish.subnet}")
+    if wish.encrypted is not None and wish.encrypted != live["encrypted"]:
+        changes.append(f"encrypted {_yes(live['encrypted'])} -> {_yes(wish.encrypted)}")
+    return changes
 
 
 def wrong_wish(subnet: Any, gateway: Any, others: Iterable[Mapping[str, Any]] = ()) -> list[str]:
