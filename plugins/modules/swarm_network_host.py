@@ -84,6 +84,11 @@ gwbridge:
       description: Whether the ingress network uses it.
       type: bool
   sample: {mtu: 1500, containers: 2, ingress: true}
+unplugged:
+  description: Whether the ingress network of the host is not connected to C(docker_gwbridge), and the engine must restart for that.
+  type: bool
+  returned: always
+  sample: false
 networks:
   description: The overlay networks of the swarm. V(null) on a host that is not a manager.
   type: list
@@ -139,6 +144,7 @@ def main() -> None:
         changed=False,
         interfaces=[],
         gwbridge=None,
+        unplugged=False,
         networks=None,
         ingress_note=None,
         offload_service=None,
@@ -152,11 +158,13 @@ def main() -> None:
             if error.code != "engine_unreachable" or mtu is not None:
                 raise
             result.update(observe_networks(None))
+        if mtu is not None:
+            result["restart"] = result["unplugged"]
         if mtu is not None and gwbridge_differs(result["gwbridge"], mtu):
             before = (result["gwbridge"] or {}).get("mtu")
             result.update(
                 changed=True,
-                restart=bool((result["gwbridge"] or {}).get("ingress")),
+                restart=result["unplugged"] or bool((result["gwbridge"] or {}).get("ingress")),
                 diff={
                     "before": {f"{GWBRIDGE}.mtu": before},
                     "after": {f"{GWBRIDGE}.mtu": mtu},

@@ -35,11 +35,13 @@ _INGRESS_ENDPOINT = "gateway_ingress-sbox"
 def observe_networks(client: Any | None) -> dict[str, Any]:
     """The interfaces of this host, and its networks if there is an engine to ask.
 
-    `gwbridge` is None where there is none. `networks` is None on a host that is no manager, because only managers know all.
+    `gwbridge` is None where there is none. `unplugged`: the ingress network of the host has no way out, which is what a run leaves
+    that was killed before it restarted the engine. `networks` is None on a host that is no manager, because only managers know all.
     """
     found: dict[str, Any] = {
         "interfaces": observe_interfaces(),
         "gwbridge": None,
+        "unplugged": False,
         "networks": None,
         "ingress_note": None,
         "offload_service": offload_service(text_of(OFFLOAD_UNIT)),
@@ -58,6 +60,8 @@ def observe_networks(client: Any | None) -> dict[str, Any]:
                 "containers": sum(1 for name in users if name != _INGRESS_ENDPOINT),
                 "ingress": _INGRESS_ENDPOINT in users,
             }
+    connected = bool((found["gwbridge"] or {}).get("ingress"))
+    found["unplugged"] = not connected and any(each.get("Ingress") for each in listed)
     if dig(client.info(), "Swarm", "Cluster", "ID"):
         found["networks"] = [
             {

@@ -75,7 +75,8 @@ class NetworkPlan:
     steps: list[tuple[str, str, str, str]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    busy: dict[str, int] = field(default_factory=dict)  # hosts whose docker_gwbridge cannot change, with its MTU
+    busy: dict[str, int] = field(default_factory=dict)  # the MTU by host, where docker_gwbridge cannot change
+    faulty: dict[str, str] = field(default_factory=dict)  # the card by host, where offload may not be turned off
     unchanged: int = 0
 
     def lines(self) -> list[str]:
@@ -124,6 +125,12 @@ def plan_networks(
         _plan_gwbridge(plan, host, drained, joining)
         if not joining:
             _plan_offload(plan, host, wish)
+    for card in sorted(set(plan.faulty.values())):
+        names = [name for name, each in sorted(plan.faulty.items()) if each == card]
+        plan.warnings.append(
+            f"{abbreviate(names)}: {card} computes checksums of VXLAN packets, and is known to do it wrongly, so that overlay networks"
+            " lose packets: set swarm_fix_offload: true, or swarm_data_path_port before the swarm is initialised"
+        )
     if plan.busy:
         sizes = abbreviate([str(mtu) for mtu in sorted(set(plan.busy.values()))])
         plan.warnings.append(
@@ -133,7 +140,7 @@ def plan_networks(
     if not joining:
         _plan_ingress(plan, answered, wish)
         _warn_of_overlays(plan, answered)
-    touched = {*plan.busy, *(step[2] for step in plan.steps)}
+    touched = {*plan.busy, *plan.faulty, *(step[2] for step in plan.steps)}
     plan.unchanged = sum(1 for host in answered if host.name not in touched)
     return plan
 
@@ -196,18 +203,20 @@ def _plan_gwbridge(
     plan: NetworkPlan, host: NetworkHost, drained: Collection[str], joining: bool
 ) -> None:
     found = (host.found or {}).get("gwbridge")
-    if plan.mtu is None or not gwbridge_differs(found, plan.mtu):
+    differs = plan.mtu is not None and gwbridge_differs(found, plan.mtu)
+    idle = not (found or {}).get("containers") and host.swarm.get("node_id") in drained
+    unplugged = bool((host.found or {}).get("unplugged")) and idle
+    if plan.mtu is None or not (differs or unplugged):
         return
     before = None if found is None else found["mtu"]
     if host.member and joining:
         return
     if found is not None and (found["containers"] or found["ingress"]):
-        idle = not found["containers"] and host.swarm.get("node_id") in drained
         if not idle:
             plan.busy[host.name] = found["mtu"]
             return
     words = f"mtu {plan.mtu}" if before is None else f"mtu {before} -> {plan.mtu}"
-    if found is not None and found["ingress"]:
+    if unplugged or (found is not None and found["ingress"]):
         words += "   restarts the engine"
     plan.gwbridge[host.name] = plan.mtu
     plan.steps.append(("+" if before is None else "~", "gwbridge", host.name, words))
@@ -222,10 +231,7 @@ def _plan_offload(plan: NetworkPlan, host: NetworkHost, wish: NetworkWish) -> No
         return
     what = f"{card['name']} ({card['driver']})"
     if not wish.fix_offload:
-        plan.warnings.append(
-            f"{host.name}: {what} computes checksums of VXLAN packets, and is known to do it wrongly, so that overlay networks lose"
-            " packets: set swarm_fix_offload: true, or use another swarm_data_path_port"
-        )
+        plan.faulty[host.name] = what
         return
     # Also where it is off already: it must be off after a reboot.
     plan.offload[host.name] = card["name"]

@@ -1,0 +1,174 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The ingress network is recreated, and services get their ports back, on a real swarm and seen from outside.
+
+INGRESS_KILLS is the number of kills in `make soak`, SEED repeats a series.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import drive
+from services import docker, running, service, spec
+
+KILLS = int(os.environ.get("INGRESS_KILLS", "10"))
+LABEL = "flotilla.swarm.ingress"
+QUICK = "--stop-grace-period 1s --update-parallelism 0"
+# A process of the module on a host. Without pipelining, the name of the module is in its command.
+FIND = "pgrep -f '[A]nsiballZ_swarm_ingress'"
+
+
+def ingress() -> dict[str, Any]:
+    """The ingress network as the acting manager sees it, with the hosts that are in it."""
+    found = json.loads(docker("network inspect ingress"))[0]
+    addresses = {address: name for name, address in drive.addresses().items()}
+    return {
+        "mtu": int((found.get("Options") or {}).get("com.docker.network.driver.mtu", 1500)),
+        "encrypted": "encrypted" in (found.get("Options") or {}),
+        "subnet": found["IPAM"]["Config"][0]["Subnet"],
+        "hosts": {addresses.get(peer["IP"]) for peer in found.get("Peers") or []},
+    }
+
+
+def everybody() -> set[str]:
+    return set(docker("node ls --format '{{.Hostname}}'").split())
+
+
+def mtu_inside(host: str) -> int:
+    """What the ingress network of a host can send."""
+    inside = "nsenter --net=/var/run/docker/netns/ingress_sbox cat /sys/class/net/eth0/mtu"
+    return int(drive.ssh(host, inside))
+
+
+def change(*flags: str, **options: Any) -> dict[str, Any]:
+    return drive.module("m1", "swarm_ingress", *flags, **options)
+
+
+def nothing_is_left(specs: dict[str, dict[str, Any]]) -> None:
+    """The services are as before, also after a rollback, and no note is left."""
+    for name, before in specs.items():
+        document = json.loads(docker(f"service inspect {name}"))[0]
+        assert document["Spec"] == before
+        previous = document.get("PreviousSpec") or before
+        assert previous["EndpointSpec"] == before["EndpointSpec"]
+        assert LABEL not in previous.get("Labels", {})
+    assert LABEL not in docker("info --format '{{json .Swarm}}'")
+    assert LABEL not in docker("node inspect --format '{{json .Spec.Labels}}' " + " ".join(everybody()))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _put_back() -> Iterator[None]:
+    before = ingress()
+    yield
+    change(mtu=before["mtu"], subnet=before["subnet"], encrypted=False, interrupt=True)
+
+
+def test_the_ingress_network_is_recreated_and_services_get_their_ports_back() -> None:
+    with service("in_web", f"{QUICK} -p 8088:8080 -p mode=host,published=8089,target=8080 --mode global", None):
+        specs = {"in_web": spec("in_web")}
+        tasks = running("in_web")
+        refused = change(mtu=1400)
+        assert refused["failure"]["code"] == "refused"
+        assert "in_web" in refused["msg"]
+        assert "swarm_ingress_interrupt" in refused["msg"]
+        promised = change("--check", mtu=1400, interrupt=True)
+        assert [step["action"] for step in promised["steps"]] == ["pause", "recreate", "resume"]
+        assert running("in_web") == tasks
+        assert spec("in_web") == specs["in_web"]
+        done = change(mtu=1400, interrupt=True, wait_timeout=120)
+        assert done["steps"] == promised["steps"]
+        found = ingress()
+        assert found["mtu"] == 1400
+        assert found["hosts"] == everybody()
+        # The engine itself subtracts what VXLAN adds.
+        assert {host: mtu_inside(host) for host in sorted(everybody())} == dict.fromkeys(
+            sorted(everybody()), 1350
+        )
+        nothing_is_left(specs)
+        assert running("in_web")
+        assert not change(mtu=1400)["changed"]
+
+
+# Moments at which a run is killed, as conditions on what the swarm looks like.
+def _paused() -> bool:
+    return LABEL in docker("service inspect --format '{{json .Spec.Labels}}' in_web", check=False)
+
+
+def _gone() -> bool:
+    return "ingress" not in docker("network ls --format '{{.Name}}'").split()
+
+
+def _back() -> bool:
+    return _paused() and not _gone() and ingress()["mtu"] == _wanted
+
+
+MOMENTS = {"ports taken away": _paused, "network removed": _gone, "network created": _back}
+_wanted = 0
+
+
+def _killed(mtu: int, until: Any) -> bool:
+    """Run the module and kill it on the host with kill -9. Whether it was hit."""
+    global _wanted
+    _wanted = mtu
+    options = json.dumps({"mtu": mtu, "interrupt": True, "wait_timeout": 120})
+    process = subprocess.Popen(
+        [*drive.KEEPING, "ansible", "m1", "-i", str(drive.INVENTORY)]
+        + ["-m", "flotilla.swarm.swarm_ingress", "-a", options],
+        env={**drive.ENVIRONMENT, "ANSIBLE_PIPELINING": "0"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None:
+        if until():
+            break
+        time.sleep(0.05)
+    hit = bool(drive.ssh("m1", f"pids=$({FIND}) && kill -9 $pids && echo hit", check=False))
+    process.wait(120)
+    return hit
+
+
+def _finished(mtu: int, specs: dict[str, dict[str, Any]], when: str) -> None:
+    done = change(mtu=mtu, interrupt=True, wait_timeout=120)
+    assert "failure" not in done, f"after a kill when {when} (SEED={drive.SEED}): {done}"
+    found = ingress()
+    assert (found["mtu"], found["hosts"]) == (mtu, everybody()), when
+    nothing_is_left(specs)
+    assert not change(mtu=mtu)["changed"]
+    print(f"killed when {when}: the next run did {', '.join(done['done']) or 'nothing'}")
+
+
+@drive.soak
+def test_a_killed_run_is_finished_by_the_next() -> None:
+    sizes = itertools.cycle([1410, 1420])
+    chance = random.Random(drive.SEED)
+    with service("in_web", f"{QUICK} -p 8088:8080", 3):
+        specs = {"in_web": spec("in_web")}
+        for when, moment in MOMENTS.items():
+            mtu = next(sizes)
+            assert _killed(mtu, moment), f"the run had ended before {when}"
+            _finished(mtu, specs, when)
+        hits = 0
+        for _attempt in range(2 * KILLS):
+            mtu, ends = next(sizes), time.monotonic() + chance.uniform(1, 15)
+            if _killed(mtu, lambda ends=ends: time.monotonic() > ends):
+                hits += 1
+                _finished(mtu, specs, "at random")
+            if hits >= KILLS - len(MOMENTS):
+                break
+        assert hits or KILLS <= len(MOMENTS), f"no kill hit a run (SEED={drive.SEED})"
