@@ -84,7 +84,9 @@ def _hosts(args: dict[str, Any]) -> list[NetworkHost]:
         NetworkHost(
             name,
             seen.get("swarm") or {},
-            args["networks"].get(name) if "interfaces" in (args["networks"].get(name) or {}) else None,
+            args["networks"].get(name)
+            if "interfaces" in (args["networks"].get(name) or {})
+            else None,
             str(args["addresses"].get(name) or ""),
         )
         for name, seen in args["observed"].items()

@@ -130,9 +130,9 @@ from typing import Any
 from ..module_utils._api.client import EngineClient
 from ..module_utils._common.argspec import Module, docker_argument_spec
 from ..module_utils._common.errors import SwarmError
+from ..module_utils._model.mtu import LARGEST_MTU, LEAST_MTU
 from ..module_utils._network.ingress import IngressRecreation, observe_ingress
 from ..module_utils._network.ingress_plan import IngressWish, plan_ingress
-from ..module_utils._model.mtu import LARGEST_MTU, LEAST_MTU
 
 
 def main() -> None:

@@ -99,6 +99,11 @@ offload_service:
   description: The interface whose checksum offload a service of the role turns off when the host starts. V(null) if none does.
   type: str
   returned: always
+ethtool:
+  description: Whether the program ethtool is installed.
+  type: bool
+  returned: always
+  sample: true
 ingress_note:
   description: What an interrupted call of M(flotilla.swarm.swarm_ingress) has left. V(null) if there is nothing.
   type: str
@@ -124,13 +129,13 @@ from typing import Any
 from ..module_utils._api.client import EngineClient, client_for_reading
 from ..module_utils._common.argspec import Module, docker_argument_spec
 from ..module_utils._common.errors import SwarmError
+from ..module_utils._model.mtu import LARGEST_MTU, LEAST_MTU
 from ..module_utils._network.host import (
     GWBRIDGE,
     change_gwbridge,
     gwbridge_differs,
     observe_networks,
 )
-from ..module_utils._model.mtu import LARGEST_MTU, LEAST_MTU
 
 
 def main() -> None:
@@ -148,6 +153,7 @@ def main() -> None:
         networks=None,
         ingress_note=None,
         offload_service=None,
+        ethtool=False,
         restart=False,
     )
     try:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -22,6 +23,7 @@ from .._model.mtu import DEFAULT_MTU, MTU_OPTION, is_encrypted, mtu_of
 GWBRIDGE = "docker_gwbridge"
 # The role writes it (roles/swarm/tasks/offload.yml).
 OFFLOAD_UNIT = "/etc/systemd/system/flotilla-offload.service"
+ETHTOOL = "/usr/sbin/ethtool"
 # What the engine gives it (libnetwork: sandbox_externalkey, createGWNetwork).
 _OPTIONS = {
     "com.docker.network.bridge.name": GWBRIDGE,
@@ -45,6 +47,7 @@ def observe_networks(client: Any | None) -> dict[str, Any]:
         "networks": None,
         "ingress_note": None,
         "offload_service": offload_service(text_of(OFFLOAD_UNIT)),
+        "ethtool": os.path.exists(ETHTOOL),
     }
     if client is None:
         return found
@@ -52,9 +55,7 @@ def observe_networks(client: Any | None) -> dict[str, Any]:
     for network in listed:
         if network.get("Name") == GWBRIDGE:
             document = client.get(f"/networks/{id_of(network)}", f"read network {GWBRIDGE}")
-            users = [
-                str(each.get("Name")) for each in (document.get("Containers") or {}).values()
-            ]
+            users = [str(each.get("Name")) for each in (document.get("Containers") or {}).values()]
             found["gwbridge"] = {
                 "mtu": mtu_of(document),
                 "containers": sum(1 for name in users if name != _INGRESS_ENDPOINT),

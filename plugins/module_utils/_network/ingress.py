@@ -67,7 +67,9 @@ class IngressRecreation:
         self._clock = clock or Clock()
         self._written: set[str] = set()  # services that this run has paused
         self._ingress: dict[str, Any] = {}
-        self._awaited: dict[str, int] = {}  # how many tasks a service that was resumed must have again
+        self._awaited: dict[
+            str, int
+        ] = {}  # how many tasks a service that was resumed must have again
 
     def run(self) -> None:
         """Everything that is left to do. Raises timeout, rolled_back, and what the engine refuses."""
@@ -102,9 +104,7 @@ class IngressRecreation:
                     raise
                 return [error.message]
 
-        left, done = poll(
-            patient, lambda seen: not seen, self._timeout, INTERVAL, self._clock
-        )
+        left, done = poll(patient, lambda seen: not seen, self._timeout, INTERVAL, self._clock)
         if not done:
             raise problem(left)
 

@@ -28,9 +28,9 @@ from .._common.errors import shown
 from .._common.words import abbreviate, count_of
 from .._model.documents import Node, dig, id_of
 from .._model.labels import INGRESS_LABEL
+from .._model.mtu import DEFAULT_MTU, ENCRYPTED_OPTION, MTU_OPTION, is_encrypted, mtu_of
 from .._model.services import PAUSED, UPDATING, is_job, replicas_of, service_name, update_state
 from .._model.tasks import has_ended, is_desired, networks_of, state_of
-from .._model.mtu import DEFAULT_MTU, ENCRYPTED_OPTION, MTU_OPTION, is_encrypted, mtu_of
 
 # What the engine puts into the options of a network itself (libnetwork: drivers/overlay/ovmanager).
 _ENGINES_OWN = "com.docker.network.driver.overlay.vxlanid_list"
@@ -120,9 +120,7 @@ class IngressPlan:
         ]
         if self.recreate and self.body is not None:
             action = "recreate" if self.before else "create"
-            steps.append(
-                {"action": action, "object": self.body["Name"], "changes": self.changes()}
-            )
+            steps.append({"action": action, "object": self.body["Name"], "changes": self.changes()})
         steps += [
             {
                 "action": "resume",
@@ -346,9 +344,7 @@ def wrong_wish(subnet: Any, gateway: Any, others: Iterable[Mapping[str, Any]] = 
     return wrong
 
 
-def plan_ingress(
-    found: IngressSnapshot, wish: IngressWish, may_interrupt: bool
-) -> IngressPlan:
+def plan_ingress(found: IngressSnapshot, wish: IngressWish, may_interrupt: bool) -> IngressPlan:
     """What makes the ingress network what is wished for; what an interrupted run has left is finished in any case."""
     note = parse_note(found.note)
     # With a note that cannot be read, the services are what is left to restore.

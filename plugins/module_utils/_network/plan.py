@@ -13,13 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._common.words import abbreviate, count_of
-from .._model.mtu import (
-    AUTO,
-    LEAST_MTU,
-    MTU_OPTION,
-    container_mtu,
-    wrong_mtu,
-)
+from .._model.mtu import AUTO, LEAST_MTU, MTU_OPTION, container_mtu, wrong_mtu
 from .host import GWBRIDGE, gwbridge_differs
 from .ingress_plan import IngressWish, wish_differs, wrong_wish
 
@@ -75,8 +69,12 @@ class NetworkPlan:
     steps: list[tuple[str, str, str, str]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    busy: dict[str, int] = field(default_factory=dict)  # the MTU by host, where docker_gwbridge cannot change
-    faulty: dict[str, str] = field(default_factory=dict)  # the card by host, where offload may not be turned off
+    busy: dict[str, int] = field(
+        default_factory=dict
+    )  # the MTU by host, where docker_gwbridge cannot change
+    faulty: dict[str, str] = field(
+        default_factory=dict
+    )  # the card by host, where offload may not be turned off
     unchanged: int = 0
 
     def lines(self) -> list[str]:
@@ -145,9 +143,7 @@ def plan_networks(
     return plan
 
 
-def _plan_mtu(
-    plan: NetworkPlan, hosts: list[NetworkHost], setting: Any, silent: list[str]
-) -> None:
+def _plan_mtu(plan: NetworkPlan, hosts: list[NetworkHost], setting: Any, silent: list[str]) -> None:
     if setting in (None, ""):
         return
     found = {host.name: host.interface() for host in hosts}
@@ -211,10 +207,9 @@ def _plan_gwbridge(
     before = None if found is None else found["mtu"]
     if host.member and joining:
         return
-    if found is not None and (found["containers"] or found["ingress"]):
-        if not idle:
-            plan.busy[host.name] = found["mtu"]
-            return
+    if found is not None and (found["containers"] or found["ingress"]) and not idle:
+        plan.busy[host.name] = found["mtu"]
+        return
     words = f"mtu {plan.mtu}" if before is None else f"mtu {before} -> {plan.mtu}"
     if unplugged or (found is not None and found["ingress"]):
         words += "   restarts the engine"
@@ -265,10 +260,12 @@ def _plan_ingress(plan: NetworkPlan, hosts: list[NetworkHost], wish: NetworkWish
 
 
 def _warn_of_overlays(plan: NetworkPlan, hosts: Iterable[NetworkHost]) -> None:
-    found = next((host.found["networks"] for host in hosts if (host.found or {}).get("networks")), [])
+    listed: list[dict[str, Any]] = next(
+        (host.found["networks"] for host in hosts if host.found and host.found["networks"]), []
+    )
     if plan.mtu is None:
         return
-    for network in found:
+    for network in listed:
         if network["ingress"] or network["mtu"] <= plan.mtu:
             continue
         fits = container_mtu(plan.mtu, network["encrypted"])
