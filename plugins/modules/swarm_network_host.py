@@ -130,12 +130,8 @@ from ..module_utils._api.client import EngineClient, client_for_reading
 from ..module_utils._common.argspec import Module, docker_argument_spec
 from ..module_utils._common.errors import SwarmError
 from ..module_utils._model.mtu import LARGEST_MTU, LEAST_MTU
-from ..module_utils._network.host import (
-    GWBRIDGE,
-    change_gwbridge,
-    gwbridge_differs,
-    observe_networks,
-)
+from ..module_utils._network.host import change_gwbridge, observe_networks
+from ..module_utils._network.plan import GWBRIDGE, gwbridge_differs
 
 
 def main() -> None:

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Any
 
 from .._common.errors import SwarmError
@@ -19,10 +18,8 @@ from .._host.nics import observe_interfaces
 from .._model.documents import dig, id_of
 from .._model.labels import INGRESS_LABEL, stack_of
 from .._model.mtu import DEFAULT_MTU, MTU_OPTION, is_encrypted, mtu_of
+from .plan import GWBRIDGE, OFFLOAD_UNIT, offload_service
 
-GWBRIDGE = "docker_gwbridge"
-# The role writes it (roles/swarm/tasks/offload.yml).
-OFFLOAD_UNIT = "/etc/systemd/system/flotilla-offload.service"
 ETHTOOL = "/usr/sbin/ethtool"
 # What the engine gives it (libnetwork: sandbox_externalkey, createGWNetwork).
 _OPTIONS = {
@@ -81,17 +78,6 @@ def observe_networks(client: Any | None) -> dict[str, Any]:
         labels = dig(client.swarm(), "Spec", "Labels") or {}
         found["ingress_note"] = labels.get(INGRESS_LABEL)
     return found
-
-
-def offload_service(unit: str) -> str | None:
-    """The interface whose checksum offload the service turns off at each start of the host, given its unit; None if there is none."""
-    found = re.search(r"^ExecStart=\S*ethtool -K (\S+) tx off$", unit, re.MULTILINE)
-    return found.group(1) if found else None
-
-
-def gwbridge_differs(found: dict[str, Any] | None, mtu: int) -> bool:
-    """Whether docker_gwbridge, as `observe_networks` describes it, must be created or recreated."""
-    return found is None or found["mtu"] != mtu
 
 
 def change_gwbridge(client: Any, mtu: int, clock: Clock | None = None) -> None:

@@ -8,18 +8,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._common.words import abbreviate, count_of
 from .._model.mtu import AUTO, LEAST_MTU, MTU_OPTION, container_mtu, wrong_mtu
-from .host import GWBRIDGE, gwbridge_differs
 from .ingress_plan import IngressWish, wish_differs, wrong_wish
 
 # The drivers of virtual network cards that are known to send VXLAN packets with wrong checksums, which the receiver drops: vmxnet3
 # computes them for some ports only (moby/moby 41775, coreos/fedora-coreos-tracker 1372, openshift/machine-config-operator 2734).
 OFFLOAD_DRIVERS = ("vmxnet3",)
+# The network by which the containers of a host reach what is outside of overlay networks.
+GWBRIDGE = "docker_gwbridge"
+# The role writes it (roles/swarm/tasks/offload.yml).
+OFFLOAD_UNIT = "/etc/systemd/system/flotilla-offload.service"
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,17 @@ class NetworkPlan:
             whose = "it" if self.unchanged == 1 else "they"
             lines.append(f"  = {count_of(self.unchanged, 'host')} as {whose} should be")
         return lines
+
+
+def offload_service(unit: str) -> str | None:
+    """The interface whose checksum offload the service turns off at each start of the host, given its unit; None if there is none."""
+    found = re.search(r"^ExecStart=\S*ethtool -K (\S+) tx off$", unit, re.MULTILINE)
+    return found.group(1) if found else None
+
+
+def gwbridge_differs(found: dict[str, Any] | None, mtu: int) -> bool:
+    """Whether docker_gwbridge, as `observe_networks` describes it, must be created or recreated."""
+    return found is None or found["mtu"] != mtu
 
 
 def plan_networks(

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.flotilla.swarm.plugins.module_utils._network.host import offload_service
 from ansible_collections.flotilla.swarm.plugins.module_utils._network.ingress_plan import (
     IngressWish,
 )
@@ -20,6 +19,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._network.plan impor
     NetworkHost,
     NetworkPlan,
     NetworkWish,
+    offload_service,
     plan_networks,
 )
 
