@@ -19,7 +19,6 @@ from .._model.documents import Node, dig, id_of, parse_node
 from .._model.labels import INGRESS_LABEL, name_of
 from .._model.services import service_name
 from .._model.tasks import is_desired, networks_of, reason_of, state_of
-from .._nodes.specs import change_node_unless_gone
 from .ingress_plan import (
     IngressPlan,
     IngressSnapshot,
@@ -215,17 +214,23 @@ class IngressRecreation:
 
         The managers give a node its address in a new ingress network only when something of the node changes, or with its first
         task there (swarmkit: manager/allocator/network.go, doNodeAlloc; seen with 20.10.24: without that, half of the mesh is
-        dead). So each node is written: a label that comes and goes.
+        dead). So the spec of such a node is written as it is, which is a change for them.
         """
-        late = self._late()
-        for node in late:
-            for label in ({INGRESS_LABEL: ""}, {}):
-                change_node_unless_gone(self._client, node.id, _with_label(label))
+        for node in self._late():
+            retry(lambda node_id=node.id: self._touch(node_id), PATIENCE, clock=self._clock)
         left, done = poll(self._late, lambda seen: not seen, ATTACH, INTERVAL, self._clock)
         if not done:
             names = abbreviate([name_of(node) for node in left])
             # The services must not wait for it: their ports work on the other nodes.
             self._done.append(f"restart the engine of {names}, which is not in the ingress network")
+
+    def _touch(self, node_id: str) -> None:
+        try:
+            document = self._client.node(node_id)
+            self._client.update_node(node_id, document["Version"]["Index"], document["Spec"])
+        except SwarmError as error:
+            if error.code != "not_found":
+                raise
 
     def _late(self) -> list[Node]:
         path = f"/networks/{id_of(self._ingress)}"
@@ -308,14 +313,6 @@ class IngressRecreation:
             f" {abbreviate(late)}. Correct that, and run again.",
             late=late,
         )
-
-
-def _with_label(label: dict[str, str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    def change(spec: dict[str, Any]) -> dict[str, Any]:
-        labels = {k: v for k, v in (spec.get("Labels") or {}).items() if k != INGRESS_LABEL}
-        return {**spec, "Labels": {**labels, **label}}
-
-    return change
 
 
 def _running_on(network_id: str, tasks: Collection[dict[str, Any]]) -> int:
