@@ -13,8 +13,9 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils._common.argspec import bad_options
+from ..module_utils._host.nics import OFFLOAD_DRIVERS
 from ..module_utils._model.mtu import LARGEST_MTU, LEAST_MTU
-from ..module_utils._network.plan import OFFLOAD_DRIVERS, NetworkHost, NetworkWish, plan_networks
+from ..module_utils._network.plan import NetworkHost, NetworkWish, plan_networks
 
 SPEC: dict[str, Any] = dict(
     observed=dict(type="dict", required=True),

@@ -113,6 +113,12 @@ done:
   elements: str
   returned: always
   sample: [pause shop_web, remove the ingress network, create the ingress network, resume shop_web, write again shop_web]
+notes:
+  description: What is left to a person, as sentences, such as an engine that must be restarted.
+  type: list
+  elements: str
+  returned: always
+  sample: []
 failure:
   description:
     - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
@@ -149,7 +155,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    result: dict[str, Any] = dict(changed=False, plan=[], steps=[], done=[], diff={})
+    result: dict[str, Any] = dict(changed=False, plan=[], steps=[], done=[], notes=[], diff={})
     wish = IngressWish(
         given["subnet"] or None, given["gateway"] or None, given["mtu"], given["encrypted"]
     )
@@ -166,7 +172,11 @@ def main() -> None:
                 diff={"prepared": "\n".join(result["plan"]) + "\n"},
             )
             if not module.check_mode:
-                IngressRecreation(client, plan, result["done"], given["wait_timeout"]).run()
+                recreation = IngressRecreation(client, plan, result["done"], given["wait_timeout"])
+                result["notes"] = recreation.notes
+                recreation.run()
+        for note in result["notes"]:
+            module.warn(note)
     except SwarmError as error:
         result["changed"] = bool(result["done"])
         module.fail_json(msg=error.message, failure=error.as_failure(), **result)

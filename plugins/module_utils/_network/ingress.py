@@ -19,6 +19,7 @@ from .._model.documents import Node, dig, id_of, parse_node
 from .._model.labels import INGRESS_LABEL, name_of
 from .._model.services import service_name
 from .._model.tasks import is_desired, networks_of, reason_of, state_of
+from .._nodes.specs import change_node_unless_gone
 from .ingress_plan import (
     IngressPlan,
     IngressSnapshot,
@@ -32,8 +33,10 @@ from .ingress_plan import (
     still_on,
 )
 
-# Seconds: between two looks, for a write that meets an election or another one, and until an engine must be in the network.
-INTERVAL, PATIENCE, ATTACH = 0.5, 60, 30
+# Seconds: between two looks, for a write that meets an election or another one, and in which an engine gets into the network, of
+# several attempts.
+INTERVAL, PATIENCE, ATTACH = 0.5, 60, 6
+ATTEMPTS = 6
 
 
 def observe_ingress(client: Any) -> IngressSnapshot:
@@ -64,6 +67,7 @@ class IngressRecreation:
         self._done = done
         self._timeout = timeout
         self._clock = clock or Clock()
+        self.notes: list[str] = []  # what is left to a person
         self._written: set[str] = set()  # services that this run has paused
         self._ingress: dict[str, Any] = {}
         self._awaited: dict[
@@ -214,23 +218,26 @@ class IngressRecreation:
 
         The managers give a node its address in a new ingress network only when something of the node changes, or with its first
         task there (swarmkit: manager/allocator/network.go, doNodeAlloc; seen with 20.10.24: without that, half of the mesh is
-        dead). So the spec of such a node is written as it is, which is a change for them.
+        dead). And an engine can fail to create it ("failed to find a load balancer IP"), and tries again only when its node
+        changes (swarmkit: agent/agent.go). So each node that is late gets a label, again and again.
         """
-        for node in self._late():
-            retry(lambda node_id=node.id: self._touch(node_id), PATIENCE, clock=self._clock)
-        left, done = poll(self._late, lambda seen: not seen, ATTACH, INTERVAL, self._clock)
-        if not done:
-            names = abbreviate([name_of(node) for node in left])
+        left = self._late()
+        for attempt in range(ATTEMPTS):
+            if not left:
+                break
+            for node in left:
+                change = _with_label({INGRESS_LABEL: str(attempt)})
+                change_node_unless_gone(self._client, node.id, change)
+            left, _done = poll(self._late, lambda seen: not seen, ATTACH, INTERVAL, self._clock)
+        if left:
             # The services must not wait for it: their ports work on the other nodes.
-            self._done.append(f"restart the engine of {names}, which is not in the ingress network")
-
-    def _touch(self, node_id: str) -> None:
-        try:
-            document = self._client.node(node_id)
-            self._client.update_node(node_id, document["Version"]["Index"], document["Spec"])
-        except SwarmError as error:
-            if error.code != "not_found":
-                raise
+            self.notes.append(
+                f"the engine of {abbreviate([name_of(node) for node in left])} is not in the new ingress network, and published"
+                " ports do not answer there: restart it"
+            )
+        for node in map(parse_node, self._client.nodes()):
+            if INGRESS_LABEL in node.labels:
+                change_node_unless_gone(self._client, node.id, _with_label({}))
 
     def _late(self) -> list[Node]:
         path = f"/networks/{id_of(self._ingress)}"
@@ -313,6 +320,17 @@ class IngressRecreation:
             f" {abbreviate(late)}. Correct that, and run again.",
             late=late,
         )
+
+
+def _with_label(label: dict[str, str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A change of a node's spec that sets our label, or removes it."""
+
+    def change(spec: dict[str, Any]) -> dict[str, Any]:
+        labels = spec.get("Labels") or {}
+        kept = {key: value for key, value in labels.items() if key != INGRESS_LABEL}
+        return {**spec, "Labels": {**kept, **label}}
+
+    return change
 
 
 def _running_on(network_id: str, tasks: Collection[dict[str, Any]]) -> int:

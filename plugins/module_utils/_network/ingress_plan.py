@@ -79,16 +79,6 @@ class IngressSnapshot:
         """The services with ports in the ingress network."""
         return [each for each in self.services if ingress_ports(each.get("Spec"))]
 
-    @property
-    def unclean(self) -> list[dict[str, Any]]:
-        """The services that a rollback would bring back without their ports."""
-        return [
-            each
-            for each in self.services
-            if note_of(each) is None
-            and INGRESS_LABEL in (dig(each, "PreviousSpec", "Labels") or {})
-        ]
-
 
 @dataclass
 class IngressPlan:

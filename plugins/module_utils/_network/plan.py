@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._common.words import abbreviate, count_of
+from .._host.nics import OFFLOAD_DRIVERS
 from .._model.mtu import AUTO, LEAST_MTU, MTU_OPTION, container_mtu, wrong_mtu
 from .ingress_plan import IngressWish, wish_differs, wrong_wish
 
-# The drivers of virtual network cards that are known to send VXLAN packets with wrong checksums, which the receiver drops: vmxnet3
-# computes them for some ports only (moby/moby 41775, coreos/fedora-coreos-tracker 1372, openshift/machine-config-operator 2734).
-OFFLOAD_DRIVERS = ("vmxnet3",)
 # The network by which the containers of a host reach what is outside of overlay networks.
 GWBRIDGE = "docker_gwbridge"
 # The role writes it (roles/swarm/tasks/offload.yml).
