@@ -14,7 +14,7 @@ from ansible.utils.display import Display
 
 from ..module_utils._common.argspec import bad_options
 from ..module_utils._host.nics import OFFLOAD_DRIVERS
-from ..module_utils._model.mtu import LARGEST_MTU, LEAST_MTU
+from ..module_utils._model.mtu import LARGEST_MTU, LEAST_MTU, default_mtu
 from ..module_utils._network.plan import NetworkHost, NetworkWish, plan_networks
 
 SPEC: dict[str, Any] = dict(
@@ -89,6 +89,7 @@ def _hosts(args: dict[str, Any]) -> list[NetworkHost]:
             if "interfaces" in (args["networks"].get(name) or {})
             else None,
             str(args["addresses"].get(name) or ""),
+            default_mtu((seen.get("host") or {}).get("daemon_config")),
         )
         for name, seen in args["observed"].items()
     ]

@@ -94,7 +94,30 @@ networks:
   type: list
   elements: dict
   returned: always
-  sample: [{name: shop_default, mtu: 1500, encrypted: false, ingress: false, stack: shop, subnets: [10.0.1.0/24]}]
+  contains:
+    name:
+      description: The name of the network.
+      type: str
+    mtu:
+      description: The size of a packet between the hosts that the network expects. The engine assumes 1500.
+      type: int
+    has_mtu:
+      description: Whether the network itself says so.
+      type: bool
+    encrypted:
+      description: Whether it is encrypted.
+      type: bool
+    ingress:
+      description: Whether it is the ingress network.
+      type: bool
+    stack:
+      description: The stack that it belongs to.
+      type: str
+    subnets:
+      description: Its subnets.
+      type: list
+      elements: str
+  sample: [{name: shop_default, mtu: 1500, has_mtu: false, encrypted: false, ingress: false, stack: shop, subnets: [10.0.1.0/24]}]
 offload_service:
   description: The interface whose checksum offload a service of the role turns off when the host starts. V(null) if none does.
   type: str

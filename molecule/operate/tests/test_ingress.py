@@ -206,3 +206,39 @@ def test_a_killed_run_is_finished_by_the_next() -> None:
             if hits >= KILLS - len(MOMENTS):
                 break
         assert hits or len(MOMENTS) >= KILLS, f"no kill hit a run (SEED={drive.SEED})"
+
+
+# The cards of the lab, so that what is meant for vmxnet3 can be shown.
+CARDS = {"swarm_fix_offload": True, "swarm_offload_drivers": ["veth"]}
+STACKS = {"swarm_stack_stacks": []}
+
+
+def gwbridge_mtu(host: str) -> int:
+    return int(drive.ssh(host, "cat /sys/class/net/docker_gwbridge/mtu"))
+
+
+def offload(host: str) -> str:
+    return drive.ssh(host, "ethtool -k eth0 | grep tx-checksum-ip-generic").strip()
+
+
+@drive.soak
+def test_site_sets_the_networks_of_drained_hosts_and_turns_off_offload() -> None:
+    extra = {"swarm_network_mtu": "1440", "swarm_ingress_interrupt": True, **CARDS, **STACKS}
+    docker("node update --availability drain w1")
+    drive.wait_until(lambda: not drive.ssh("w1", "docker ps -q").strip(), 60)
+    promised = drive.site("--check", **extra)
+    drive.site(**extra)
+    assert (gwbridge_mtu("w1"), gwbridge_mtu("m2")) == (1440, 1500)
+    assert "~ gwbridge  w1" in promised.text
+    assert "m1, m2, m3" in promised.text
+    for host in sorted(everybody()):
+        assert f"~ offload   {host}" in promised.text
+        assert offload(host).endswith(": off")
+        assert drive.ssh(host, "systemctl is-enabled flotilla-offload").strip() == "enabled"
+    found = ingress()
+    assert (found["mtu"], found["hosts"]) == (1440, everybody())
+    again = drive.site(**extra)
+    assert not again.changed, again.text[-4000:]
+    docker("node update --availability active w1")
+    undo = "systemctl disable --now flotilla-offload; rm -f /etc/systemd/system/flotilla-offload.service; ethtool -K eth0 tx on"
+    drive.on_each(sorted(everybody()), lambda host: drive.ssh(host, undo, check=False))

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._common.errors import shown
+from .documents import dig
 
 # The option of bridge and overlay networks (libnetwork: netlabel.DriverMTU), and what the engine assumes without it.
 MTU_OPTION = "com.docker.network.driver.mtu"
@@ -45,6 +46,15 @@ def mtu_of(network: Mapping[str, Any]) -> int:
     """The MTU that a network expects of the network between the hosts, given its document."""
     value = str((network.get("Options") or {}).get(MTU_OPTION) or "")
     return int(value) if value.isdigit() and int(value) else DEFAULT_MTU
+
+
+def default_mtu(daemon_config: Any) -> int:
+    """The MTU that an engine gives overlay networks without the option, given its daemon.json (engine 24 and newer).
+
+    It holds for the tasks on this host, whatever the managers say of the network (moby: daemon/network.go, createNetwork).
+    """
+    options = dig(daemon_config, "default-network-opts", "overlay")
+    return mtu_of({"Options": options if isinstance(options, dict) else {}})
 
 
 def is_encrypted(network: Mapping[str, Any]) -> bool:

@@ -65,6 +65,7 @@ def observe_networks(client: Any | None) -> dict[str, Any]:
             {
                 "name": str(network.get("Name")),
                 "mtu": mtu_of(network),
+                "has_mtu": MTU_OPTION in (network.get("Options") or {}),
                 "encrypted": is_encrypted(network),
                 "ingress": bool(network.get("Ingress")),
                 "stack": stack_of(network),

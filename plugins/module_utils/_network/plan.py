@@ -15,7 +15,7 @@ from typing import Any
 
 from .._common.words import abbreviate, count_of
 from .._host.nics import OFFLOAD_DRIVERS
-from .._model.mtu import AUTO, LEAST_MTU, MTU_OPTION, container_mtu, wrong_mtu
+from .._model.mtu import AUTO, DEFAULT_MTU, LEAST_MTU, MTU_OPTION, container_mtu, wrong_mtu
 from .ingress_plan import IngressWish, wish_differs, wrong_wish
 
 # The network by which the containers of a host reach what is outside of overlay networks.
@@ -32,6 +32,9 @@ class NetworkHost:
     swarm: Mapping[str, Any] = field(default_factory=dict)  # what swarm_host_info says of its swarm
     found: Mapping[str, Any] | None = None  # what swarm_network_host says; None: no answer
     address: str = ""  # the data path's address or interface in the inventory
+    default_mtu: int = (
+        DEFAULT_MTU  # of overlay networks that have none of their own, by its daemon.json
+    )
 
     @property
     def member(self) -> bool:
@@ -127,7 +130,9 @@ def plan_networks(
     if plan.refusals:
         return plan
     silent = sorted({*missing, *(host.name for host in hosts if host.found is None)})
-    answered = [host for host in hosts if host.found is not None]
+    answered = sorted(
+        (host for host in hosts if host.found is not None), key=lambda host: host.name
+    )
     _plan_mtu(plan, answered, wish.mtu, silent)
     if plan.refusals:
         return plan
@@ -148,7 +153,9 @@ def plan_networks(
             f"{abbreviate(sorted(plan.busy))}: {GWBRIDGE} has an MTU of {sizes} instead of {plan.mtu}, and can change only on a"
             " drained host: drain one after the other with flotilla.swarm.drain_node, run this again, and put it back"
         )
-    if not joining:
+    if joining:
+        _announce_ingress(plan, answered, wish)
+    else:
         _plan_ingress(plan, answered, wish)
         _warn_of_overlays(plan, answered)
     touched = {*plan.busy, *plan.faulty, *(step[2] for step in plan.steps)}
@@ -246,20 +253,34 @@ def _plan_offload(plan: NetworkPlan, host: NetworkHost, wish: NetworkWish) -> No
     plan.steps.append(("~", "offload", host.name, f"{what}   checksum offload off"))
 
 
-def _plan_ingress(plan: NetworkPlan, hosts: list[NetworkHost], wish: NetworkWish) -> None:
-    manager = next((host for host in hosts if (host.found or {}).get("networks") is not None), None)
-    if manager is None or manager.found is None:
-        return
-    given = wish.ingress
+def _wanted_ingress(plan: NetworkPlan, given: Mapping[str, Any]) -> IngressWish:
     mtu = given.get("mtu")
-    wanted = IngressWish(
+    return IngressWish(
         given.get("subnet") or None,
         given.get("gateway") or None,
         int(mtu) if mtu is not None else plan.mtu,
         given.get("encrypted"),
     )
+
+
+def _announce_ingress(plan: NetworkPlan, hosts: list[NetworkHost], wish: NetworkWish) -> None:
+    """What a new swarm's ingress network becomes after the swarm is initialised: check mode ends before that."""
+    if any(host.member for host in hosts):
+        return
+    new = {"mtu": DEFAULT_MTU, "encrypted": False, "subnets": ["the engine's choice"]}
+    changes = wish_differs(new, _wanted_ingress(plan, wish.ingress))
+    if changes:
+        words = f"{', '.join(changes)}, after the swarm is initialised"
+        plan.steps.append(("~", "ingress", "-", words))
+
+
+def _plan_ingress(plan: NetworkPlan, hosts: list[NetworkHost], wish: NetworkWish) -> None:
+    manager = next((host for host in hosts if (host.found or {}).get("networks") is not None), None)
+    if manager is None or manager.found is None:
+        return
+    wanted = _wanted_ingress(plan, wish.ingress)
     live = next((each for each in manager.found["networks"] if each["ingress"]), None)
-    if live is None and not given:
+    if live is None and not wish.ingress:
         # Somebody has removed it on purpose. An interrupted run has left a note.
         wanted = IngressWish()
     changes = wish_differs(live, wanted)
@@ -272,17 +293,19 @@ def _plan_ingress(plan: NetworkPlan, hosts: list[NetworkHost], wish: NetworkWish
         plan.steps.append((sign, "ingress", "-", ", ".join(changes)))
 
 
-def _warn_of_overlays(plan: NetworkPlan, hosts: Iterable[NetworkHost]) -> None:
+def _warn_of_overlays(plan: NetworkPlan, hosts: Collection[NetworkHost]) -> None:
     listed: list[dict[str, Any]] = next(
         (host.found["networks"] for host in hosts if host.found and host.found["networks"]), []
     )
     if plan.mtu is None:
         return
+    by_default = max((host.default_mtu for host in hosts), default=DEFAULT_MTU)
     for network in listed:
-        if network["ingress"] or network["mtu"] <= plan.mtu:
+        mtu = network["mtu"] if network["has_mtu"] else by_default
+        if network["ingress"] or mtu <= plan.mtu:
             continue
         fits = container_mtu(plan.mtu, network["encrypted"])
-        has = container_mtu(network["mtu"], network["encrypted"])
+        has = container_mtu(mtu, network["encrypted"])
         option = f"driver_opts {MTU_OPTION}: '{plan.mtu}'"
         how = (
             f"set {option} in the Compose file, and replace_networks: true for stack {network['stack']}"

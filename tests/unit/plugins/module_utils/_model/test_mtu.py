@@ -18,6 +18,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._model.mtu import (
     LEAST_MTU,
     MTU_OPTION,
     container_mtu,
+    default_mtu,
     is_encrypted,
     mtu_of,
     wrong_mtu,
@@ -61,6 +62,19 @@ def test_an_encrypted_packet_fits(mtu: int) -> None:
 )
 def test_the_mtu_of_a_network(options: Any, mtu: int) -> None:
     assert mtu_of({"Options": options}) == mtu
+
+
+@pytest.mark.parametrize(
+    ("config", "mtu"),
+    [
+        (None, 1500),
+        ({"default-network-opts": {"overlay": {MTU_OPTION: "1400"}}}, 1400),
+        ({"default-network-opts": {"bridge": {MTU_OPTION: "1400"}}}, 1500),
+        ({"default-network-opts": {"overlay": "x"}}, 1500),
+    ],
+)
+def test_the_mtu_that_an_engine_gives(config: Any, mtu: int) -> None:
+    assert default_mtu(config) == mtu
 
 
 def test_a_network_is_encrypted_by_an_option_without_a_value() -> None:

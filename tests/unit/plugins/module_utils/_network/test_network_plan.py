@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ def overlay(name: str, mtu: int = 1500, **more: Any) -> dict[str, Any]:
     return {
         "name": name,
         "mtu": mtu,
+        "has_mtu": mtu != 1500,
         "encrypted": False,
         "ingress": False,
         "stack": None,
@@ -156,6 +158,22 @@ def test_docker_gwbridge_is_created_before_a_host_joins() -> None:
     assert [step[0] for step in found.steps] == ["+", "~"]
     # The rest waits until they have joined.
     assert found.ingress is None
+
+
+def test_the_plan_of_a_new_swarm_announces_its_ingress_network() -> None:
+    new = host("m1", swarm={"state": "inactive"}, gwbridge=None)
+    found = plan(new, mtu="1400", ingress={"encrypted": True}, joining=True)
+    assert found.ingress is None
+    words = "mtu 1500 -> 1400, encrypted false -> true, after the swarm is initialised"
+    assert found.steps[-1] == ("~", "ingress", "-", words)
+    assert len(plan(new, mtu="1500", joining=True).steps) == 1
+
+
+def test_networks_without_an_mtu_have_that_of_the_engines() -> None:
+    networks = [INGRESS, overlay("shop", stack="shop")]
+    small = replace(host(networks=networks), default_mtu=1400)
+    assert not any("network shop" in each for each in plan(small, mtu="1400").warnings)
+    assert any("network shop" in each for each in plan(small, host("w2"), mtu="1400").warnings)
 
 
 def test_a_host_that_lost_its_way_out_restarts() -> None:
