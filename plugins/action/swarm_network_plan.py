@@ -89,6 +89,7 @@ def _hosts(args: dict[str, Any]) -> list[NetworkHost]:
             if "interfaces" in (args["networks"].get(name) or {})
             else None,
             str(args["addresses"].get(name) or ""),
+            tuple((seen.get("host") or {}).get("routes") or ()),
             default_mtu((seen.get("host") or {}).get("daemon_config")),
         )
         for name, seen in args["observed"].items()

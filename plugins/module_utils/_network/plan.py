@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -32,9 +33,9 @@ class NetworkHost:
     swarm: Mapping[str, Any] = field(default_factory=dict)  # what swarm_host_info says of its swarm
     found: Mapping[str, Any] | None = None  # what swarm_network_host says; None: no answer
     address: str = ""  # the data path's address or interface in the inventory
-    default_mtu: int = (
-        DEFAULT_MTU  # of overlay networks that have none of their own, by its daemon.json
-    )
+    routes: tuple[str, ...] = ()  # networks that it has a route to
+    # That of overlay networks that have none of their own, by its daemon.json.
+    default_mtu: int = DEFAULT_MTU
 
     @property
     def member(self) -> bool:
@@ -129,6 +130,7 @@ def plan_networks(
     plan.refusals += [f"swarm_ingress: {each}" for each in addresses]
     if plan.refusals:
         return plan
+    _refuse_routes(plan, hosts, wish.ingress.get("subnet"))
     silent = sorted({*missing, *(host.name for host in hosts if host.found is None)})
     answered = sorted(
         (host for host in hosts if host.found is not None), key=lambda host: host.name
@@ -161,6 +163,20 @@ def plan_networks(
     touched = {*plan.busy, *plan.faulty, *(step[2] for step in plan.steps)}
     plan.unchanged = sum(1 for host in answered if host.name not in touched)
     return plan
+
+
+def _refuse_routes(plan: NetworkPlan, hosts: Iterable[NetworkHost], subnet: Any) -> None:
+    """A subnet that is elsewhere for a host."""
+    if not subnet:
+        return
+    wanted = ipaddress.ip_network(str(subnet))
+    for host in hosts:
+        for route in host.routes:
+            other = ipaddress.ip_network(route)
+            if other.version == wanted.version and other.overlaps(wanted):
+                plan.refusals.append(
+                    f"swarm_ingress: the subnet {subnet} overlaps {route}, to which {host.name} has a route: choose a free one"
+                )
 
 
 def _plan_mtu(plan: NetworkPlan, hosts: list[NetworkHost], setting: Any, silent: list[str]) -> None:

@@ -118,6 +118,13 @@ def test_a_number_that_a_host_cannot_send_is_refused() -> None:
     assert plan(host(), ingress={"gateway": "10.0.0.1"}).refusals
 
 
+def test_a_subnet_that_is_elsewhere_is_refused() -> None:
+    away = replace(host("w2"), routes=("10.9.0.0/16", "fd00::/64"))
+    found = plan(host(networks=[INGRESS]), away, ingress={"subnet": "10.9.1.0/24"})
+    assert "overlaps 10.9.0.0/16, to which w2 has a route" in found.refusals[0]
+    assert not plan(host(networks=[INGRESS]), away, ingress={"subnet": "10.8.1.0/24"}).refusals
+
+
 @pytest.mark.parametrize(
     ("address", "swarm", "name"),
     [
