@@ -210,7 +210,7 @@ def test_a_killed_run_is_finished_by_the_next() -> None:
 
 # The cards of the lab, so that what is meant for vmxnet3 can be shown.
 CARDS = {"swarm_fix_offload": True, "swarm_offload_drivers": ["veth"]}
-STACKS = {"swarm_stack_stacks": []}
+STACKS: dict[str, Any] = {"swarm_stack_stacks": []}
 
 
 def gwbridge_mtu(host: str) -> int:

@@ -230,7 +230,8 @@ LOST: dict[str, dict[str, Any]] = {
     "lost_references": {"swarm_references": {}},
 }
 # What stops before a module does, and the observation of a host that is not there.
-WITHOUT_ALL_KEYS = {"refused_rules", "rotate", "no_file", "wrong_ingress", "lost_ingress", "lost_nodes", "lost_settings", "lost_tokens", "lost_references"}  # fmt: skip
+WITHOUT_ALL_KEYS = {"refused_rules", "rotate", "no_file", "lost_nodes", "lost_settings", "lost_tokens", "lost_references"}  # fmt: skip
+WITHOUT_ALL_KEYS |= {"wrong_ingress", "lost_ingress"}
 
 
 class Played:
