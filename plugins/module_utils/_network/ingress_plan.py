@@ -276,7 +276,7 @@ def _same_subnet(body: Mapping[str, Any], wish: IngressWish) -> bool:
     found = dig(body, "IPAM", "Config") or []
     if len(found) != 1 or _network(found[0].get("Subnet")) != _network(wish.subnet):
         return False
-    return wish.gateway is None or str(found[0].get("Gateway")).split("/")[0] == wish.gateway
+    return wish.gateway is None or str(found[0].get("Gateway")).partition("/")[0] == wish.gateway
 
 
 def _network(text: Any) -> Any:

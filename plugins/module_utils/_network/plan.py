@@ -247,6 +247,8 @@ def _plan_gwbridge(
         plan.busy[host.name] = found["mtu"]
         return
     words = f"mtu {plan.mtu}" if before is None else f"mtu {before} -> {plan.mtu}"
+    if before == plan.mtu:
+        words = "connects the ingress network, which an interrupted run has left out"
     if unplugged or (found is not None and found["ingress"]):
         words += "   restarts the engine"
     plan.gwbridge[host.name] = plan.mtu
