@@ -22,6 +22,7 @@ from .._common.errors import shown
 from .._common.words import Text, abbreviate, count_of, joined, quoted, text, unpacked
 from .._model.documents import Node, quorum_of
 from .._model.labels import PREFIX, labels_after, wanted_labels
+from .._model.mtu import wrong_mtu
 from .identity import DesiredMember
 from .membership import Cluster, Membership, parse_rules, plan_membership
 from .rounds import Round, next_round
@@ -335,6 +336,8 @@ def _check_inputs(host: InventoryHost) -> list[str]:
         wrong.append(
             f"{host.name}: swarm_subnet_size is {shown(size)}: it must be a number from 8 to 29"
         )
+    mtu = wrong_mtu("swarm_network_mtu", given.get("swarm_network_mtu"))
+    wrong += [f"{host.name}: {mtu}"] if mtu else []
     pools = given.get("swarm_default_addr_pool")
     if pools is not None and not isinstance(pools, list):
         wrong.append(

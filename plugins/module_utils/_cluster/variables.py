@@ -19,6 +19,7 @@ from typing import Any
 from ansible.module_utils.common.validation import check_type_dict
 
 from .._common.errors import shown, sort_of
+from .._model.mtu import LARGEST_MTU, LEAST_MTU
 
 # The least and the most that a number may be, by the name of its variable; argument specs cannot say it.
 RANGES: dict[str, tuple[float, float]] = {
@@ -27,6 +28,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "swarm_observe_timeout": (1, math.inf),
     "swarm_wait_timeout": (0, math.inf),
     "swarm_drain_timeout": (1, math.inf),
+    "swarm_ingress.mtu": (LEAST_MTU, LARGEST_MTU),
     "docker_engine_lock_timeout": (0, math.inf),
     "docker_engine_log_max_files": (1, math.inf),
     "docker_engine_restart_batch": (1, math.inf),

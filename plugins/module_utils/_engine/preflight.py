@@ -17,6 +17,7 @@ from typing import Any
 from .._common.errors import shown
 from .._common.words import Text, as_is, text
 from .._host.network import GOSSIP_PORT, is_engine_interface, left_over
+from .._host.nics import OFFLOAD_DRIVERS
 from .._model.documents import SWARM_PORT
 
 # The engine's defaults (moby: libnetwork/ipamutils, libnetwork/drivers/overlay/overlayutils).
@@ -35,6 +36,7 @@ def preflight(
 
     `observed` has the result of swarm_host_info by host, because an address pool must suit all of them. `settings` has pools,
     data_path_port, kernel_features, disk_free_mb, clock_skew_limit in seconds, and ignore, a list of CHECKS.
+    With fix_offload, the run itself turns off what the warning about network cards is about.
     """
     own = observed[host]
     failures = [
@@ -54,6 +56,8 @@ def preflight(
         warnings += _warnings(outside, settings["kernel_features"])
         warnings += _filters(outside)
         warnings += _virtual_machines(outside, settings["data_path_port"])
+        if not settings.get("fix_offload"):
+            warnings += _offload(outside)
     return {
         "failures": [words for check, words in failures if check not in settings["ignore"]],
         "warnings": [words for check, words in warnings if check not in settings["ignore"]],
@@ -245,6 +249,25 @@ def _virtual_machines(
         "{host}: where VMware NSX carries the network, it takes 4789/udp for itself, and overlay networks lose their traffic"
         " (then set swarm_data_path_port, for example to 7789, before the swarm is initialised).",
         host=", ".join(found),
+    )
+    return [("network", words)]
+
+
+def _offload(observed: dict[str, dict[str, Any]]) -> list[Finding]:
+    """Network cards that are known to break overlay networks, while they compute checksums."""
+    found = {
+        name: str(card["driver"])
+        for name, each in sorted(observed.items())
+        for card in (each.get("host") or {}).get("interfaces") or []
+        if card.get("driver") in OFFLOAD_DRIVERS and card.get("tx_checksum")
+    }
+    if not found:
+        return []
+    words = text(
+        "{host}: network cards with the driver {driver} can compute wrong checksums of VXLAN packets, which the receiver drops (if"
+        " containers on different hosts do not reach each other, set swarm_fix_offload: true).",
+        host=", ".join(found),
+        driver=", ".join(sorted(set(found.values()))),
     )
     return [("network", words)]
 

@@ -38,6 +38,7 @@ from .files import (
 )
 from .logins import observe_logins
 from .network import addresses, observe_filters, observe_ports, routes
+from .nics import observe_interfaces
 from .packages import installed_packages
 
 _FEATURES = {
@@ -74,6 +75,7 @@ def observe_host(root: str = "") -> dict[str, Any]:
         "disk": _disk(root, (config or {}).get("data-root")),
         "addresses": addresses(),
         "routes": routes(root),
+        "interfaces": observe_interfaces(root),
         "filters": observe_filters(root),
         "vendor": text_of(root + "/sys/class/dmi/id/sys_vendor").strip() or None,
         **observe_ports(root),

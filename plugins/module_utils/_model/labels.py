@@ -40,6 +40,9 @@ REBALANCE_LABEL = f"{PREFIX}rebalance"
 # How many replicas a service has apart from those that are there for a rebalance.
 REBALANCING_LABEL = f"{PREFIX}rebalancing"
 
+# On the swarm while its ingress network is recreated: what it must become. On a service meanwhile: what was taken away from it.
+INGRESS_LABEL = f"{PREFIX}ingress"
+
 # Which login of its registry a service has: a fingerprint.
 LOGIN_LABEL = f"{PREFIX}login"
 

@@ -498,6 +498,11 @@ KOREAN: dict[str, str] = {
         "{host}: VMware NSX를 쓰는 네트워크에서는 NSX가 4789/udp를 차지하여 오버레이 네트워크의 통신이 되지 않음 (그렇다면 스웜을"
         " 초기화하기 전에 swarm_data_path_port를 예를 들어 7789로 설정하세요)"
     ),
+    "{host}: network cards with the driver {driver} can compute wrong checksums of VXLAN packets, which the receiver drops (if"
+    " containers on different hosts do not reach each other, set swarm_fix_offload: true)": (
+        "{host}: {driver} 드라이버의 네트워크 카드는 VXLAN 패킷의 체크섬을 잘못 계산할 수 있고, 받는 쪽은 그런 패킷을 버림 (서로 다른"
+        " 호스트의 컨테이너끼리 통신이 되지 않으면 swarm_fix_offload: true로 설정하세요)"
+    ),
     "encrypted overlay networks carry no traffic there": "그곳에서는 암호화된 오버레이 네트워크의 통신이 되지 않음",
     "the swarm is locked: the run unlocks it and plans again": "스웜이 잠겨 있음: 실행하면 잠금을 풀고 다시 계획함",
     "{name} was in a swarm and its engine is stopped: the run starts the engine and plans again": (

@@ -93,6 +93,21 @@ TASKS: dict[str, dict[str, Any]] = {
     },
     "plan": {"swarm_plan": {"rules": {"removal_limit": "{{ 1 / 2 }}"}}},
     "refused_rules": {"swarm_plan": {"rules": {"removal_limit": "much"}}},
+    "ingress": {"swarm_ingress": {"docker_host": NOWHERE, "mtu": "{{ 700 * 2 }}"}},
+    "networks": {
+        "swarm_network_plan": {
+            "observed": "{{ observed }}",
+            "networks": "{{ observed | dict2items | items2dict }}",
+            "mtu": "{{ 700 * 2 }}",
+            "missing": ["w9"],
+        }
+    },
+    "no_networks": {
+        "swarm_network_plan": {"observed": {}, "networks": {}, "ingress": {"gateway": "10.0.0.1"}}
+    },
+    "wrong_ingress": {
+        "swarm_network_plan": {"observed": {}, "networks": {}, "ingress": {"mtu": "much"}}
+    },
     "reboots": {"swarm_reboot_plan": {"observed": "{{ observed }}", "batch": "{{ 1 + 1 }}"}},
     "no_reboots": {"swarm_reboot_plan": {"observed": "{{ observed }}", "nodes": ["w7"]}},
     "upgrades": {
@@ -209,12 +224,14 @@ LOST: dict[str, dict[str, Any]] = {
     "lost_verify": {"swarm_verify": {"stacks": []}},
     "lost_nodes": {"swarm_nodes": {"nodes": []}},
     "lost_settings": {"swarm_settings": {"election_tick": 5}},
+    "lost_ingress": {"swarm_ingress": {"mtu": 1400}},
     "lost_rotation": {"swarm_rotate": {"rotate": ["ca"]}},
     "lost_tokens": {"swarm_host_info": {"join_tokens": True}},
     "lost_references": {"swarm_references": {}},
 }
 # What stops before a module does, and the observation of a host that is not there.
 WITHOUT_ALL_KEYS = {"refused_rules", "rotate", "no_file", "lost_nodes", "lost_settings", "lost_tokens", "lost_references"}  # fmt: skip
+WITHOUT_ALL_KEYS |= {"wrong_ingress", "lost_ingress"}
 
 
 class Played:
@@ -325,6 +342,13 @@ def test_no_action_plugin_is_left_out() -> None:
 def test_all_documented_keys_are_there_also_in_a_failure(played: Played, name: str) -> None:
     (module,) = {**TASKS, **LOST}[name]
     assert not documented(module) - set(played.said[name]), played.said[name]
+
+
+def test_the_networks_are_planned_or_refused(played: Played) -> None:
+    assert played.said["networks"]["mtu"] == 1400
+    assert played.said["networks"]["failed"] is False
+    assert "a gateway is set without a subnet" in played.said["no_networks"]["msg"]
+    assert "ingress.mtu is 'much'" in played.said["wrong_ingress"]["msg"]
 
 
 def test_a_host_says_what_it_is_and_its_clock_is_compared(played: Played) -> None:

@@ -45,6 +45,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_health": {},
     "swarm_host_info": {},
     "swarm_import": {"file": "/nowhere/export.json.age", "identity": "AGE-SECRET-KEY-1X"},
+    "swarm_ingress": {"mtu": 1400},
+    "swarm_network_host": {"gwbridge_mtu": 1400},
     "swarm_member": {
         "state": "joined",
         "role": "worker",
@@ -97,7 +99,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 ON_THE_CONTROLLER = {
     "swarm_builds_report",
-    *("swarm_clean_up_report", "swarm_plan", "swarm_reboot_plan", "swarm_recover_plan"),
+    *(
+        "swarm_clean_up_report",
+        "swarm_network_plan",
+        "swarm_plan",
+        "swarm_reboot_plan",
+        "swarm_recover_plan",
+    ),
     *("swarm_reset_plan", "swarm_restore_plan", "swarm_upgrade_plan", "swarm_image_report"),
 }
 # They change the machine that they run on, which is this one: only what they would do is asked.

@@ -249,6 +249,15 @@ def test_filters_that_let_packets_pass(filters: dict[str, Any]) -> None:
     assert warnings({"m1": stopped}) == []
 
 
+def test_network_cards_that_break_overlay_networks() -> None:
+    card = {"name": "eth0", "driver": "vmxnet3", "tx_checksum": True}
+    machines = {"m1": host(interfaces=[card]), "m2": host(interfaces=[{**card, "driver": "ena"}])}
+    (warning,) = warnings(machines)
+    assert warning.startswith("m1: network cards with the driver vmxnet3")
+    assert warnings(machines, fix_offload=True) == []
+    assert warnings({"m1": host(interfaces=[{**card, "tx_checksum": False}])}) == []
+
+
 def test_the_port_that_nsx_takes() -> None:
     machine = {"m1": host(vendor="VMware, Inc."), "m2": host(vendor="QEMU")}
     (warning,) = warnings(machine)

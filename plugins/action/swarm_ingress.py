@@ -1,0 +1,23 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Prints the plan in check mode. Reports a lost connection to the acting manager as a failure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.utils.display import Display
+
+from ..plugin_utils._delegated import DelegatedAction
+
+
+class ActionModule(DelegatedAction):
+    attempt = "change the ingress network"
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        if self._task.check_mode and result.get("plan"):
+            Display().display("\n" + "\n".join(result["plan"]))
+        return result
