@@ -48,6 +48,9 @@ CLEAR = (
     "docker stack ls --format '{{.Name}}' | xargs -r docker stack rm; docker service ls -q | xargs -r docker service rm; "
     "docker config ls -q -f name=flotilla.gitops | xargs -r docker config rm"
 )
+# An engine that was stopped can leave the interface of a network that is removed meanwhile. The next network with its number then
+# fails there with "error creating vxlan interface: file exists".
+LEFTOVERS = "ip -o link show type vxlan | grep -o 'vx-[^:@]*' | xargs -r -n 1 ip link delete"
 # The user of Get started, who becomes root with sudo.
 USER = (
     "id deploy || useradd --create-home --shell /bin/bash deploy; mkdir -p /home/deploy/.ssh; "
@@ -226,8 +229,9 @@ def prepare(lab: Lab, lesson: Lesson) -> Path:
     bare = lesson.start == "bare"
 
     def reset(host: Host) -> None:
-        leave = "; docker swarm leave --force" if bare else ""
-        shell(folder, f"on {host.name} sh -c '{USER}; {WATCHERS}; systemctl start docker{leave}'")
+        leave = f"; docker swarm leave --force; {LEFTOVERS}" if bare else ""
+        script = f"{USER}; {WATCHERS}; systemctl start docker{leave}"
+        shell(folder, f"on {host.name} sh -c {shlex.quote(script)}")
 
     in_parallel(reset, lab.hosts)
     if bare:
@@ -236,6 +240,7 @@ def prepare(lab: Lab, lesson: Lesson) -> Path:
     # First the stacks: without the labels of their lesson they would have no node, and the verdict would be bad.
     for command in (
         f"on m1 sh -c {shlex.quote(f'docker node ls > /dev/null 2>&1 || exit 0; {CLEAR}')}",
+        *(f"on {host.name} sh -c {shlex.quote(LEFTOVERS)}" for host in lab.hosts),
         "ansible-playbook -i hosts.yml flotilla.swarm.site -e swarm_remove_unlisted=true -e swarm_availability=active",
     ):
         done = shell(folder, command)
