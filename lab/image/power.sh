@@ -18,7 +18,9 @@ ip link set lab0 up
 # The kernel maps its memory from a file with permission to execute, so it cannot be in /dev/shm.
 export TMPDIR=/memory HOME=/tmp
 rm -rf /tmp/.uml
-exec linux.uml mem="$LAB_MEMORY" umid=host ubd0=/disk/host.cow,/disks/base.ext4 root=/dev/ubda rw init=/guest.sh \
+# The library is explained in kernel.sh.
+exec env LD_PRELOAD=/usr/local/lib/registers.so linux.uml \
+    mem="$LAB_MEMORY" umid=host ubd0=/disk/host.cow,/disks/base.ext4 root=/dev/ubda rw init=/guest.sh \
     vec0:transport=tap,ifname=tap0,depth=128,mac="$mac",gro=1 \
     systemd.unified_cgroup_hierarchy=1 con=null ssl=null con0=null,fd:1 console=tty0 \
     LAB_NAME="$LAB_NAME" LAB_ADDRESS="$address" LAB_GATEWAY="$gateway" LAB_DNS="$LAB_DNS" LAB_HOSTS="$LAB_HOSTS" \
