@@ -46,6 +46,7 @@ ADVICE = {
     "loss": "check the load of these hosts, and the network between them",
     "mesh": "check the ingress network of these nodes: docker network inspect ingress, journalctl -u docker",
     "vip": "check that the module ip_vs is loaded on these nodes, and restart their engines after a drain",
+    "no_report": "look at docker service ps of a service of that name while a probe runs, and at the log of the engine",
     "unexplained": "look at the log of the engine on both nodes: journalctl -u docker",
 }
 _MODULES = {"ip_vs": "ip_vs", "esp": "esp4", "vxlan": "vxlan"}
@@ -153,6 +154,7 @@ class _Judge:
         self._published()
         self._kernels()
         self._subnets()
+        self._silent()
         return self.found
 
     # Words
@@ -544,6 +546,12 @@ class _Judge:
         if found:
             what = f"{count_of(len(found), 'pair')} of subnets overlap: {abbreviate(found)}"
             self.add("overlapping_subnets", nodes, what, data={"overlaps": found})
+
+
+    def _silent(self) -> None:
+        for n, place in enumerate(self.seen.places):
+            if place.silent:
+                self.add("no_report", [n], f"{place.name} was not probed: {place.reason}")
 
 
 def _network(text: str) -> Any:

@@ -55,6 +55,8 @@ _LINE, _HEADERS, _SMALLEST = 7000, 28, 576
 # A subnet is searched for tasks that DNS does not name if it has no more addresses than this.
 _MOST_ADDRESSES = 1024
 _MOST_CONNECTIONS = 64
+# Seconds after which a prober no longer waits for DNS to know all tasks.
+_LATE = 6.0
 
 
 class Loop:
@@ -616,7 +618,8 @@ class OverlayProbe:
 
     def _ask_names(self) -> None:
         tasks = self._names_seen.get("tasks") or []
-        if len(tasks) <= len(self._expected) or not self._names_seen.get("service"):
+        complete = len(tasks) > len(self._expected) and bool(self._names_seen.get("service"))
+        if not complete or (self._vip and not self._vip_asked):
             for key, name in self._names.items():
                 self._resolver.ask(key, name)
 
@@ -628,7 +631,10 @@ class OverlayProbe:
             for address in addresses:
                 self._peer(address, "name")
         elif addresses and self._vip and not self._vip_asked:
-            self._ask_vip(addresses[0])
+            # The table of the virtual address is complete when the names are, more or less.
+            complete = len(self._names_seen.get("tasks") or []) > len(self._expected)
+            if complete or time.monotonic() - self._began > _LATE:
+                self._ask_vip(addresses[0])
 
     def _ask_vip(self, address: str) -> None:
         """Connect often enough that each task is chosen more than once."""
@@ -653,7 +659,7 @@ class OverlayProbe:
     def _search(self) -> None:
         """Find the tasks that DNS does not name, in a network that is only there for the probe."""
         found = {peer.node for peer in self._peers.values()}
-        late = time.monotonic() - self._began > 5
+        late = time.monotonic() - self._began > _LATE
         if self._expected <= found or not late or not self._own or self._subnet is None:
             return
         if self._subnet.num_addresses <= _MOST_ADDRESSES:
@@ -759,9 +765,9 @@ def _after_name(data: bytes, at: int) -> int:
 
 
 def main(request: dict[str, Any], words: list[str]) -> int:
-    """Probe until the task is stopped, or until the longest time of a run. The arguments: where, the published port, the node's ID."""
+    """Probe until the task is stopped, or until the longest time of a run. The arguments: where, and the published port."""
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
-    where, published, node = words[0], int(words[1]), words[2]
+    where, published, node = words[0], int(words[1]), os.environ.get("NODE", "")
     index = next((n for n, each in enumerate(request["nodes"]) if each[0] == node), -1)
     if index < 0:
         print(json.dumps({"probe": request["run"], "error": f"node {node} is not of this run"}))

@@ -39,6 +39,7 @@ class Place:
     manager: str  # HOST:PORT of its manager; empty for a worker
     version: str = ""
     reason: str = ""
+    silent: bool = False  # its prober was to run, and has not reported
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,8 @@ def service_spec(
                 "Image": IMAGE,
                 "Labels": labels_of(run),
                 "Command": ["/python", "-I", "-S", _PROGRAM_PATH, where],
-                "Args": [str(published), "{{.Node.ID}}"],
+                "Args": [str(published)],
+                # The engine fills in templates here, and not in arguments.
                 "Env": ["NODE={{.Node.ID}}"],
                 "User": "0",
                 "StopGracePeriod": 1_000_000_000,

@@ -20,6 +20,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Optional
 
 from .._common.errors import SwarmError
@@ -35,7 +36,6 @@ from .request import (
     LOCK,
     PREFIX,
     PROGRAM,
-    Place,
     Wanted,
     labels_of,
     located,
@@ -295,7 +295,8 @@ class Probe:
                     f"{state_of(last)}: {reason_of(last)}" if last else "it was not started"
                 )
                 reason = f"its prober in {where} has not reported ({why.rstrip('.')})"
-            places.append(Place(**{**place.__dict__, "reason": reason}))
+                place = replace(place, silent=True)
+            places.append(replace(place, reason=reason))
         seen.places = places
         for overlay in seen.overlays:
             mine = {
