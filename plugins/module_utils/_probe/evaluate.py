@@ -191,13 +191,19 @@ class _Judge:
         """Pairs by the node that they have in common: the nodes, the direction in words, the pairs."""
         left = set(pairs)
         others = len(self.reach.probed) - 1
-        for end, words in ((1, "to {0} from all others"), (0, "from {0} to all others")):
+        for ends, words in (
+            ((0, 1), "to and from {0}"),
+            ((1,), "to {0} from all others"),
+            ((0,), "from {0} to all others"),
+        ):
             full = [
-                n for n in self.reach.probed if sum(pair[end] == n for pair in left) == others > 1
+                n
+                for n in self.reach.probed
+                if all(sum(pair[end] == n for pair in left) == others > 1 for end in ends)
             ]
             # A network that carries nothing anywhere has no such node.
             if full and len(full) < len(self.reach.probed):
-                mine = {pair for pair in left if pair[end] in full}
+                mine = {pair for pair in left if any(pair[end] in full for end in ends)}
                 yield full, words.format(abbreviate([self.name(n) for n in full])), mine
                 left -= mine
         if not left:
@@ -435,8 +441,8 @@ class _Judge:
         words = abbreviate([f"{name} {number}" for name, number in sorted(numbers.items())])
         both = pairs | {pair[::-1] for pair in pairs}
         groups = list(self.grouped(both))
-        nodes = groups[0][0] if len(groups) == 1 else sorted({n for pair in pairs for n in pair})
-        direction = next(iter(self.grouped(pairs)))[1]
+        nodes = [n for listed, _words, _pairs in groups for n in listed]
+        direction = abbreviate([words for _nodes, words, _pairs in groups])
         what = f"larger packets do not arrive {direction}; the largest that do, in bytes: {words}"
         data = {"mtu": numbers}
         self.add("mtu", nodes, what, pairs, direction, "", data, mtu=min(numbers.values()))
