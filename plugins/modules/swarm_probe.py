@@ -78,6 +78,12 @@ options:
     description: The longest time of the probe in seconds.
     type: int
     default: 600
+  run:
+    description:
+      - The ID of the run, up to 8 letters and digits. With the same one, O(state=absent) removes what a killed O(state=started) has left.
+      - If empty, a random one.
+    type: str
+    default: ""
   collected:
     description: What the module has returned in RV(collected) with O(state=started).
     type: str
@@ -213,6 +219,7 @@ def main() -> None:
             port=dict(type="int", default=0),
             window=dict(type="int", default=20),
             limit=dict(type="int", default=600),
+            run=dict(type="str", default=""),
             collected=dict(type="str", default=""),
         ),
         limits=dict(port=(0, 65535), window=(5, 600), limit=(30, 3600)),

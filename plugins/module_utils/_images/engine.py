@@ -132,7 +132,9 @@ class ImageStore:
     def containers(self, label: str) -> list[str]:
         """The IDs of the containers with a label, also of those that have ended."""
         filters = {"label": [label]}
-        listed = self._reader.get("/containers/json", "list the containers", all=True, filters=filters)
+        listed = self._reader.get(
+            "/containers/json", "list the containers", all=True, filters=filters
+        )
         return [str(each.get("Id")) for each in listed or []]
 
     def remote(self, name: str, login: Mapping[str, str] | None) -> dict[str, Any]:

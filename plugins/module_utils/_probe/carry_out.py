@@ -8,10 +8,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Any
 
-from .._common.errors import SwarmError
+from .._common.errors import SwarmError, shown
 from .._common.words import count_of
 from .._model.documents import dig
 from .evaluate import HostFacts, evaluate
@@ -33,7 +34,7 @@ def carry_out(
     state, nodes = params["state"], params["nodes"]
     wanted = wanted_of(params)
     earlier = unpacked(collected)
-    probe = Probe(client, earlier.run if earlier else "")
+    probe = Probe(client, earlier.run if earlier else params["run"])
     seen = earlier
     if state == "absent":
         leftovers = sum(len(found) for found in probe.leftovers().values())
@@ -63,6 +64,11 @@ def carry_out(
 
 def wanted_of(params: Mapping[str, Any]) -> Wanted:
     """What the options ask for. Raises bad_option."""
+    if not re.fullmatch("[0-9a-zA-Z]{0,8}", params["run"]):
+        raise SwarmError(
+            "bad_option",
+            f"Could not start: run is {shown(params['run'])}, it must be up to 8 letters and digits. Correct it and run again.",
+        )
     if not params["overlays"] and not params["networks"] and params["mesh"]:
         raise SwarmError(
             "bad_option",
@@ -98,9 +104,7 @@ def host_facts(nodes: Sequence[Mapping[str, Any]]) -> dict[str, HostFacts]:
     }
 
 
-def plan_of(
-    seen: Seen, by: str, leftovers: Mapping[str, Sequence[tuple[str, str]]]
-) -> list[str]:
+def plan_of(seen: Seen, by: str, leftovers: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
     """What a run creates, as lines."""
     probed = [place for place in seen.places if not place.reason]
     lines = [f"PLAN  probe {count_of(len(probed), 'node')}, acting on {by}"]
@@ -123,5 +127,5 @@ def plan_of(
 
 
 def _own_name(client: Any, places: Sequence[Place]) -> str:
-    own: Optional[str] = dig(client.info(), "Swarm", "NodeID")
+    own: str | None = dig(client.info(), "Swarm", "NodeID")
     return next((place.name for place in places if place.id == own), own or "this manager")

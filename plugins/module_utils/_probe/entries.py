@@ -18,7 +18,7 @@ import re
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from .._host.commands import Done, run
 from .._host.files import names_in, text_of
@@ -35,7 +35,7 @@ _ETHTOOL, _GET_DRIVER, _GET_CHECKSUM = 0x8946, 0x3, 0x16
 Runner = Callable[[Sequence[str], float], Done]
 
 
-def namespace_of(network_id: str, root: str = "") -> Optional[str]:
+def namespace_of(network_id: str, root: str = "") -> str | None:
     """The path of the namespace of an overlay network on this host; None if no task here is in it."""
     folder = f"{root}{_NAMESPACES}"
     for name in names_in(folder):
@@ -44,7 +44,7 @@ def namespace_of(network_id: str, root: str = "") -> Optional[str]:
     return None
 
 
-def read_entries(network_id: str, runner: Runner = run, root: str = "") -> Optional[dict[str, str]]:
+def read_entries(network_id: str, runner: Runner = run, root: str = "") -> dict[str, str] | None:
     """The addresses of a network that this host knows, each with that of the host it sends their packets to; empty text if it does
     not know one. None if this host is not in the network, or the entries cannot be read."""
     path = namespace_of(network_id, root)
@@ -57,7 +57,7 @@ def read_entries(network_id: str, runner: Runner = run, root: str = "") -> Optio
     return match_entries(neighbours, forwarding)
 
 
-def _json(runner: Runner, path: str, *words: str) -> Optional[list[dict[str, Any]]]:
+def _json(runner: Runner, path: str, *words: str) -> list[dict[str, Any]] | None:
     with contextlib.suppress(OSError, ValueError):
         done = runner(["nsenter", f"--net={path}", *words], _SECONDS)
         if done.ok:

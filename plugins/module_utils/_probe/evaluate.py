@@ -16,7 +16,7 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from .._common.words import abbreviate, count_of
 from .observations import Seen
@@ -61,7 +61,7 @@ _FEATURE_WORDS = {
 class HostFacts:
     """What is known of a host besides the probe. `entries` has, by ID of the network, the host that each address leads to."""
 
-    features: Mapping[str, Optional[bool]] = field(default_factory=dict)
+    features: Mapping[str, bool | None] = field(default_factory=dict)
     routes: Collection[str] = ()
     entries: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     interface: Mapping[str, Any] = field(default_factory=dict)
@@ -134,9 +134,7 @@ class Reach:
 class _Judge:
     def __init__(self, seen: Seen, hosts: Mapping[str, HostFacts]) -> None:
         self.seen, self.reach = seen, Reach(seen)
-        self.hosts = {
-            n: hosts.get(place.id, HostFacts()) for n, place in enumerate(seen.places)
-        }
+        self.hosts = {n: hosts.get(place.id, HostFacts()) for n, place in enumerate(seen.places)}
         self.found: list[Finding] = []
         # By what blocks it: a port, or everything.
         self.blocked: dict[str, set[Pair]] = defaultdict(set)
@@ -170,7 +168,7 @@ class _Judge:
         pairs: Collection[Pair] = (),
         direction: str = "",
         network: str = "",
-        data: Optional[dict[str, Any]] = None,
+        data: dict[str, Any] | None = None,
         **values: Any,
     ) -> None:
         listed = [[self.name(a), self.name(b)] for a, b in sorted(pairs)]
@@ -216,21 +214,27 @@ class _Judge:
         elif len(left) == len(self.reach.pairs) and len(nodes) > 2:
             yield nodes, "between all nodes", left
         else:
-            words = [f"{self.name(a)} -> {self.name(b)}" for a, b in sorted(left)]
-            yield (common or nodes), abbreviate(words), left
+            arrows = [f"{self.name(a)} -> {self.name(b)}" for a, b in sorted(left)]
+            yield (common or nodes), abbreviate(arrows), left
 
     # Between the hosts
 
     def _hosts(self) -> None:
         reach, data = self.reach, f"{self.seen.data_port}/udp"
-        kinds = {f"{GOSSIP_PORT}/udp": "gossip", data: "data", **({"esp": "esp"} if reach.esp else {})}
+        kinds = {
+            f"{GOSSIP_PORT}/udp": "gossip",
+            data: "data",
+            **({"esp": "esp"} if reach.esp else {}),
+        }
         for pair in reach.pairs:
             for port, kind in kinds.items():
                 if not reach.heard(kind, pair):
                     self.blocked[port].add(pair)
             for kind in ("manager", "gossip"):
                 if reach.tcp(kind, pair) not in ("ok", ""):
-                    port = self._manager_port(pair[1]) if kind == "manager" else f"{GOSSIP_PORT}/tcp"
+                    port = (
+                        self._manager_port(pair[1]) if kind == "manager" else f"{GOSSIP_PORT}/tcp"
+                    )
                     self.blocked[port].add(pair)
         # What a network carries passes, whatever became of the single packets that were sent to try it.
         for overlay in self.seen.overlays:
@@ -357,8 +361,14 @@ class _Judge:
             return f"packets in {overlay.name} pass one way only {direction}", {}
         if cause == "mixed_versions":
             versions = sorted({self.seen.places[n].version for pair in pairs for n in pair})
-            return f"{overlay.name} carries nothing {direction}, between engines {abbreviate(versions)}", {}
-        return f"tasks in {overlay.name} do not reach each other {direction}, and nothing explains it", {}
+            return (
+                f"{overlay.name} carries nothing {direction}, between engines {abbreviate(versions)}",
+                {},
+            )
+        return (
+            f"tasks in {overlay.name} do not reach each other {direction}, and nothing explains it",
+            {},
+        )
 
     def _interface(self, n: int) -> str:
         facts = self.hosts[n].interface
@@ -398,11 +408,13 @@ class _Judge:
             votes[n][place.address] += 1
         for facts in self.hosts.values():
             for address, host in facts.entries.get(overlay.id, {}).items():
-                node_id = self.seen.neighbours.get(overlay.where, {}).get(address)
+                node_id = self.seen.neighbours.get(overlay.where, {}).get(address, "")
                 if host and node_id in numbers:
                     votes[numbers[node_id]][host] += 1
         return {
-            n: max(sorted(counts), key=lambda host: (counts[host], host == self.seen.places[n].address))
+            n: max(
+                sorted(counts), key=lambda host: (counts[host], host == self.seen.places[n].address)
+            )
             for n, counts in votes.items()
         }
 
@@ -488,9 +500,12 @@ class _Judge:
         dead = []
         for a in self.reach.probed:
             answers = self.seen.of(overlay.where, a, "vip").get("", {}).get("answers") or {}
-            if answers and not any(str(key).isdigit() for key in answers):
-                if not self._lacks("ip_vs", [a]):
-                    dead.append(a)
+            if (
+                answers
+                and not any(str(key).isdigit() for key in answers)
+                and not self._lacks("ip_vs", [a])
+            ):
+                dead.append(a)
         if dead:
             names = abbreviate([self.name(n) for n in dead])
             what = f"the virtual IP of {overlay.service} does not answer on {names}"
@@ -552,7 +567,6 @@ class _Judge:
         if found:
             what = f"{count_of(len(found), 'pair')} of subnets overlap: {abbreviate(found)}"
             self.add("overlapping_subnets", nodes, what, data={"overlaps": found})
-
 
     def _silent(self) -> None:
         for n, place in enumerate(self.seen.places):

@@ -14,8 +14,7 @@ import os
 import sys
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Optional
+from dataclasses import dataclass, field
 
 from .._common.errors import SwarmError
 from .._common.waiting import Clock, poll
@@ -37,7 +36,7 @@ class NodeRoot:
     """What the image of a node links to. `reason` is why there can be none; empty if there can."""
 
     python: str = ""
-    links: Mapping[str, str] = ()  # type: ignore[assignment]
+    links: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
 
 
@@ -57,7 +56,7 @@ def node_root(root: str = "") -> NodeRoot:
     return NodeRoot(python, links)
 
 
-def _python(root: str) -> Optional[str]:
+def _python(root: str) -> str | None:
     """The interpreter that runs this, if it is part of /usr, or else that of the system."""
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for candidate in (sys.executable, f"{sys.base_prefix}/bin/{name}", "/usr/bin/python3"):
@@ -94,7 +93,7 @@ def make(store: ImageStore, node: NodeRoot) -> None:
     store.make(repository, tag, archive_of(node), f"LABEL {_PYTHON_LABEL}={node.python}")
 
 
-def remove(store: ImageStore, clock: Optional[Clock] = None) -> bool:
+def remove(store: ImageStore, clock: Clock | None = None) -> bool:
     """Remove the image when the containers of the probe have gone; whether there was one. Raises not_removed."""
     if store.find(IMAGE) is None:
         return False

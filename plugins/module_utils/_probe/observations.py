@@ -15,7 +15,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from .._common.errors import SwarmError
 from .request import Overlay, Place
@@ -108,7 +108,7 @@ class Seen:
         return found if isinstance(found, dict) else {}
 
 
-def unpacked(text: str) -> Optional[Seen]:
+def unpacked(text: str) -> Seen | None:
     """What `packed` has made a text of; None for an empty text. Raises bad_option."""
     if not text:
         return None

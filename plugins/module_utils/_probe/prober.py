@@ -13,6 +13,7 @@ time that it has changed. One thread does everything.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -25,10 +26,9 @@ import selectors
 import signal
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Optional, Union
+from typing import Any
 
 Address = tuple[str, int]
 
@@ -111,7 +111,7 @@ class Facts:
         self._known: dict[tuple[str, str], str] = {}
         self._new: dict[tuple[str, str], Any] = {}
 
-    def set(self, kind: str, key: Union[str, int], value: Any) -> None:
+    def set(self, kind: str, key: str | int, value: Any) -> None:
         """Note a fact."""
         text = json.dumps(value)
         if self._known.get((kind, str(key))) != text:
@@ -159,7 +159,7 @@ class Ask:
         self, loop: Loop, address: Address, read: bool, done: Callable[[int, str], None]
     ) -> None:
         self._loop, self._done, self._read, self._found = loop, done, read, b""
-        self._socket: Optional[socket.socket] = socket.socket(family_of(address[0]))
+        self._socket: socket.socket | None = socket.socket(family_of(address[0]))
         self._socket.setblocking(False)
         code = self._socket.connect_ex(address)
         if code not in (0, errno.EINPROGRESS):
@@ -284,10 +284,9 @@ class Marks:
         for family in {family_of(address) for address in addresses.values()}:
             sock = socket.socket(family, socket.SOCK_RAW, protocol)
             ipv4 = family == socket.AF_INET
-            try:
+            # Without it, this program looks at all packets.
+            with contextlib.suppress(OSError, ValueError):
                 only_marked(sock, len(head) + (8 if port else 0), ipv4)
-            except (OSError, ValueError):
-                pass  # then this program looks at all packets
             probe.loop.watch(sock, selectors.EVENT_READ, self._reader(sock, ipv4))
             self._out[family] = (
                 socket.socket(family, socket.SOCK_DGRAM)
@@ -338,7 +337,7 @@ class HostProbe:
     """The ports between the hosts."""
 
     def __init__(self, loop: Loop, request: dict[str, Any], index: int, published: int) -> None:
-        self.loop, self.index, self.run = loop, index, request["run"].encode()
+        self.loop, self.index, self.run = loop, index, request["run"].encode().ljust(8, b"-")
         self.facts = Facts(request["run"], index, "host")
         nodes, host = request["nodes"], request["host"]
         others = {n: each[1] for n, each in enumerate(nodes) if n != index and each[1]}
@@ -348,9 +347,7 @@ class HostProbe:
             self._connect("tcp/gossip", n, (address, host["gossip"]), False)
             manager = nodes[n][2].rpartition(":")
             if manager[0]:
-                self._connect(
-                    "tcp/manager", n, (manager[0].strip("[]"), int(manager[2])), False
-                )
+                self._connect("tcp/manager", n, (manager[0].strip("[]"), int(manager[2])), False)
         for n in self._expected | {index} if published else ():
             if nodes[n][1]:
                 self._connect("published", n, (nodes[n][1], published), True)
@@ -399,7 +396,7 @@ class Sizes:
 
     def __init__(self, largest: int) -> None:
         self.low, self.high = 0, largest + 1
-        self.found: Optional[int] = None
+        self.found: int | None = None
         self._arrived: set[int] = set()
         self._round: list[int] = [largest]
         self._sent, self._next = 0, 0.0
@@ -446,7 +443,7 @@ class Peer:
         self.unchecked = False
         self.pings, self.pinged = 0, 0.0
         self.trips: list[float] = []
-        self.sizes: Optional[Sizes] = None
+        self.sizes: Sizes | None = None
         self.asking = False
         self.next = 0.0
 
@@ -457,7 +454,7 @@ class Peer:
         return self.tcp == "ok" and self.lost is not None and found
 
     @property
-    def lost(self) -> Optional[int]:
+    def lost(self) -> int | None:
         """How many of the small messages had no answer; None before that is known."""
         waiting = len(self.trips) < PINGS and time.monotonic() - self.pinged < _LOST
         if self.pings < PINGS or waiting:
@@ -476,7 +473,9 @@ class Peer:
             "mtu": self.sizes.found if self.sizes else None,
             "lost": self.lost,
             # Milliseconds. A value that is not final is not worth a line.
-            "trip": round(1000 * trips[len(trips) // 2], 2) if self.lost is not None and trips else None,
+            "trip": round(1000 * trips[len(trips) // 2], 2)
+            if self.lost is not None and trips
+            else None,
         }
 
 
@@ -485,7 +484,7 @@ class OverlayProbe:
 
     def __init__(self, loop: Loop, request: dict[str, Any], index: int, where: str) -> None:
         overlay = request["overlays"][where]
-        self._loop, self._index, self._run = loop, index, request["run"].encode()
+        self._loop, self._index, self._run = loop, index, request["run"].encode().ljust(8, b"-")
         self.facts = Facts(request["run"], index, where)
         self._names = {"tasks": f"tasks.{overlay['service']}", "service": overlay["service"]}
         self._subnet = ipaddress.ip_network(overlay["subnet"]) if overlay["subnet"] else None
@@ -515,10 +514,10 @@ class OverlayProbe:
 
     def _own_mtu(self) -> int:
         for _name, address, mtu in interfaces():
-            if self._subnet is None or ipaddress.ip_address(address) in self._subnet:
-                if not address.startswith("127."):
-                    self.facts.set("self", "", {"address": address, "mtu": mtu})
-                    return mtu
+            own = self._subnet is None or ipaddress.ip_address(address) in self._subnet
+            if own and not address.startswith("127."):
+                self.facts.set("self", "", {"address": address, "mtu": mtu})
+                return mtu
         return 1500
 
     def _socket(self, port: int) -> socket.socket:
@@ -565,10 +564,9 @@ class OverlayProbe:
             peer.trips.append(took)
 
     def _send(self, sock: socket.socket, data: bytes, address: Address) -> None:
-        try:
+        # It is too large for this interface, or there is no way: then it does not arrive.
+        with contextlib.suppress(OSError):
             sock.sendto(data, address)
-        except OSError:
-            pass  # it is too large for this interface, or there is no way: then it does not arrive
 
     def _ask(self, peer: Peer, what: str, address: str, size: int = 0) -> None:
         self._number += 1
@@ -584,7 +582,7 @@ class OverlayProbe:
             peer.pings, peer.pinged = peer.pings + 1, now
         self._send(self._client, data.ljust(size - _HEADERS, b"."), (address, PORT))
 
-    def _peer(self, address: str, found_by: str) -> Optional[Peer]:
+    def _peer(self, address: str, found_by: str) -> Peer | None:
         if address in self._addresses:
             return None
         if address not in self._peers:
@@ -645,16 +643,19 @@ class OverlayProbe:
             self._vip_counts[key] = self._vip_counts.get(key, 0) + 1
             self.facts.set("vip", "", {"address": address, "answers": self._vip_counts})
             if sum(self._vip_counts.values()) < self._vip_asked:
-                Ask(self._loop, (address, PORT), True, answered)
+                connect()
             elif any(key.isdigit() for key in self._vip_counts):
                 self._vip_settled = True
             else:
                 # Until it answers: the table of the kernel may come later than the name.
                 self._vip_counts = {}
                 self._vip_asked = 2
-                self._loop.later(0.5, lambda: Ask(self._loop, (address, PORT), True, answered))
+                self._loop.later(0.5, connect)
 
-        Ask(self._loop, (address, PORT), True, answered)
+        def connect() -> None:
+            Ask(self._loop, (address, PORT), True, answered)
+
+        connect()
 
     def _search(self) -> None:
         """Find the tasks that DNS does not name, in a network that is only there for the probe."""
@@ -709,10 +710,8 @@ class Resolver:
             return
         number = random.randrange(65536)
         self._waiting[number] = key
-        try:
+        with contextlib.suppress(OSError):
             self._socket.sendto(question(number, name), (self._server, 53))
-        except OSError:
-            pass
         self._loop.later(_ATTEMPT, lambda: self._give_up(number))
 
     def _give_up(self, number: int) -> None:
@@ -735,7 +734,9 @@ def question(number: int, name: str) -> bytes:
     """A question for the IPv4 addresses of a name, which allows an answer of any size."""
     parts = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
     head = struct.pack("!6H", number, 0x0100, 1, 0, 0, 1)
-    return head + parts + b"\0" + struct.pack("!HH", 1, 1) + struct.pack("!BHHIH", 0, 41, 65000, 0, 0)
+    return (
+        head + parts + b"\0" + struct.pack("!HH", 1, 1) + struct.pack("!BHHIH", 0, 41, 65000, 0, 0)
+    )
 
 
 def parse_answer(data: bytes) -> tuple[int, str, list[str]]:
@@ -779,7 +780,11 @@ def main(request: dict[str, Any], words: list[str]) -> int:
         else:
             OverlayProbe(loop, request, index, where)
     except OSError as error:
-        print(json.dumps({"probe": request["run"], "node": index, "where": where, "error": str(error)}))
+        print(
+            json.dumps(
+                {"probe": request["run"], "node": index, "where": where, "error": str(error)}
+            )
+        )
         return 1
     loop.run(time.monotonic() + request["limit"])
     return 0

@@ -30,9 +30,7 @@ def result_of(seen: Seen, findings: Sequence[Finding]) -> dict[str, Any]:
             "from": seen.places[a].name,
             "to": seen.places[b].name,
             "ports": _ports(reach, a, b),
-            "networks": {
-                name: _measured(reach, where, a, b) for where, name in networks.items()
-            },
+            "networks": {name: _measured(reach, where, a, b) for where, name in networks.items()},
         }
         for a, b in reach.pairs
     ]
@@ -107,9 +105,7 @@ def _cells(reach: Reach, overlay: Overlay) -> Callable[[int, int], str]:
     return lambda a, b: _overlay_cell(reach, overlay, a, b)
 
 
-def _table(
-    seen: Seen, title: str, nodes: Sequence[int], cell: Callable[[int, int], str]
-) -> str:
+def _table(seen: Seen, title: str, nodes: Sequence[int], cell: Callable[[int, int], str]) -> str:
     names = [seen.places[n].name for n in nodes]
     lines = [[f"from \\ to, {title}", *names]]
     for a in nodes:

@@ -69,7 +69,9 @@ class Wanted:
     port: int = 0
     window: int = 20
     limit: int = 600
-    images: Mapping[str, str] = field(default_factory=dict)  # why a node has no image, by NodeID; empty if it has
+    images: Mapping[str, str] = field(
+        default_factory=dict
+    )  # why a node has no image, by NodeID; empty if it has
 
 
 def places_of(nodes: Iterable[Node], images: Mapping[str, str]) -> list[Place]:
@@ -107,9 +109,7 @@ def _reason(node: Node, images: Mapping[str, str]) -> str:
 
 def overlays_of(wanted: Wanted, networks: Iterable[Mapping[str, Any]]) -> list[Overlay]:
     """The networks of a run, given those of the swarm. Existing ones are in it by their names."""
-    own = [
-        Overlay(where, f"{PREFIX}{where}", encrypted=where == ENCRYPTED) for where in OVERLAYS
-    ]
+    own = [Overlay(where, f"{PREFIX}{where}", encrypted=where == ENCRYPTED) for where in OVERLAYS]
     found = {str(each.get("Name")): each for each in networks}
     return [overlay for overlay in own if overlay.where in wanted.overlays] + [
         located(
@@ -183,7 +183,7 @@ def request_of(
 def program_of(source: str, request: Mapping[str, Any]) -> str:
     """The program with its request, as one file."""
     text = json.dumps(request, separators=(",", ":"))
-    return f"{source}\n\nraise SystemExit(main(json.loads({text!r}), sys.argv[1:]))\n"
+    return f"{source}\n\nimport sys\n\nraise SystemExit(main(json.loads({text!r}), sys.argv[1:]))\n"
 
 
 def service_spec(
@@ -224,9 +224,7 @@ def service_spec(
             },
             "Resources": {"Limits": {"MemoryBytes": _MEMORY}},
             "RestartPolicy": {"Condition": "on-failure", "Delay": 1_000_000_000, "MaxAttempts": 3},
-            "Placement": {
-                "Constraints": [f"node.id!={each.id}" for each in places if each.reason]
-            },
+            "Placement": {"Constraints": [f"node.id!={each.id}" for each in places if each.reason]},
             "LogDriver": {"Name": "json-file", "Options": {"max-size": "20m", "max-file": "1"}},
             "Networks": [{"Target": network_id}],
         },

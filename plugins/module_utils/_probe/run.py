@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import inspect
 import json
 import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any
 
 from .._common.errors import SwarmError
 from .._common.waiting import Clock, poll
@@ -62,7 +63,7 @@ _OBJECTS = ("service", "network", "config")
 class Probe:
     """One run of the probe, through one manager."""
 
-    def __init__(self, client: Any, run: str = "", clock: Optional[Clock] = None) -> None:
+    def __init__(self, client: Any, run: str = "", clock: Clock | None = None) -> None:
         self._client = client
         self._clock = clock or Clock()
         self.run = run or uuid.uuid4().hex[:8]
@@ -148,12 +149,12 @@ class Probe:
             return False
         return True
 
-    def _lock(self) -> Optional[dict[str, Any]]:
+    def _lock(self) -> dict[str, Any] | None:
         filters = {"name": [LOCK]}
         listed = self._client.get("/configs", "list the configs", filters=filters) or []
         return next((each for each in listed if dig(each, "Spec", "Name") == LOCK), None)
 
-    def own_lock(self) -> Optional[dict[str, Any]]:
+    def own_lock(self) -> dict[str, Any] | None:
         """The lock, if it is that of this run."""
         document = self._lock()
         own = dig(document, "Spec", "Labels", PROBE_LABEL) == self.run
@@ -205,7 +206,7 @@ class Probe:
             overlays.append(located(overlay, network))
         seen.overlays = overlays
         request = request_of(self.run, wanted, seen.places, overlays, seen.data_port)
-        source = prober.__loader__.get_source(prober.__name__)  # type: ignore[union-attr]
+        source = inspect.getsource(prober)
         program = _as_data(program_of(source, request))
         config_id = self._client.create(
             "config", {"Name": PROGRAM, "Labels": labels_of(self.run), "Data": program}
@@ -242,12 +243,15 @@ class Probe:
         begun = self._clock.now()
         start_limit = _START + _START_NODE * len(seen.places)
         everyone = [n for n, place in enumerate(seen.places) if not place.reason]
-        ready_since: Optional[float] = None
+        ready_since: float | None = None
         while True:
             self.renew(always=False)
             tasks = self._tasks(services)
             ended = all(
-                any(state_of(task) == "running" or has_ended(task) for task in tasks[where, seen.places[n].id])
+                any(
+                    state_of(task) == "running" or has_ended(task)
+                    for task in tasks[where, seen.places[n].id]
+                )
                 for where in services
                 for n in everyone
             )
@@ -277,7 +281,9 @@ class Probe:
 
     def _note_tasks(self, seen: Seen, services: Mapping[str, str], collected: Collected) -> None:
         """The addresses of all tasks in the networks, and why nodes have not reported. The nodes are looked at again."""
-        states = {str(each.get("ID")): dig(each, "Status", "State") for each in self._client.nodes()}
+        states = {
+            str(each.get("ID")): dig(each, "Status", "State") for each in self._client.nodes()
+        }
         tasks = self._tasks(services)
         places = []
         for n, place in enumerate(seen.places):
@@ -288,7 +294,9 @@ class Probe:
             elif not reason and silent:
                 where = silent[0]
                 last = next(
-                    iter(sorted(tasks[where, place.id], key=lambda t: str(t.get("CreatedAt")))[-1:]),
+                    iter(
+                        sorted(tasks[where, place.id], key=lambda t: str(t.get("CreatedAt")))[-1:]
+                    ),
                     None,
                 )
                 why = collected.errors.get(f"{where}/{n}") or (
@@ -341,7 +349,7 @@ class Probe:
             if keep_lock:
                 self.renew(always=False)
             found = self.leftovers()
-            names = []
+            names: list[str] = []
             for kind in _OBJECTS:
                 for object_id, name in found[kind]:
                     if name == LOCK and (keep_lock or names):
