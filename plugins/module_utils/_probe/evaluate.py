@@ -24,6 +24,8 @@ from .request import GOSSIP_PORT, HOST, Overlay
 
 Pair = tuple[int, int]  # from, to
 
+# Bytes that VXLAN adds to a packet, and ESP (moby: libnetwork/drivers/overlay, vxlanEncap and pktExpansion).
+_VXLAN, _ENCRYPTION = 50, 26
 # Of 20 small messages, how many must be lost to be a finding. One or two are, on a busy host.
 _LOST = 4
 
@@ -444,20 +446,29 @@ class _Judge:
             for pair in self.reach.pairs:
                 carried = self.reach.peer(overlay.where, pair).get("mtu")
                 wanted = self.seen.of(overlay.where, pair[0], "self").get("", {}).get("mtu")
-                works = self.reach.works(overlay.where, pair)
+                # Where packets of all sizes are lost, the search finds anything.
+                sound = (self.reach.peer(overlay.where, pair).get("lost") or 0) < _LOST
+                works = self.reach.works(overlay.where, pair) and sound
                 if works and carried and wanted and carried < wanted:
                     pairs.add(pair)
-                    numbers[overlay.name] = min(carried, numbers.get(overlay.name, carried))
+                    own = self._carries(pair, overlay.encrypted)
+                    numbers[overlay.name] = min(carried, own, numbers.get(overlay.name, carried))
         if not pairs:
             return
         words = abbreviate([f"{name} {number}" for name, number in sorted(numbers.items())])
         both = pairs | {pair[::-1] for pair in pairs}
         groups = list(self.grouped(both))
         nodes = [n for listed, _words, _pairs in groups for n in listed]
-        direction = abbreviate([words for _nodes, words, _pairs in groups])
+        direction = abbreviate([words for _nodes, words, _pairs in self.grouped(pairs)])
         what = f"larger packets do not arrive {direction}; the largest that do, in bytes: {words}"
         data = {"mtu": numbers}
         self.add("mtu", nodes, what, pairs, direction, "", data, mtu=min(numbers.values()))
+
+    def _carries(self, pair: Pair, encrypted: bool) -> int:
+        """What the interfaces of two hosts leave for a packet of an overlay network. Receivers can be generous by some bytes, and what
+        is too large for a sender is cut in pieces there, which only costs time."""
+        sizes = [int(self.hosts[n].interface.get("mtu") or 65535) for n in pair]
+        return min(sizes) - _VXLAN - (_ENCRYPTION if encrypted else 0)
 
     # Names and virtual addresses
 
