@@ -411,7 +411,7 @@ class Sizes:
                 return []
         self._sent += 1
         # After the last copy, wait as long as an answer can take.
-        self._next = now + (_LOST if self._sent == _COPIES else 0.3)
+        self._next = now + (0.6 if self._sent == _COPIES else 0.2)
         return [size for size in self._round if size not in self._arrived]
 
     def arrived(self, size: int) -> None:
