@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.utils.display import Display
 
+from ..module_utils._probe.report import empty_result
 from ..plugin_utils._delegated import DelegatedAction
 
 
@@ -17,7 +18,7 @@ class ActionModule(DelegatedAction):
     attempt = "probe the network"
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
+        result = {**empty_result(), **super().run(tmp, task_vars)}
         lines = result.get("plan") if self._task.check_mode else result.get("matrix")
         if lines:
             Display().display("\n" + "\n".join(lines))

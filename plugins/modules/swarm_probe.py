@@ -195,12 +195,11 @@ failure:
   sample: {code: busy, details: {}}
 """
 
-from typing import Any
-
 from ..module_utils._api.client import EngineClient
 from ..module_utils._common.argspec import Module, docker_argument_spec
 from ..module_utils._common.errors import SwarmError
 from ..module_utils._probe.carry_out import carry_out
+from ..module_utils._probe.report import empty_result
 
 
 def main() -> None:
@@ -227,17 +226,7 @@ def main() -> None:
     )
     # It can be megabytes, which nobody wants to see among the arguments of the module.
     collected = module.params.pop("collected")
-    result: dict[str, Any] = dict(
-        changed=False,
-        plan=[],
-        matrix=[],
-        findings=[],
-        pairs=[],
-        not_probed={},
-        networks={},
-        collected="",
-        seconds=0.0,
-    )
+    result = empty_result()
     try:
         client = EngineClient(module.params)
         carry_out(client, module.params, collected, module.check_mode, result)

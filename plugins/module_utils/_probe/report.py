@@ -21,6 +21,21 @@ from .request import GOSSIP_PORT, HOST, Overlay
 _MOST = 16
 
 
+def empty_result() -> dict[str, Any]:
+    """All keys of the result of swarm_probe, before anything is known."""
+    return {
+        "changed": False,
+        "plan": [],
+        "matrix": [],
+        "findings": [],
+        "pairs": [],
+        "not_probed": {},
+        "networks": {},
+        "collected": "",
+        "seconds": 0.0,
+    }
+
+
 def result_of(seen: Seen, findings: Sequence[Finding]) -> dict[str, Any]:
     """The keys of the result that a run fills."""
     reach = Reach(seen)
