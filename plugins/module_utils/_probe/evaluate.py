@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .._common.words import abbreviate, count_of
-from .observations import Seen
+from .observations import PeerFacts, Seen
 from .request import GOSSIP_PORT, HOST, Overlay
 
 Pair = tuple[int, int]  # from, to
@@ -119,18 +119,22 @@ class Reach:
         """Whether marked packets have arrived."""
         return str(pair[0]) in self.seen.of(HOST, pair[1], f"heard/{kind}")
 
-    def peer(self, where: str, pair: Pair) -> dict[str, Any]:
-        """What the prober on one node knows of that on another one, in a network; empty if it has not found it."""
-        known = self.seen.of(where, pair[0], "peer")
-        for address in self.addresses(where, pair[1]):
-            if isinstance(known.get(address), dict):
-                return dict(known[address], address=address)
-        return {}
+    def peer(self, where: str, pair: Pair) -> PeerFacts | None:
+        """What the prober on one node knows of that on another one, in a network; None if it has not found it."""
+        found = (
+            self.seen.peer(where, pair[0], address) for address in self.addresses(where, pair[1])
+        )
+        return next(filter(None, found), None)
 
     def works(self, where: str, pair: Pair) -> bool:
         """Whether tasks on one node reach those on another one in a network."""
         peer = self.peer(where, pair)
-        return peer.get("node") == pair[1] and peer.get("tcp") == "ok"
+        return peer is not None and peer.node == pair[1] and peer.tcp
+
+    def lost(self, where: str, pair: Pair) -> int:
+        """How many of 20 packets had no answer."""
+        peer = self.peer(where, pair)
+        return peer.lost if peer else 0
 
 
 class _Judge:
@@ -299,12 +303,12 @@ class _Judge:
         causes: dict[str, set[Pair]] = defaultdict(set)
         stale = self._stale(overlay)
         for pair in reach.pairs:
-            if not reach.addresses(where, pair[1]) or not self.seen.of(where, pair[0], "self"):
+            if not reach.addresses(where, pair[1]) or not self.seen.mtu(where, pair[0]):
                 continue
             if not reach.works(where, pair):
                 failed[where].add(pair)
                 causes[self._cause(overlay, pair, stale, failed)].add(pair)
-            elif (reach.peer(where, pair).get("lost") or 0) >= _LOST:
+            elif reach.lost(where, pair) >= _LOST:
                 causes["loss"].add(pair)
         self._report_stale(overlay, stale)
         causes.pop("", None)
@@ -333,7 +337,8 @@ class _Judge:
             return ""  # DNS does not name it
         if stale.get(pair) or stale.get(pair[::-1]):
             return ""
-        if (peer.get("unchecked") or back.get("unchecked")) and not overlay.encrypted:
+        unchecked = peer.unchecked or (back is not None and back.unchecked)
+        if unchecked and not overlay.encrypted:
             return "checksum_offload"
         there = str(pair[0]) in self.seen.of(where, pair[1], "heard")
         here = str(pair[1]) in self.seen.of(where, pair[0], "heard")
@@ -357,7 +362,7 @@ class _Judge:
             what = f"packets in {overlay.name} arrive only without checksums {direction}"
             return what, {"interfaces": names}
         if cause == "loss":
-            worst = max(self.reach.peer(overlay.where, pair).get("lost") or 0 for pair in pairs)
+            worst = max(self.reach.lost(overlay.where, pair) for pair in pairs)
             return f"up to {worst} of 20 packets in {overlay.name} are lost {direction}", {}
         if cause == "one_way":
             return f"packets in {overlay.name} pass one way only {direction}", {}
@@ -444,12 +449,14 @@ class _Judge:
         numbers: dict[str, int] = {}
         for overlay in self.seen.overlays:
             for pair in self.reach.pairs:
-                carried = self.reach.peer(overlay.where, pair).get("mtu")
-                wanted = self.seen.of(overlay.where, pair[0], "self").get("", {}).get("mtu")
+                peer, wanted = (
+                    self.reach.peer(overlay.where, pair),
+                    self.seen.mtu(overlay.where, pair[0]),
+                )
                 # Where packets of all sizes are lost, the search finds anything.
-                sound = (self.reach.peer(overlay.where, pair).get("lost") or 0) < _LOST
-                works = self.reach.works(overlay.where, pair) and sound
-                if works and carried and wanted and carried < wanted:
+                works = self.reach.works(overlay.where, pair) and peer and peer.lost < _LOST
+                carried = peer.mtu if peer and works else 0
+                if 0 < carried < wanted:
                     pairs.add(pair)
                     own = self._carries(pair, overlay.encrypted)
                     numbers[overlay.name] = min(carried, own, numbers.get(overlay.name, carried))
@@ -479,9 +486,8 @@ class _Judge:
         causes: dict[str, dict[int, str]] = defaultdict(dict)
         ports = (f"{GOSSIP_PORT}/tcp", f"{GOSSIP_PORT}/udp")
         for a in self.reach.probed:
-            for key, answer in sorted(self.seen.of(where, a, "name").items(), reverse=True):
+            for key, (code, found) in sorted(self.seen.names(where, a).items(), reverse=True):
                 cause, words = "", ""
-                code, found = str(answer.get("code")), set(answer.get("addresses") or ())
                 missing = {n for address, n in own.items() if address not in found and n != a}
                 missing = {n for n in missing if not self._is_blocked((a, n), *ports)}
                 cut_off = all(self._is_blocked((a, n), *ports) for n in self.reach.probed if n != a)
@@ -510,12 +516,8 @@ class _Judge:
             return
         dead = []
         for a in self.reach.probed:
-            answers = self.seen.of(overlay.where, a, "vip").get("", {}).get("answers") or {}
-            if (
-                answers
-                and not any(str(key).isdigit() for key in answers)
-                and not self._lacks("ip_vs", [a])
-            ):
+            good, bad = self.seen.vip(overlay.where, a)
+            if bad and not good and not self._lacks("ip_vs", [a]):
                 dead.append(a)
         if dead:
             names = abbreviate([self.name(n) for n in dead])

@@ -79,6 +79,32 @@ class Collected:
         return "settled" in self.facts.get(where, {}).get(node, {})
 
 
+@dataclass(frozen=True)
+class PeerFacts:
+    """What one prober knows of another one in an overlay network. `node` is the number of the one that answers, or -1."""
+
+    node: int
+    udp: bool
+    tcp: bool
+    unchecked: bool  # whether packets without checksums pass
+    mtu: int  # of the largest packet that arrives; 0 if that is not known
+    lost: int  # of 20 packets
+    milliseconds: float | None
+
+
+def _whole(value: Any, otherwise: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
+
+
+def _number(value: Any) -> float | None:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if good else None
+
+
+def _texts(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
 @dataclass
 class Seen:
     """All that a run has seen, before it is judged."""
@@ -101,6 +127,45 @@ class Seen:
         """Everything as one text: nobody reads it, and it can be large."""
         text = json.dumps(asdict(self), separators=(",", ":"))
         return base64.b64encode(zlib.compress(text.encode(), 6)).decode()
+
+    def peer(self, where: str, node: int, address: str) -> PeerFacts | None:
+        """What a prober knows of another one; None if it has not found it."""
+        found = self.of(where, node, "peer").get(address)
+        if not isinstance(found, dict):
+            return None
+        return PeerFacts(
+            node=_whole(found.get("node"), -1),
+            udp=found.get("udp") is True,
+            tcp=found.get("tcp") == "ok",
+            unchecked=found.get("unchecked") is True,
+            mtu=_whole(found.get("mtu"), 0),
+            lost=_whole(found.get("lost"), 0),
+            milliseconds=_number(found.get("trip")),
+        )
+
+    def mtu(self, where: str, node: int) -> int:
+        """The MTU of the interface of a prober in an overlay network; 0 if it has not reported."""
+        found = self.of(where, node, "self").get("")
+        return _whole(found.get("mtu"), 0) if isinstance(found, dict) else 0
+
+    def names(self, where: str, node: int) -> dict[str, tuple[str, set[str]]]:
+        """What the resolver of a prober says: by question, what came of it, and the addresses."""
+        return {
+            key: (str(found.get("code")), set(_texts(found.get("addresses"))))
+            for key, found in self.of(where, node, "name").items()
+            if isinstance(found, dict) and key in ("tasks", "service")
+        }
+
+    def vip(self, where: str, node: int) -> tuple[int, int]:
+        """How many connections to the virtual address were answered, and how many were not."""
+        found = self.of(where, node, "vip").get("")
+        answers = found.get("answers") if isinstance(found, dict) else None
+        counts = {
+            str(key): _whole(count, 0)
+            for key, count in (answers.items() if isinstance(answers, dict) else ())
+        }
+        good = sum(count for key, count in counts.items() if key.isdigit())
+        return good, sum(counts.values()) - good
 
     def of(self, where: str, node: int, kind: str) -> dict[str, Any]:
         """The facts of one kind that a prober has found."""

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
@@ -80,11 +80,11 @@ def _measured(reach: Reach, where: str, a: int, b: int) -> dict[str, Any]:
     peer = reach.peer(where, (a, b))
     return {
         "works": reach.works(where, (a, b)),
-        "udp": bool(peer.get("udp")),
-        "tcp": peer.get("tcp") == "ok",
-        "mtu": peer.get("mtu"),
-        "lost": peer.get("lost"),
-        "milliseconds": peer.get("trip"),
+        "udp": peer is not None and peer.udp,
+        "tcp": peer is not None and peer.tcp,
+        "mtu": peer.mtu if peer else 0,
+        "lost": peer.lost if peer else 0,
+        "milliseconds": peer.milliseconds if peer else None,
     }
 
 
@@ -142,13 +142,12 @@ def _overlay_cell(reach: Reach, overlay: Overlay, a: int, b: int) -> str:
     if not peer:
         return "not found"
     if not reach.works(overlay.where, (a, b)):
-        return "udp only" if peer.get("udp") else "no"
-    words = [f"{peer['trip']:.1f} ms" if peer.get("trip") is not None else "ok"]
-    own = reach.seen.of(overlay.where, a, "self").get("", {}).get("mtu")
-    if peer.get("mtu") and own and peer["mtu"] < own:
-        words.append(f"{peer['mtu']} B")
-    if peer.get("lost"):
-        words.append(f"{peer['lost']}/20 lost")
+        return "udp only" if peer.udp else "no"
+    words = ["ok" if peer.milliseconds is None else f"{peer.milliseconds:.1f} ms"]
+    if 0 < peer.mtu < reach.seen.mtu(overlay.where, a):
+        words.append(f"{peer.mtu} B")
+    if peer.lost:
+        words.append(f"{peer.lost}/20 lost")
     return " ".join(words)
 
 
@@ -156,23 +155,18 @@ def _summary(reach: Reach, overlay: Overlay) -> str:
     """One line on a network: what works, the largest packet, the round trip."""
     seen = reach.seen
     works = [pair for pair in reach.pairs if reach.works(overlay.where, pair)]
-    peers = [reach.peer(overlay.where, pair) for pair in works]
-    trips = [peer["trip"] for peer in peers if peer.get("trip") is not None]
-    sizes = [peer["mtu"] for peer in peers if peer.get("mtu")]
+    peers = list(filter(None, (reach.peer(overlay.where, pair) for pair in works)))
+    trips = [peer.milliseconds for peer in peers if peer.milliseconds is not None]
+    sizes = [peer.mtu for peer in peers if peer.mtu]
     words = [f"  {overlay.name}: {len(works)} of {len(reach.pairs)} pairs work"]
     if sizes:
         words.append(f"packets of up to {min(sizes)} bytes")
     if trips:
         words.append(f"round trip {median(trips):.1f} ms, at most {max(trips):.1f} ms")
     if seen.mesh:
-        good = [n for n in reach.probed if _answered(seen, overlay.where, n)]
+        good = [n for n in reach.probed if seen.vip(overlay.where, n)[0]]
         words.append(f"virtual IP answers on {len(good)} of {count_of(len(reach.probed), 'node')}")
     return ", ".join(words)
-
-
-def _answered(seen: Seen, where: str, n: int) -> bool:
-    answers: Mapping[str, int] = seen.of(where, n, "vip").get("", {}).get("answers") or {}
-    return any(key.isdigit() for key in answers)
 
 
 def _findings(findings: Sequence[Finding]) -> str:
