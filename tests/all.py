@@ -6,7 +6,7 @@
 
     all.py [CHECK ...]          lint, unit, cores, or the name of a scenario; without arguments, all
     all.py --soak [CHECK ...]   the same with long series, and what only `make soak` runs: course, the lessons of docs/course;
-                                mesh, on hosts with kernels of their own
+                                mesh, on hosts with kernels of their own; probe, of the network between hosts
 
 JOBS=3 is how many checks run at once, and V=1 shows everything as it happens, one check after the other.
 SEED repeats the random choices of an earlier run. A scenario's lab.env says in which suites it runs
@@ -49,7 +49,7 @@ SOAK_SUITES = {
 }
 
 # `make test` has no minutes left for these.
-SOAK_ONLY = ("course", "mesh")
+SOAK_ONLY = ("course", "mesh", "probe")
 
 # The ansible-core of scenarios that do not use the one of .venv, by the names of tests/cores.sh.
 CORES = {"cluster": ("oldest",)}

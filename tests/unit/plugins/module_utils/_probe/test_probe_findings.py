@@ -241,7 +241,7 @@ def test_subnets_that_overlap() -> None:
 
 def test_a_node_without_a_prober_is_no_finding_and_is_left_out() -> None:
     seen = a_sound_run()
-    seen.places[3] = Place("id3", "m3", "192.0.2.3", "", reason="its state is down")
+    seen.places = [*PLACES[:3], Place("id3", "m3", "192.0.2.3", "", reason="its state is down")]
     for n in range(3):
         break_pair(seen, PLAIN, n, 3)
     assert judged(seen) == []
@@ -250,7 +250,10 @@ def test_a_node_without_a_prober_is_no_finding_and_is_left_out() -> None:
 
 def test_a_node_that_is_ready_and_silent_is_a_finding() -> None:
     seen = a_sound_run()
-    seen.places[3] = Place("id3", "m3", "192.0.2.3", "", reason="it has not reported", silent=True)
+    seen.places = [
+        *PLACES[:3],
+        Place("id3", "m3", "192.0.2.3", "", reason="it has not reported", silent=True),
+    ]
     assert only(judged(seen)).cause == "no_report"
 
 
