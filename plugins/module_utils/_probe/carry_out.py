@@ -15,7 +15,7 @@ from typing import Any
 from .._common.errors import SwarmError, shown
 from .._common.words import count_of
 from .._model.documents import dig
-from .evaluate import HostFacts, evaluate
+from .evaluate import HostFacts, Reach, evaluate
 from .observations import Seen, unpacked
 from .report import result_of
 from .request import HOST, LOCK, PREFIX, PROGRAM, Place, Wanted
@@ -59,7 +59,8 @@ def carry_out(
         result["collected"] = seen.packed()
         result["seconds"] = seen.seconds
     else:
-        result.update(result_of(seen, evaluate(seen, host_facts(nodes))))
+        reach = Reach(seen)
+        result.update(result_of(reach, evaluate(reach, host_facts(nodes))))
 
 
 def wanted_of(params: Mapping[str, Any]) -> Wanted:

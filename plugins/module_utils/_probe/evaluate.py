@@ -13,7 +13,7 @@ judged from the bottom up, and what a lower one explains is not reported again. 
 from __future__ import annotations
 
 import ipaddress
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -86,9 +86,9 @@ class Finding:
         return asdict(self)
 
 
-def evaluate(seen: Seen, hosts: Mapping[str, HostFacts]) -> list[Finding]:
+def evaluate(reach: Reach, hosts: Mapping[str, HostFacts]) -> list[Finding]:
     """The findings of a run; `hosts` are the facts by NodeID."""
-    return _Judge(seen, hosts).findings()
+    return _Judge(reach, hosts).findings()
 
 
 class Reach:
@@ -100,6 +100,8 @@ class Reach:
         self.pairs = [(a, b) for a in self.probed for b in self.probed if a != b]
         self.esp = any(overlay.encrypted for overlay in seen.overlays)
         self._addresses: dict[str, dict[int, list[str]]] = {}
+        # Of 300 nodes, there are 90,000 pairs, and each is looked at several times.
+        self._peers: dict[tuple[str, Pair], PeerFacts | None] = {}
         numbers = {place.id: n for n, place in enumerate(seen.places)}
         for where, tasks in seen.tasks.items():
             by_node: dict[int, list[str]] = defaultdict(list)
@@ -121,10 +123,13 @@ class Reach:
 
     def peer(self, where: str, pair: Pair) -> PeerFacts | None:
         """What the prober on one node knows of that on another one, in a network; None if it has not found it."""
-        found = (
-            self.seen.peer(where, pair[0], address) for address in self.addresses(where, pair[1])
-        )
-        return next(filter(None, found), None)
+        key = (where, pair)
+        if key not in self._peers:
+            found = (
+                self.seen.peer(where, pair[0], each) for each in self.addresses(where, pair[1])
+            )
+            self._peers[key] = next(filter(None, found), None)
+        return self._peers[key]
 
     def works(self, where: str, pair: Pair) -> bool:
         """Whether tasks on one node reach those on another one in a network."""
@@ -138,9 +143,11 @@ class Reach:
 
 
 class _Judge:
-    def __init__(self, seen: Seen, hosts: Mapping[str, HostFacts]) -> None:
-        self.seen, self.reach = seen, Reach(seen)
-        self.hosts = {n: hosts.get(place.id, HostFacts()) for n, place in enumerate(seen.places)}
+    def __init__(self, reach: Reach, hosts: Mapping[str, HostFacts]) -> None:
+        self.seen, self.reach = reach.seen, reach
+        self.hosts = {
+            n: hosts.get(place.id, HostFacts()) for n, place in enumerate(reach.seen.places)
+        }
         self.found: list[Finding] = []
         # By what blocks it: a port, or everything.
         self.blocked: dict[str, set[Pair]] = defaultdict(set)
@@ -200,14 +207,14 @@ class _Judge:
             ((1,), "to {0} from all others"),
             ((0,), "from {0} to all others"),
         ):
+            counts = {end: Counter(pair[end] for pair in left) for end in ends}
             full = [
-                n
-                for n in self.reach.probed
-                if all(sum(pair[end] == n for pair in left) == others > 1 for end in ends)
+                n for n in self.reach.probed if all(counts[end][n] == others > 1 for end in ends)
             ]
             # A network that carries nothing anywhere has no such node.
             if full and len(full) < len(self.reach.probed):
-                mine = {pair for pair in left if any(pair[end] in full for end in ends)}
+                chosen = set(full)
+                mine = {pair for pair in left if any(pair[end] in chosen for end in ends)}
                 yield full, words.format(abbreviate([self.name(n) for n in full])), mine
                 left -= mine
         if not left:
@@ -482,7 +489,8 @@ class _Judge:
     def _names(self, overlay: Overlay) -> None:
         where = overlay.where
         own = {each: n for n in self.reach.probed for each in self.reach.addresses(where, n)}
-        everything = self.seen.tasks.get(where, {})
+        # A prober that was started again had another address before.
+        known = {*self.seen.tasks.get(where, {}), *self.seen.ended.get(where, ())}
         causes: dict[str, dict[int, str]] = defaultdict(dict)
         ports = (f"{GOSSIP_PORT}/tcp", f"{GOSSIP_PORT}/udp")
         for a in self.reach.probed:
@@ -502,8 +510,8 @@ class _Judge:
                 elif key == "tasks" and missing:
                     names = abbreviate([self.name(n) for n in sorted(missing)])
                     cause, words = "dns_stale", f"{name} lacks the tasks on {names}"
-                elif key == "tasks" and found - set(everything):
-                    extra = abbreviate(sorted(found - set(everything)))
+                elif key == "tasks" and found - known:
+                    extra = abbreviate(sorted(found - known))
                     cause, words = "dns_stale", f"{name} has addresses that no task has: {extra}"
                 if cause and a not in causes[cause]:
                     causes[cause][a] = words

@@ -120,13 +120,15 @@ class Seen:
     # By where: the addresses of the tasks of the probe, with their NodeIDs; the same of all tasks in the network.
     tasks: dict[str, dict[str, str]] = field(default_factory=dict)
     neighbours: dict[str, dict[str, str]] = field(default_factory=dict)
+    # By where: the addresses of tasks of the probe that have ended.
+    ended: dict[str, list[str]] = field(default_factory=dict)
     # Overlay networks of the swarm by name, with their subnets.
     subnets: dict[str, list[str]] = field(default_factory=dict)
 
     def packed(self) -> str:
         """Everything as one text: nobody reads it, and it can be large."""
         text = json.dumps(asdict(self), separators=(",", ":"))
-        return base64.b64encode(zlib.compress(text.encode(), 6)).decode()
+        return base64.b64encode(zlib.compress(text.encode(), 1)).decode()
 
     def peer(self, where: str, node: int, address: str) -> PeerFacts | None:
         """What a prober knows of another one; None if it has not found it."""

@@ -19,6 +19,8 @@ from .request import GOSSIP_PORT, HOST, Overlay
 
 # A larger matrix has only the nodes that a finding names.
 _MOST = 16
+# The data of one pair is about 300 bytes.
+_MOST_PAIRS = 2500
 
 
 def empty_result() -> dict[str, Any]:
@@ -36,9 +38,9 @@ def empty_result() -> dict[str, Any]:
     }
 
 
-def result_of(seen: Seen, findings: Sequence[Finding]) -> dict[str, Any]:
+def result_of(reach: Reach, findings: Sequence[Finding]) -> dict[str, Any]:
     """The keys of the result that a run fills."""
-    reach = Reach(seen)
+    seen = reach.seen
     networks = {overlay.where: overlay.name for overlay in seen.overlays}
     pairs = [
         {
@@ -47,15 +49,28 @@ def result_of(seen: Seen, findings: Sequence[Finding]) -> dict[str, Any]:
             "ports": _ports(reach, a, b),
             "networks": {name: _measured(reach, where, a, b) for where, name in networks.items()},
         }
-        for a, b in reach.pairs
+        for a, b in _pairs(reach)
     ]
     return {
         "findings": [each.as_dict() for each in findings],
         "pairs": pairs,
         "not_probed": {place.name: place.reason for place in seen.places if place.reason},
-        "matrix": render(seen, findings).splitlines(),
+        "matrix": render(reach, findings).splitlines(),
         "seconds": seen.seconds,
     }
+
+
+def _pairs(reach: Reach) -> list[tuple[int, int]]:
+    """The pairs of the result: of many, only those with something that does not work."""
+    if len(reach.pairs) <= _MOST_PAIRS:
+        return reach.pairs
+    wheres = [overlay.where for overlay in reach.seen.overlays]
+    return [
+        pair
+        for pair in reach.pairs
+        if not all(_ports(reach, *pair).values())
+        or not all(reach.works(where, pair) for where in wheres)
+    ][:_MOST_PAIRS]
 
 
 def _ports(reach: Reach, a: int, b: int) -> dict[str, bool]:
@@ -88,9 +103,9 @@ def _measured(reach: Reach, where: str, a: int, b: int) -> dict[str, Any]:
     }
 
 
-def render(seen: Seen, findings: Sequence[Finding]) -> str:
+def render(reach: Reach, findings: Sequence[Finding]) -> str:
     """The matrix, what was not probed, and the findings, as aligned text."""
-    reach = Reach(seen)
+    seen = reach.seen
     probed = reach.probed
     named = {name for finding in findings for name in finding.nodes}
     shown = probed if len(probed) <= _MOST else [n for n in probed if seen.places[n].name in named]

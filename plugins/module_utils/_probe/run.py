@@ -307,15 +307,15 @@ class Probe:
             places.append(replace(place, reason=reason))
         seen.places = places
         for overlay in seen.overlays:
-            mine = {
-                address: node_id
-                for (where, node_id), listed in tasks.items()
-                if where == overlay.where
-                for task in listed
-                if state_of(task) == "running" and not is_abandoned(task)
-                for address in _addresses_in(task, overlay.id)
-            }
-            seen.tasks[overlay.where] = mine
+            mine, ended = {}, []
+            for (where, node_id), listed in tasks.items():
+                for task in listed if where == overlay.where else ():
+                    found = list(_addresses_in(task, overlay.id))
+                    if state_of(task) == "running" and not is_abandoned(task):
+                        mine.update(dict.fromkeys(found, node_id))
+                    else:
+                        ended += found
+            seen.tasks[overlay.where], seen.ended[overlay.where] = mine, sorted(set(ended))
             seen.neighbours[overlay.where] = dict(mine)
         existing = [overlay for overlay in seen.overlays if not overlay.own]
         for task in self._client.tasks() if existing else ():
