@@ -163,7 +163,9 @@ findings:
       advice: open 4789/udp in this direction, in the firewalls of the hosts and in those between them
       data: {port: 4789/udp, pairs: [[m1, m3], [m2, m3]]}
 pairs:
-  description: What was measured, by pair of nodes, with C(from), C(to), C(ports) and C(networks).
+  description:
+    - What was measured, by pair of nodes, with C(from), C(to), C(ports) and C(networks).
+    - Of more than 2,500 pairs, those between which something does not work.
   type: list
   elements: dict
   returned: always

@@ -18,6 +18,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors impo
 from ansible_collections.flotilla.swarm.plugins.module_utils._probe.evaluate import (
     Finding,
     HostFacts,
+    Reach,
     evaluate,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._probe.observations import (
@@ -87,8 +88,8 @@ def a_sound_run() -> Seen:
 
 
 def judged(seen: Seen, hosts: dict[str, HostFacts] | None = None) -> list[Finding]:
-    found = evaluate(seen, hosts or {})
-    assert render(seen, found)
+    found = evaluate(Reach(seen), hosts or {})
+    assert render(Reach(seen), found)
     return found
 
 
@@ -110,7 +111,7 @@ def break_pair(seen: Seen, where: str, a: int, b: int) -> None:
 def test_a_sound_run_has_no_finding_and_a_matrix() -> None:
     seen = a_sound_run()
     assert judged(seen) == []
-    result = result_of(seen, [])
+    result = result_of(Reach(seen), [])
     assert len(result["pairs"]) == COUNT * (COUNT - 1)
     assert all(pair["ports"]["4789/udp"] for pair in result["pairs"])
     assert result["matrix"][-1] == "FINDINGS  none"
@@ -245,7 +246,7 @@ def test_a_node_without_a_prober_is_no_finding_and_is_left_out() -> None:
     for n in range(3):
         break_pair(seen, PLAIN, n, 3)
     assert judged(seen) == []
-    assert result_of(seen, [])["not_probed"] == {"m3": "its state is down"}
+    assert result_of(Reach(seen), [])["not_probed"] == {"m3": "its state is down"}
 
 
 def test_a_node_that_is_ready_and_silent_is_a_finding() -> None:
@@ -261,7 +262,7 @@ def test_a_node_that_is_ready_and_silent_is_a_finding() -> None:
 def test_any_number_of_nodes(count: int) -> None:
     places = [Place(f"id{n}", f"n{n}", f"192.0.2.{n}", "") for n in range(count)]
     seen = Seen("r", 1.0, places, [Overlay(PLAIN, "plain")], True, 0, 4789)
-    text = render(seen, judged(seen))
+    text = render(Reach(seen), judged(seen))
     assert len(text.splitlines()) < 80
 
 

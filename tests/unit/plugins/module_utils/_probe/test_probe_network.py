@@ -27,6 +27,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._probe.entries impo
 from ansible_collections.flotilla.swarm.plugins.module_utils._probe.evaluate import (
     Finding,
     HostFacts,
+    Reach,
     evaluate,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._probe.observations import (
@@ -339,8 +340,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Finding]]
         batch = names[at : at + 7]
         with nets([CASES[name] for name in batch], folder, at) as made:
             for name, net in zip(batch, made):
-                found[name] = evaluate(net.seen, net.facts(folder))
-                assert result_of(net.seen, found[name])["matrix"]
+                found[name] = evaluate(Reach(net.seen), net.facts(folder))
+                assert result_of(Reach(net.seen), found[name])["matrix"]
     return found
 
 
@@ -359,5 +360,5 @@ def test_each_fault_is_one_finding(name: str, judged: dict[str, list[Finding]]) 
 def test_a_sound_network_has_no_finding(turn: int, tmp_path: Path) -> None:
     with nets([Case()], tmp_path, 100 + turn) as made:
         net = made[0]
-        assert evaluate(net.seen, net.facts(tmp_path)) == []
+        assert evaluate(Reach(net.seen), net.facts(tmp_path)) == []
         assert net.read(tmp_path)
