@@ -20,15 +20,13 @@ from typing import Any
 
 from .._common.words import abbreviate, count_of
 from .observations import PeerFacts, Seen
+from .prober import MOST_LOST
 from .request import GOSSIP_PORT, HOST, Overlay
 
 Pair = tuple[int, int]  # from, to
 
 # Bytes that VXLAN adds to a packet, and ESP (moby: libnetwork/drivers/overlay, vxlanEncap and pktExpansion).
 _VXLAN, _ENCRYPTION = 50, 26
-# Of 20 small messages, how many must be lost to be a finding. One or two are, on a busy host.
-_LOST = 4
-
 # What to do about each cause.
 ADVICE = {
     "unreachable": "check the addresses, the routes and the firewalls between these hosts",
@@ -315,7 +313,7 @@ class _Judge:
             if not reach.works(where, pair):
                 failed[where].add(pair)
                 causes[self._cause(overlay, pair, stale, failed)].add(pair)
-            elif reach.lost(where, pair) >= _LOST:
+            elif reach.lost(where, pair) > MOST_LOST:
                 causes["loss"].add(pair)
         self._report_stale(overlay, stale)
         causes.pop("", None)
@@ -461,7 +459,7 @@ class _Judge:
                     self.seen.mtu(overlay.where, pair[0]),
                 )
                 # Where packets of all sizes are lost, the search finds anything.
-                works = self.reach.works(overlay.where, pair) and peer and peer.lost < _LOST
+                works = self.reach.works(overlay.where, pair) and peer and peer.lost <= MOST_LOST
                 carried = peer.mtu if peer and works else 0
                 if 0 < carried < wanted:
                     pairs.add(pair)

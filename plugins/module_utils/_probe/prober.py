@@ -47,9 +47,10 @@ _IP_MTU_DISCOVER, _PROBE_MTU, _NO_CHECKSUM, _ATTACH_FILTER = 10, 3, 11, 26
 _GET_ADDRESS, _GET_MTU = 0x8915, 0x8921
 
 # Seconds: an attempt by TCP, between two messages, from the last message until it counts as lost.
-_ATTEMPT, _AGAIN, _LOST = 3.0, 0.4, 1.0
-# The small messages by which loss and round trip are measured, and the sizes that one round of the search tries.
-PINGS, _SIZES, _COPIES = 20, 8, 3
+_ATTEMPT, _AGAIN, _LOST = 3.0, 0.4, 2.0
+# The small messages by which loss and round trip are measured, how many of them may be lost, and the sizes that one round of the search
+# tries, each so often.
+PINGS, MOST_LOST, _SIZES, _COPIES = 20, 3, 8, 3
 # Bytes: a printed line, the headers of IP and UDP, the smallest MTU of interest.
 _LINE, _HEADERS, _SMALLEST = 7000, 28, 576
 # A subnet is searched for tasks that DNS does not name if it has no more addresses than this.
@@ -392,22 +393,32 @@ def interfaces() -> Iterable[tuple[str, str, int]]:
 
 
 class Sizes:
-    """Searches the largest packet that arrives, with some sizes a round."""
+    """Searches the largest packet that arrives, with some sizes a round. It searches again until the largest of all arrives: a busy host
+    loses packets of any size."""
 
     def __init__(self, largest: int) -> None:
-        self.low, self.high = 0, largest + 1
+        self._largest = largest
         self.found: int | None = None
         self._arrived: set[int] = set()
-        self._round: list[int] = [largest]
-        self._sent, self._next = 0, 0.0
+        self._begin(0.0)
+
+    def _begin(self, when: float) -> None:
+        self._low, self._high = self.found or 0, self._largest + 1
+        self._round: list[int] = [self._largest]
+        self._sent, self._next = 0, when
+
+    @property
+    def settled(self) -> bool:
+        """Whether the largest of all has arrived."""
+        return self.found == self._largest
 
     def due(self, now: float) -> list[int]:
         """The sizes to send now."""
-        if self.found is not None or now < self._next:
+        if self.settled or now < self._next:
             return []
         if self._arrived >= set(self._round) or self._sent == _COPIES:
-            self._conclude()
-            if self.found is not None:
+            self._conclude(now)
+            if self.settled or now < self._next:
                 return []
         self._sent += 1
         # After the last copy, wait as long as an answer can take.
@@ -420,17 +431,59 @@ class Sizes:
         if self._arrived >= set(self._round):
             self._next = 0.0
 
-    def _conclude(self) -> None:
-        self.low = max([self.low, *self._arrived])
-        missing = [size for size in self._round if size > self.low]
-        self.high = min([self.high, *missing])
-        if self.high - self.low <= 1 or (self.low == 0 and self.high <= _SMALLEST):
-            self.found = self.low
+    def _conclude(self, now: float) -> None:
+        self._low = max([self._low, *self._arrived])
+        missing = [size for size in self._round if size > self._low]
+        self._high = min([self._high, *missing])
+        if self._high - self._low <= 1 or (self._low == 0 and self._high <= _SMALLEST):
+            self.found = self._low
+            self._begin(now + 1.0)
             return
-        low = max(self.low, _SMALLEST - 1)
-        step = max(1, (self.high - low) // (_SIZES + 1))
-        self._round = sorted({*range(low + step, self.high, step)})[-_SIZES * 2 :]
+        low = max(self._low, _SMALLEST - 1)
+        step = max(1, (self._high - low) // (_SIZES + 1))
+        self._round = sorted({*range(low + step, self._high, step)})[-_SIZES * 2 :]
         self._sent, self._next = 0, 0.0
+
+
+class Pings:
+    """Series of small messages. The best series counts, and they go on until one is good: a busy host loses many in one second."""
+
+    def __init__(self) -> None:
+        self.series = 0
+        self.lost: int | None = None
+        self.trip: float | None = None
+        self._sent, self._next, self._last = 0, 0.0, 0.0
+        self._trips: list[float] = []
+
+    @property
+    def settled(self) -> bool:
+        """Whether a series was good."""
+        return self.lost is not None and self.lost <= MOST_LOST
+
+    def due(self, now: float) -> bool:
+        """Whether to send one now; if so, it counts as sent."""
+        if self.settled or now < self._next:
+            return False
+        if self._sent == PINGS:
+            if len(self._trips) == PINGS or now - self._last > _LOST:
+                self._conclude(now)
+            return False
+        self._sent, self._last = self._sent + 1, now
+        return True
+
+    def answered(self, series: int, seconds: float) -> None:
+        """One of a series was answered, after so long."""
+        if series == self.series:
+            self._trips.append(seconds)
+
+    def _conclude(self, now: float) -> None:
+        lost = PINGS - len(self._trips)
+        if self.lost is None or lost < self.lost:
+            self.lost = lost
+            trips = sorted(self._trips)
+            self.trip = round(1000 * trips[len(trips) // 2], 2) if trips else None
+        self.series += 1
+        self._sent, self._next, self._trips = 0, now + 1.0, []
 
 
 class Peer:
@@ -441,8 +494,7 @@ class Peer:
         self.node = -1
         self.tcp = ""
         self.unchecked = False
-        self.pings, self.pinged = 0, 0.0
-        self.trips: list[float] = []
+        self.pings = Pings()
         self.sizes: Sizes | None = None
         self.asking = False
         self.next = 0.0
@@ -450,20 +502,11 @@ class Peer:
     @property
     def settled(self) -> bool:
         """Whether there is nothing left to find out."""
-        found = self.sizes is not None and self.sizes.found is not None
-        return self.tcp == "ok" and self.lost is not None and found
-
-    @property
-    def lost(self) -> int | None:
-        """How many of the small messages had no answer; None before that is known."""
-        waiting = len(self.trips) < PINGS and time.monotonic() - self.pinged < _LOST
-        if self.pings < PINGS or waiting:
-            return None
-        return PINGS - len(self.trips)
+        sizes = self.sizes is not None and self.sizes.settled
+        return self.tcp == "ok" and self.pings.settled and sizes
 
     def value(self) -> dict[str, Any]:
         """What is known of it, as data."""
-        trips = sorted(self.trips)
         return {
             "node": self.node,
             "by": self.found_by,
@@ -471,11 +514,8 @@ class Peer:
             "tcp": self.tcp,
             "unchecked": self.unchecked,
             "mtu": self.sizes.found if self.sizes else None,
-            "lost": self.lost,
-            # Milliseconds. A value that is not final is not worth a line.
-            "trip": round(1000 * trips[len(trips) // 2], 2)
-            if self.lost is not None and trips
-            else None,
+            "lost": self.pings.lost,
+            "trip": self.pings.trip,
         }
 
 
@@ -560,8 +600,8 @@ class OverlayProbe:
             peer.sizes = Sizes(self._mtu)
         if what == "size":
             peer.sizes.arrived(size)
-        elif what == "ping" and took < _LOST:
-            peer.trips.append(took)
+        elif what == "ping":
+            peer.pings.answered(size, took)
 
     def _send(self, sock: socket.socket, data: bytes, address: Address) -> None:
         # It is too large for this interface, or there is no way: then it does not arrive.
@@ -569,6 +609,7 @@ class OverlayProbe:
             sock.sendto(data, address)
 
     def _ask(self, peer: Peer, what: str, address: str, size: int = 0) -> None:
+        """Send a message. Of a ping, `size` is its series."""
         self._number += 1
         now = time.monotonic()
         self._asked[self._number] = (peer, what, size, now)
@@ -578,9 +619,8 @@ class OverlayProbe:
         if what == "unchecked":
             self._send(self._plain, data + b"u", (address, PORT))
             return
-        if what == "ping":
-            peer.pings, peer.pinged = peer.pings + 1, now
-        self._send(self._client, data.ljust(size - _HEADERS, b"."), (address, PORT))
+        length = size - _HEADERS if what == "size" else 0
+        self._send(self._client, data.ljust(length, b"."), (address, PORT))
 
     def _peer(self, address: str, found_by: str) -> Peer | None:
         if address in self._addresses:
@@ -601,8 +641,8 @@ class OverlayProbe:
                     self._ask(peer, "hello", peer.address)
                     self._ask(peer, "unchecked", peer.address)
                 continue
-            if peer.pings < PINGS:
-                self._ask(peer, "ping", peer.address)
+            if peer.pings.due(now):
+                self._ask(peer, "ping", peer.address, peer.pings.series)
             for size in peer.sizes.due(now) if peer.sizes else ():
                 self._ask(peer, "size", peer.address, size)
 
