@@ -5,7 +5,8 @@
 """All checks, some at a time, each with its own log: what `make test`, `make soak` and .ci/run call.
 
     all.py [CHECK ...]          lint, unit, cores, or the name of a scenario; without arguments, all
-    all.py --soak [CHECK ...]   the same with long series, and what only `make soak` runs: course, the lessons of docs/course
+    all.py --soak [CHECK ...]   the same with long series, and what only `make soak` runs: course, the lessons of docs/course;
+                                probe, of the network between hosts
 
 JOBS=3 is how many checks run at once, and V=1 shows everything as it happens, one check after the other.
 SEED repeats the random choices of an earlier run. A scenario's lab.env says in which suites it runs
@@ -48,7 +49,7 @@ SOAK_SUITES = {
 }
 
 # `make test` has no minutes left for these.
-SOAK_ONLY = ("course",)
+SOAK_ONLY = ("course", "probe")
 
 # What hosts of a scenario have at its beginning, other than in `make test`.
 SOAK_IMAGES = {"mesh": "bare"}

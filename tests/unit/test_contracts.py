@@ -212,6 +212,7 @@ FLOORS = (
         "_cluster",
         "_network",
         "_stack",
+        "_probe",
         "_health",
     ),
     *("_lifecycle", "_builder", "_gitops", "_report"),
@@ -304,6 +305,7 @@ DECIDES = {
     *("_health/picture", "_report/cleaning", "_report/content", "_report/headlines"),
     *("_report/history", "_report/language", "_report/planned", "_report/summary"),
     *("_report/records", "_report/states"),
+    *("_probe/evaluate", "_probe/observations", "_probe/report", "_probe/request"),
 }
 
 

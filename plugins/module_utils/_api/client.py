@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,6 +130,27 @@ class EngineClient:
             raise unreachable(attempt, self.where, error) from error
         except ValueError as error:
             raise failed(attempt, f"{error}") from error
+
+    def service_log(self, service_id: str, seconds: float, most: int = 64 << 20) -> bytes:
+        """The log of all tasks of a service, raw, as far as it arrives in this time: a node may not answer."""
+        found = bytearray()
+        deadline = time.monotonic() + seconds
+        query = {"stdout": "1", "stderr": "1"}
+        with (
+            contextlib.suppress(*self._no_answer, OSError),
+            self._api.request(
+                "GET",
+                self._url(f"/services/{service_id}/logs"),
+                params=query,
+                timeout=seconds,
+                stream=True,
+            ) as answer,
+        ):
+            for piece in answer.iter_content(65536) if answer.status_code == 200 else ():
+                found += piece
+                if len(found) >= most or time.monotonic() > deadline:
+                    break
+        return bytes(found)
 
     def _url(self, path: str, version: str | None = None) -> str:
         return f"{self._api.base_url}/v{version or self._api.api_version}{path}"

@@ -79,7 +79,7 @@ def observe_host(root: str = "") -> dict[str, Any]:
         "filters": observe_filters(root),
         "vendor": text_of(root + "/sys/class/dmi/id/sys_vendor").strip() or None,
         **observe_ports(root),
-        "kernel_features": _kernel_features(root, kernel),
+        "kernel_features": kernel_features(root),
         "packages": packages,
         "held": held,
         "broken_packages": broken,
@@ -168,6 +168,11 @@ def _disk(root: str, data_root: Any) -> dict[str, Any]:
         "free_bytes": stat.f_bavail * stat.f_frsize,
         "total_bytes": stat.f_blocks * stat.f_frsize,
     }
+
+
+def kernel_features(root: str = "") -> dict[str, bool | None]:
+    """Which features that overlay networks need the running kernel has; None where that cannot be told."""
+    return _kernel_features(root, platform.release())
 
 
 def _kernel_features(root: str, kernel: str) -> dict[str, bool | None]:

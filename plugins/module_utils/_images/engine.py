@@ -111,6 +111,32 @@ class ImageStore:
         with self._asked("POST", path, f"tag {repository}:{tag}", b""):
             pass
 
+    def make(self, repository: str, tag: str, archive: bytes, change: str) -> None:
+        """Make an image of the archive of a file system, for the platform of this engine; `change` is a line of a Dockerfile."""
+        query = urlencode({"fromSrc": "-", "repo": repository, "tag": tag, "changes": change})
+        attempt = f"make the image {repository}:{tag}"
+        headers = {"Content-Type": "application/x-tar"}
+        with self._asked("POST", f"/images/create?{query}", attempt, archive, headers) as answer:
+            problem = _problem(answer)
+        if problem:
+            raise SwarmError(
+                "load_failed", f"Could not {attempt}: the engine says: {problem}. Run again."
+            )
+
+    def remove(self, name: str) -> None:
+        """Remove an image by its name; raises conflict while a container uses it, and not_found."""
+        path = f"/images/{quote(name, safe='')}?force=false&noprune=false"
+        with self._asked("DELETE", path, f"remove the image {name}") as answer:
+            answer.read()
+
+    def containers(self, label: str) -> list[str]:
+        """The IDs of the containers with a label, also of those that have ended."""
+        filters = {"label": [label]}
+        listed = self._reader.get(
+            "/containers/json", "list the containers", all=True, filters=filters
+        )
+        return [str(each.get("Id")) for each in listed or []]
+
     def remote(self, name: str, login: Mapping[str, str] | None) -> dict[str, Any]:
         """What the registry of an image says of it: its digest and platforms."""
         path = f"/distribution/{quote(name, safe='/:@')}/json"

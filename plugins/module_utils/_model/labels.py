@@ -61,8 +61,13 @@ GITOPS_LEASE_LABEL = f"{PREFIX}gitops.lease"
 # On a one-shot job that checks an application after a deploy: the name of the application.
 GITOPS_CHECK_LABEL = f"{PREFIX}gitops.check"
 
+# On everything that a probe of the network creates: the ID of its run. The lease is on the config that is its lock: who runs, since
+# when, and until when.
+PROBE_LABEL = f"{PREFIX}probe"
+PROBE_LEASE_LABEL = f"{PREFIX}probe.lease"
+
 # On configs that only record what this collection does in this swarm. In another swarm, or in a Compose file, they say nothing.
-RECORD_LABELS = frozenset((BACKUP_LABEL, GITOPS_LABEL, GITOPS_LEASE_LABEL))
+RECORD_LABELS = frozenset((BACKUP_LABEL, GITOPS_LABEL, GITOPS_LEASE_LABEL, PROBE_LABEL))
 
 # On a detour: the network whose services are on it for a while.
 DETOUR_LABEL = f"{PREFIX}detour"

@@ -42,6 +42,11 @@ def container_mtu(mtu: int, encrypted: bool) -> int:
     return left
 
 
+def hosts_mtu(mtu: int, encrypted: bool) -> int:
+    """What packets between the hosts may have, if packets of containers in an overlay network with `mtu` bytes arrive."""
+    return mtu + VXLAN_OVERHEAD + (ESP_OVERHEAD if encrypted else 0)
+
+
 def mtu_of(network: Mapping[str, Any]) -> int:
     """The MTU that a network expects of the network between the hosts, given its document."""
     value = str((network.get("Options") or {}).get(MTU_OPTION) or "")

@@ -19,6 +19,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._model.mtu import (
     MTU_OPTION,
     container_mtu,
     default_mtu,
+    hosts_mtu,
     is_encrypted,
     mtu_of,
     wrong_mtu,
@@ -48,6 +49,11 @@ def test_an_encrypted_packet_fits(mtu: int) -> None:
     padded = -(-(clear + 2) // ESP_BLOCK) * ESP_BLOCK
     assert 20 + 4 + 4 + 8 + padded + 8 <= mtu
     assert inner % ESP_BLOCK == 0
+
+
+@given(st.integers(LEAST_MTU, LARGEST_MTU), st.booleans())
+def test_what_arrives_fits_the_number_to_set(arrives: int, encrypted: bool) -> None:
+    assert arrives - ESP_BLOCK < container_mtu(hosts_mtu(arrives, encrypted), encrypted) <= arrives
 
 
 @pytest.mark.parametrize(

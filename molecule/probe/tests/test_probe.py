@@ -1,0 +1,193 @@
+# Copyright (c) 2026, the Flotilla authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The probe of the network, with faults that are made on the hosts, and with runs that are killed or meet another.
+
+The kernel of container hosts may lack IPVS and ESP. So most runs leave out what needs them, and one run accepts that cause alone.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import drive
+
+PROBE = drive.TOP / "playbooks" / "probe_network.yml"
+HOSTS = ("m1", "m2", "m3", "w1")
+PLAIN = {"swarm_probe_overlays": ["plain"], "swarm_probe_mesh": False}
+NETWORK = "hello_default"
+
+
+def probe(**extra: Any) -> drive.Run:
+    return drive.play(playbook=PROBE, **{**PLAIN, **extra})
+
+
+def findings(run: drive.Run) -> list[tuple[str, str]]:
+    """The causes that a run names, with the nodes."""
+    found = re.search(r"^FINDINGS  (?:none|\d+)\n((?:  \S+  .*\n)*)", run.text, re.MULTILINE)
+    assert found, run.text[-4000:]
+    rows = [re.split(r" {2,}", line.strip()) for line in found.group(1).splitlines()]
+    return [(row[0], row[1]) for row in rows]
+
+
+def left() -> list[str]:
+    """What a probe has left: in the swarm, and on each host."""
+    listed = [
+        drive.ssh("m1", f"docker {kind} ls --format '{{{{.Name}}}}'").split()
+        for kind in ("service", "network", "config")
+    ]
+    for host in HOSTS:
+        listed.append(drive.ssh(host, "docker ps -a --format '{{.Names}}'").split())
+        listed.append(drive.ssh(host, "docker images --format '{{.Repository}}'").split())
+    return [name for names in listed for name in names if "flotilla-probe" in name]
+
+
+@contextmanager
+def fault(host: str, make: str, unmake: str) -> Iterator[None]:
+    drive.ssh(host, make)
+    try:
+        yield
+    finally:
+        drive.ssh(host, unmake)
+
+
+def namespace(host: str) -> str:
+    """The beginning of a command in the namespace of the network of the stack on a host."""
+    network = drive.ssh("m1", f"docker network inspect -f '{{{{.Id}}}}' {NETWORK}").strip()
+    return f"nsenter --net=$(echo /var/run/docker/netns/*-{network[:10]})"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def swarm() -> None:
+    drive.site()
+
+
+def test_check_mode_names_what_it_would_create_and_creates_nothing() -> None:
+    run = drive.play("--check", playbook=PROBE)
+    assert run.code == 0, run.text[-4000:]
+    assert "PLAN  probe 4 nodes, acting on m1" in run.text
+    assert "+ create   network flotilla-probe-encrypted" in run.text
+    assert left() == []
+
+
+def test_a_sound_network_has_no_finding_and_nothing_is_left() -> None:
+    run = probe(swarm_probe_networks=[NETWORK])
+    assert run.code == 0, run.text[-4000:]
+    assert findings(run) == []
+    assert f"{NETWORK}: 12 of 12 pairs work" in run.text
+    assert "flotilla-probe-plain: 12 of 12 pairs work, packets of up to 1450 bytes" in run.text
+    assert left() == []
+
+
+def test_only_what_the_kernel_lacks_is_found_on_container_hosts() -> None:
+    run = drive.play(playbook=PROBE, swarm_probe_accept=["kernel_without"])
+    assert run.code == 0, run.text[-4000:]
+    assert {cause for cause, _nodes in findings(run)} <= {"kernel_without"}
+
+
+@pytest.mark.parametrize(
+    ("host", "make", "unmake", "cause", "words"),
+    [
+        (
+            "m3",
+            "iptables -I INPUT -p udp --dport 4789 -j DROP",
+            "iptables -D INPUT -p udp --dport 4789 -j DROP",
+            "blocked_port",
+            "4789/udp does not pass to m3 from all others",
+        ),
+        (
+            "m3",
+            "ip link set eth0 mtu 1400",
+            "ip link set eth0 mtu 1500",
+            "mtu",
+            "com.docker.network.driver.mtu to 1350",
+        ),
+    ],
+)
+def test_a_fault_between_hosts_is_one_finding(
+    host: str, make: str, unmake: str, cause: str, words: str
+) -> None:
+    with fault(host, make, unmake):
+        run = probe()
+    assert run.code == 2, run.text[-4000:]
+    assert findings(run) == [(cause, host)]
+    assert words in run.text
+    assert left() == []
+
+
+def test_a_stale_entry_of_a_service_that_runs_is_found() -> None:
+    """The entry of a node for the task of another one, which leads to a third."""
+    nodes = drive.ssh(
+        "m1", "docker service ps hello_web -f desired-state=running --format '{{.Node}}'"
+    )
+    there, here = sorted(set(nodes.split()))[:2]
+    where = drive.addresses()
+    other = next(host for host in HOSTS if host not in (here, there))
+    inside = namespace(here)
+    shown = drive.ssh(here, f"{inside} bridge fdb show dev vxlan0 | grep 'dst {where[there]} '")
+    macs = [line.split()[0] for line in shown.splitlines()]
+    assert macs
+
+    def lead_to(host: str) -> str:
+        return "; ".join(
+            f"{inside} bridge fdb replace {mac} dev vxlan0 dst {where[host]} self permanent" for mac in macs
+        )  # fmt: skip
+
+    with fault(here, lead_to(other), lead_to(there)):
+        run = probe(swarm_probe_overlays=[], swarm_probe_networks=[NETWORK])
+    assert findings(run) == [("stale_entry", here)]
+    assert f"of {there} leads to {other}" in run.text
+
+
+def test_a_run_beside_another_is_refused_and_changes_nothing_for_it() -> None:
+    with ThreadPoolExecutor() as pool:
+        runs = list(
+            pool.map(lambda _n: drive.play(playbook=PROBE, swarm_probe_mesh=False), range(2))
+        )
+    refused = [
+        run for run in runs if "another run of the probe, through m1, works since" in run.text
+    ]
+    assert len(refused) == 1
+    assert refused[0].code == 2
+    (other,) = [run for run in runs if run not in refused]
+    assert {cause for cause, _nodes in findings(other)} <= {"kernel_without"}
+    assert left() == []
+
+
+def test_the_next_run_removes_what_a_killed_one_has_left() -> None:
+    for _task in drive.hits(1, 14.0, lambda after: drive.killed(after, PROBE, **PLAIN), 9.0):
+        run = probe()
+        assert run.code == 0, run.text[-4000:]
+        assert left() == []
+
+
+def test_nodes_without_a_prober_are_named_and_are_no_finding() -> None:
+    drive.ssh("m1", "docker node update --availability drain m3")
+    try:
+        with drive.stopped("w1"):
+            drive.wait_until(lambda: "Down" in drive.ssh("m1", "docker node ls | grep w1"))
+            run = probe()
+    finally:
+        drive.ssh("m1", "docker node update --availability active m3")
+    assert run.code == 0, run.text[-4000:]
+    assert findings(run) == []
+    assert re.search(r"m3: its availability is drain", run.text)
+    assert re.search(r"w1: its state is down", run.text)
+
+
+def test_a_network_that_does_not_exist_is_refused_in_a_sentence() -> None:
+    run = probe(swarm_probe_networks=["nowhere"])
+    assert run.code == 2
+    assert "Could not probe nowhere: there is no such overlay network" in run.text
+    assert left() == []
