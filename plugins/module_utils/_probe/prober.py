@@ -26,6 +26,7 @@ import selectors
 import signal
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -103,6 +104,12 @@ class Loop:
                 key.data()
 
 
+def say(line: dict[str, Any]) -> None:
+    """Print a line, which the engine keeps as the log of this task."""
+    sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
 class Facts:
     """What this program knows. Each fact has a kind and a key, and its latest value counts."""
 
@@ -133,7 +140,7 @@ class Facts:
         for facts in filter(None, lines):
             self._lines += 1
             line = {**self._head, "line": self._lines, "facts": facts}
-            print(json.dumps(line, separators=(",", ":")), flush=True)
+            say(line)
 
 
 def why_of(error: OSError) -> str:
@@ -811,7 +818,7 @@ def main(request: dict[str, Any], words: list[str]) -> int:
     where, published, node = words[0], int(words[1]), os.environ.get("NODE", "")
     index = next((n for n, each in enumerate(request["nodes"]) if each[0] == node), -1)
     if index < 0:
-        print(json.dumps({"probe": request["run"], "error": f"node {node} is not of this run"}))
+        say({"probe": request["run"], "error": f"node {node} is not of this run"})
         return 0
     loop = Loop()
     try:
@@ -820,11 +827,7 @@ def main(request: dict[str, Any], words: list[str]) -> int:
         else:
             OverlayProbe(loop, request, index, where)
     except OSError as error:
-        print(
-            json.dumps(
-                {"probe": request["run"], "node": index, "where": where, "error": str(error)}
-            )
-        )
+        say({"probe": request["run"], "node": index, "where": where, "error": str(error)})
         return 1
     loop.run(time.monotonic() + request["limit"])
     return 0

@@ -120,14 +120,16 @@ def render(reach: Reach, findings: Sequence[Finding]) -> str:
         left = len(probed) - len(rows)
         if left:
             blocks.append(f"  and {count_of(left, 'more node')}, not shown")
-    for overlay in seen.overlays:
-        blocks.append(_summary(reach, overlay))
+    if probed and seen.overlays:
+        blocks.append("\n".join(_summary(reach, overlay) for overlay in seen.overlays))
     lacking = [place for place in seen.places if place.reason]
     if lacking:
         lines = [f"  {place.name}: {place.reason}" for place in lacking[:40]]
         more = [f"  and {len(lacking) - 40} more"] if len(lacking) > 40 else []
         blocks.append("\n".join(["NOT PROBED", *lines, *more]))
-    blocks.append(_findings(findings))
+    blocks.append(
+        _findings(findings) if probed or findings else "FINDINGS  none: no node was probed"
+    )
     return "\n\n".join(blocks)
 
 

@@ -183,7 +183,7 @@ def request_of(
 def program_of(source: str, request: Mapping[str, Any]) -> str:
     """The program with its request, as one file."""
     text = json.dumps(request, separators=(",", ":"))
-    return f"{source}\n\nimport sys\n\nraise SystemExit(main(json.loads({text!r}), sys.argv[1:]))\n"
+    return f"{source}\n\nraise SystemExit(main(json.loads({text!r}), sys.argv[1:]))\n"
 
 
 def service_spec(

@@ -266,6 +266,7 @@ def test_any_number_of_nodes(count: int) -> None:
     seen = Seen("r", 1.0, places, [Overlay(PLAIN, "plain")], True, 0, 4789)
     text = render(Reach(seen), judged(seen))
     assert len(text.splitlines()) < 80
+    assert ("no node was probed" in text) == (count == 0)
 
 
 VALUES = st.recursive(
