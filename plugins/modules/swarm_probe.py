@@ -169,6 +169,12 @@ pairs:
   type: list
   elements: dict
   returned: always
+probed:
+  description: The names of the nodes that were probed.
+  type: list
+  elements: str
+  returned: always
+  sample: [m1, m2, m3]
 not_probed:
   description: Why nodes had no prober or did not report, by their names.
   type: dict

@@ -111,7 +111,7 @@ def test_only_what_the_kernel_lacks_is_found_on_container_hosts() -> None:
             "ip link set eth0 mtu 1400",
             "ip link set eth0 mtu 1500",
             "mtu",
-            "com.docker.network.driver.mtu to 1350",
+            "set swarm_network_mtu to 1400",
         ),
     ],
 )

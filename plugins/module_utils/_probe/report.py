@@ -31,6 +31,7 @@ def empty_result() -> dict[str, Any]:
         "matrix": [],
         "findings": [],
         "pairs": [],
+        "probed": [],
         "not_probed": {},
         "networks": {},
         "collected": "",
@@ -54,6 +55,7 @@ def result_of(reach: Reach, findings: Sequence[Finding]) -> dict[str, Any]:
     return {
         "findings": [each.as_dict() for each in findings],
         "pairs": pairs,
+        "probed": [seen.places[n].name for n in reach.probed],
         "not_probed": {place.name: place.reason for place in seen.places if place.reason},
         "matrix": render(reach, findings).splitlines(),
         "seconds": seen.seconds,
