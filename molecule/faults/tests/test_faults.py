@@ -53,7 +53,7 @@ from drive import (
     wait_until,
 )
 
-KILLS = int(os.environ.get("FAULTS_KILLS", "2"))
+KILLS = int(os.environ.get("FAULTS_KILLS", "1"))
 STATES = "docker info --format '{{.Swarm.LocalNodeState}}'"
 KEPT_PORT = "restart the engine, which still holds port 7946 of a swarm that it has left"
 # The engine gets almost no processor time while it leaves, so it cannot tell its peers within its limit of one second.

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from drive import ENVIRONMENT, SEED, SITE, Run, command, hits, killed, ssh, wait_until
 from members import BASE, Inventory, begin_with, labels_of, members, rows, settled
 
-KILLS = int(os.environ.get("MEMBERSHIP_KILLS", "2"))
+KILLS = int(os.environ.get("MEMBERSHIP_KILLS", "1"))
 EXTRA: dict[str, Any] = {"swarm_removal_limit": 0.5}
 MIXED = {
     "m1": "manager",

@@ -255,7 +255,8 @@ def test_an_encrypted_network_shows_nothing_of_what_it_carries(
         assert found["esp"] > elsewhere
         assert found["text"] == found["vxlan"] == 0
     else:
-        assert found["text"] >= elsewhere
+        # The last requests are made after the capture.
+        assert found["text"] > 10
         assert found["esp"] == 0
 
 

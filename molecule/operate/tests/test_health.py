@@ -37,6 +37,7 @@ from drive import (
     module,
     nodes,
     play,
+    soak,
     ssh,
 )
 
@@ -132,6 +133,7 @@ def test_every_check_is_made_on_a_swarm_that_is_well() -> None:
     }
 
 
+@soak
 def test_a_dead_worker_and_then_its_whole_zone() -> None:
     with killed("w2"):
         result = seen("m1", lambda it: missing(it) == ["w2"])

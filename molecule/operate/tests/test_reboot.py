@@ -24,7 +24,7 @@ from services import docker, observed, service, spec
 
 REBOOT = drive.TOP / "playbooks" / "reboot_nodes.yml"
 START_FIRST = "--update-order start-first --stop-grace-period 1s"
-KILLS = int(os.environ.get("REBOOT_KILLS", "2"))
+KILLS = int(os.environ.get("REBOOT_KILLS", "1"))
 NOTE = "/var/lib/flotilla.swarm/reboot.json"
 
 

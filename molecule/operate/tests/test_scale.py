@@ -174,6 +174,7 @@ def no_registry() -> Iterator[None]:
         subprocess.run(["docker", "start", name], check=True, capture_output=True)
 
 
+@drive.soak
 def test_a_registry_that_is_gone_stops_the_roll_and_takes_it_back() -> None:
     # Two hosts; the image is on the first alone, which has no room for a second task.
     label = "docker node update --label-add sc={} {} > /dev/null"
