@@ -47,6 +47,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_import": {"file": "/nowhere/export.json.age", "identity": "AGE-SECRET-KEY-1X"},
     "swarm_ingress": {"mtu": 1400},
     "swarm_network_host": {"gwbridge_mtu": 1400},
+    "swarm_probe": {},
+    "swarm_probe_node": {},
     "swarm_member": {
         "state": "joined",
         "role": "worker",
