@@ -205,7 +205,7 @@ def test_a_killed_run_is_finished_by_the_next() -> None:
                 _finished(mtu, specs, "at random")
             if hits >= KILLS - len(MOMENTS):
                 break
-        assert hits or len(MOMENTS) >= KILLS, f"no kill hit a run (SEED={drive.SEED})"
+        assert hits >= KILLS - len(MOMENTS), f"{hits} kills hit a run (SEED={drive.SEED})"
 
 
 # The cards of the lab, so that what is meant for vmxnet3 can be shown.
