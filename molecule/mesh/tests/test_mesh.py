@@ -294,6 +294,8 @@ def test_after_a_power_cut_the_survivors_answer_all_requests(
     site()
 
 
+# An engine now and then leaves a node that is back as down: see docs/architecture.md.
+@drive.soak
 def test_hosts_are_rebooted_one_after_the_other_and_each_answers_before_the_next(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
