@@ -172,10 +172,7 @@ def _disk(root: str, data_root: Any) -> dict[str, Any]:
 
 def kernel_features(root: str = "") -> dict[str, bool | None]:
     """Which features that overlay networks need the running kernel has; None where that cannot be told."""
-    return _kernel_features(root, platform.release())
-
-
-def _kernel_features(root: str, kernel: str) -> dict[str, bool | None]:
+    kernel = platform.release()
     config = _kernel_config(root, kernel)
     modules = b""
     for name in ("modules.builtin", "modules.dep"):

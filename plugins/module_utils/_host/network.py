@@ -129,6 +129,14 @@ def _listening(root: str, protocol: str) -> list[tuple[int, str]]:
     return ports
 
 
+def parse_network(text: Any) -> Any:
+    """An IPv4Network or IPv6Network from its text; None if it is none."""
+    try:
+        return ipaddress.ip_network(str(text))
+    except ValueError:
+        return None
+
+
 def addresses() -> list[dict[str, Any]]:
     """IPv4 and global IPv6 addresses, from netlink (RTM_GETADDR), each with interface, address and prefix."""
     names = dict(_interfaces())

@@ -25,8 +25,8 @@ OFFLOAD_DRIVERS = ("vmxnet3",)
 _SIOCETHTOOL = 0x8946
 _DRIVER_INFO, _TX_CHECKSUM = 0x03, 0x16
 _DRIVER_INFO_SIZE = 196
-# Flags of a route in /proc/net/route: RTF_UP and RTF_GATEWAY.
-_DEFAULT_ROUTE = 0x1
+# The flag of a route in /proc/net/route that is in use: RTF_UP.
+_UP = 0x1
 
 
 def observe_interfaces(root: str = "") -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def default_interface(root: str = "") -> str | None:
         fields = line.split()
         if len(fields) >= 8 and fields[1] == fields[7] == "00000000":
             with contextlib.suppress(ValueError):
-                if int(fields[3], 16) & _DEFAULT_ROUTE:
+                if int(fields[3], 16) & _UP:
                     found.append((int(fields[6]), fields[0]))
     return min(found)[1] if found else None
 

@@ -26,6 +26,7 @@ from typing import Any
 
 from .._common.errors import shown
 from .._common.words import abbreviate, count_of
+from .._host.network import parse_network
 from .._model.documents import Node, dig, id_of
 from .._model.labels import INGRESS_LABEL
 from .._model.mtu import DEFAULT_MTU, ENCRYPTED_OPTION, MTU_OPTION, is_encrypted, mtu_of
@@ -274,16 +275,9 @@ def changed_body(body: Mapping[str, Any], wish: IngressWish) -> dict[str, Any]:
 
 def _same_subnet(body: Mapping[str, Any], wish: IngressWish) -> bool:
     found = dig(body, "IPAM", "Config") or []
-    if len(found) != 1 or _network(found[0].get("Subnet")) != _network(wish.subnet):
+    if len(found) != 1 or parse_network(found[0].get("Subnet")) != parse_network(wish.subnet):
         return False
     return wish.gateway is None or str(found[0].get("Gateway")).partition("/")[0] == wish.gateway
-
-
-def _network(text: Any) -> Any:
-    try:
-        return ipaddress.ip_network(str(text))
-    except ValueError:
-        return None
 
 
 def _subnets(network: Mapping[str, Any]) -> str:
@@ -298,7 +292,9 @@ def wish_differs(live: Mapping[str, Any] | None, wish: IngressWish) -> list[str]
     changes = []
     if wish.mtu is not None and wish.mtu != live["mtu"]:
         changes.append(f"mtu {live['mtu']} -> {wish.mtu}")
-    if wish.subnet is not None and [*map(_network, live["subnets"])] != [_network(wish.subnet)]:
+    if wish.subnet is not None and [*map(parse_network, live["subnets"])] != [
+        parse_network(wish.subnet)
+    ]:
         changes.append(f"subnet {', '.join(live['subnets'])} -> {wish.subnet}")
     if wish.encrypted is not None and wish.encrypted != live["encrypted"]:
         changes.append(f"encrypted {_yes(live['encrypted'])} -> {_yes(wish.encrypted)}")
@@ -309,7 +305,7 @@ def wrong_wish(subnet: Any, gateway: Any, others: Iterable[Mapping[str, Any]] = 
     """What is wrong with the addresses of the ingress network, a sentence each. `others` are the networks of the swarm."""
     if subnet in (None, ""):
         return [] if gateway in (None, "") else ["a gateway is set without a subnet: set both"]
-    wanted = _network(subnet)
+    wanted = parse_network(subnet)
     if wanted is None or wanted.version != 4 or not 8 <= wanted.prefixlen <= 29:
         return [
             f"the subnet is {shown(subnet)}: it must be an IPv4 network with a prefix from 8 to 29, such as 10.255.0.0/24"
@@ -326,7 +322,7 @@ def wrong_wish(subnet: Any, gateway: Any, others: Iterable[Mapping[str, Any]] = 
             )
     for other in others:
         for each in dig(other, "IPAM", "Config") or []:
-            taken = _network(each.get("Subnet"))
+            taken = parse_network(each.get("Subnet"))
             if not other.get("Ingress") and taken is not None and taken.overlaps(wanted):
                 wrong.append(
                     f"the subnet {subnet} overlaps {each.get('Subnet')} of network {other.get('Name')}: choose a free one"

@@ -12,13 +12,13 @@ judged from the bottom up, and what a lower one explains is not reported again. 
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .._common.words import abbreviate, count_of
+from .._host.network import parse_network
 from .._model.mtu import LARGEST_MTU, container_mtu, hosts_mtu
 from .observations import PeerFacts, Seen
 from .prober import MOST_LOST
@@ -573,14 +573,14 @@ class _Judge:
         listed = [
             (name, subnet)
             for name, texts in sorted(self.seen.subnets.items())
-            for subnet in filter(None, map(_network, texts))
+            for subnet in filter(None, map(parse_network, texts))
         ]
         for at, (name, subnet) in enumerate(listed):
             for other, second in listed[at + 1 :]:
                 if subnet.version == second.version and subnet.overlaps(second):
                     found.append(f"{name} {subnet} and {other} {second}")
             for n, facts in self.hosts.items():
-                for route in filter(None, map(_network, facts.routes)):
+                for route in filter(None, map(parse_network, facts.routes)):
                     if subnet.version == route.version and subnet.overlaps(route):
                         found.append(f"{name} {subnet} and the route {route} of {self.name(n)}")
                         nodes.add(n)
@@ -592,10 +592,3 @@ class _Judge:
         for n, place in enumerate(self.seen.places):
             if place.silent:
                 self.add("no_report", [n], f"{place.name} was not probed: {place.reason}")
-
-
-def _network(text: str) -> Any:
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError:
-        return None
