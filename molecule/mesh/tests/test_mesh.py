@@ -68,7 +68,13 @@ def all_answer(nodes: tuple[str, ...] = HOSTS, rounds: int = 5) -> bool:
 @pytest.fixture(scope="module", autouse=True)
 def swarm() -> None:
     if drive.play("--check", swarm_stack_stacks=stacks()).changed:
-        site()
+        run = drive.play(swarm_stack_stacks=stacks())
+        # On a busy machine, the kernel of these hosts can kill a process: "ptrace set fp regs failed" in its log. Seen with dpkg on
+        # bare hosts. The next run completes what this one has begun.
+        if run.code == 0 or "segmentation fault" not in run.text:
+            assert run.code == 0, run.text[-6000:]
+        else:
+            site()
     drive.wait_until(all_answer, 60)
 
 

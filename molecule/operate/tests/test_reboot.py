@@ -12,6 +12,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +178,106 @@ def test_it_begins_only_while_the_swarm_is_well_and_with_hosts_that_there_are() 
     assert "there is no host w9 in the groups of the swarm" in reboot(nodes="w1,w9").text
     assert boots() == before
     assert in_service()
+
+
+# A node that is back and stays down
+
+
+@contextmanager
+def heartbeats_logged(leader: str) -> Iterator[None]:
+    """Slow heartbeats, so that a reboot is shorter than the patience of the managers, and each of them in the leader's log."""
+    kept, used = "/root/daemon.json.kept", "/etc/docker/daemon.json"
+    debug = f"import json; p = '{used}'; d = json.load(open(p)); d['debug'] = True; json.dump(d, open(p, 'w'))"
+    drive.ssh(leader, f'cp -p {used} {kept} && python3 -c "{debug}" && systemctl reload docker')
+    docker("swarm update --dispatcher-heartbeat 10s")
+    try:
+        yield
+    finally:
+        docker("swarm update --dispatcher-heartbeat 5s")
+        drive.ssh(leader, f"mv {kept} {used} && systemctl reload docker")
+
+
+@contextmanager
+def held_at_boot(host: str, but: list[str]) -> Iterator[None]:
+    """The engine of a host waits for a file when the host boots, and does not register through these managers."""
+    place = "/etc/systemd/system/docker.service.d/zz-held.conf"
+    where = drive.addresses()
+    rules = "".join(
+        f"iptables -I OUTPUT -p tcp --dport 2377 -d {where[name]} -j REJECT; " for name in but
+    )
+    wait = "for i in $$(seq 600); do [ ! -e /run/go ] || break; sleep 0.1; done"
+    drive.ssh(
+        host, f"printf '%s\\n' '[Service]' 'ExecStartPre=/bin/sh -c \"{rules}{wait}\"' > {place}"
+        " && systemctl daemon-reload"
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        undo = rules.replace("-I", "-D").replace(";", " 2>/dev/null;")
+        drive.ssh(host, f"touch /run/go; rm -f {place}; systemctl daemon-reload; {undo} true")
+
+
+def expires(leader: str, node: str) -> float:
+    """When the leader gives up the session of this node: three periods after its last heartbeat."""
+    line = drive.ssh(
+        leader,
+        "journalctl -u docker -o short-unix --since -3min | grep 'received heartbeat from worker' |"
+        f" grep {node} | tail -n 1",
+    )
+    found = re.search(r"^([\d.]+) .*expect next heartbeat in ([\d.]+)s", line)
+    assert found, line
+    return float(found.group(1)) + 3 * float(found.group(2))
+
+
+def until(moment: float) -> None:
+    drive.wait_until(lambda: time.time() >= moment, 60, longest=0.05)
+
+
+def registered_too_late(host: str, leader: str, others: list[str], run: Future[drive.Run]) -> None:
+    """Let a host that reboots register just before its old session ends, while the leader can write nothing.
+
+    The leader then writes that the node is ready, and after that that it is down. It keeps the new session.
+    """
+    node = docker(f"node inspect --format '{{{{.ID}}}}' {host}").strip()
+    before = boots()
+    drive.wait_until(lambda: run.done() or boots() != before, 180)
+    drive.hang_up(host)
+    waiting = "systemctl is-active docker; [ ! -e /run/go ] && echo waits"
+    drive.wait_until(lambda: drive.ssh(host, waiting, check=False).split() == ["activating", "waits"])
+    end = expires(leader, node)
+    assert time.time() < end - 6.5, "the reboot took too long"
+    until(end - 6)
+    # Less than the ten seconds after which a leader steps down that hears of no other manager.
+    drive.on_each(others, lambda name: drive.ssh(name, "pkill -STOP -x dockerd"))
+    try:
+        until(end - 5)
+        drive.ssh(host, "touch /run/go")
+        until(end + 0.5)
+    finally:
+        drive.on_each(others, lambda name: drive.ssh(name, "pkill -CONT -x dockerd"))
+
+
+@drive.soak
+def test_the_engine_of_a_node_that_stays_down_restarts_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whether the engine registers at the right moment is a matter of luck on a busy machine, so there are some attempts."""
+    leader = drive.leader_on("m1")
+    others = [name for name in drive.MANAGERS if name != leader]
+    task = "Restart the engine of a node that stays down"
+    starts = "journalctl -b -u docker -o cat | grep -c '^Started docker.service'"
+    with heartbeats_logged(leader), held_at_boot("w1", others), ThreadPoolExecutor(1) as aside:
+        for _attempt in range(4):
+            began = time.monotonic()
+            running = aside.submit(reboot, nodes="w1")
+            registered_too_late("w1", leader, others, running)
+            run = running.result()
+            assert run.code == 0, run.text[-4000:]
+            assert in_service()
+            with capsys.disabled():
+                print(f"\n{time.monotonic() - began:.0f} s, leader {leader}, {drive.leader_on('m1')} after")
+            restarted = re.search(rf"^TASK \[{task}\] \**\nchanged: \[w1\]", run.text, re.MULTILINE)
+            assert int(drive.ssh("w1", starts)) == (2 if restarted else 1)
+            if restarted:
+                return
+    raise AssertionError("the node came back each time")
