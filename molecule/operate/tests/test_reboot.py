@@ -243,7 +243,9 @@ def registered_too_late(host: str, leader: str, others: list[str], run: Future[d
     drive.wait_until(lambda: run.done() or boots() != before, 180)
     drive.hang_up(host)
     waiting = "systemctl is-active docker; [ ! -e /run/go ] && echo waits"
-    drive.wait_until(lambda: drive.ssh(host, waiting, check=False).split() == ["activating", "waits"])
+    drive.wait_until(
+        lambda: drive.ssh(host, waiting, check=False).split() == ["activating", "waits"]
+    )
     end = expires(leader, node)
     assert time.time() < end - 6.5, "the reboot took too long"
     until(end - 6)
@@ -275,7 +277,9 @@ def test_the_engine_of_a_node_that_stays_down_restarts_once(
             assert run.code == 0, run.text[-4000:]
             assert in_service()
             with capsys.disabled():
-                print(f"\n{time.monotonic() - began:.0f} s, leader {leader}, {drive.leader_on('m1')} after")
+                print(
+                    f"\n{time.monotonic() - began:.0f} s, leader {leader}, {drive.leader_on('m1')} after"
+                )
             restarted = re.search(rf"^TASK \[{task}\] \**\nchanged: \[w1\]", run.text, re.MULTILINE)
             assert int(drive.ssh("w1", starts)) == (2 if restarted else 1)
             if restarted:
