@@ -30,8 +30,17 @@ from .._host.network import parse_network
 from .._model.documents import Node, dig, id_of
 from .._model.labels import INGRESS_LABEL
 from .._model.mtu import DEFAULT_MTU, ENCRYPTED_OPTION, MTU_OPTION, is_encrypted, mtu_of
-from .._model.services import PAUSED, UPDATING, is_job, replicas_of, service_name, update_state
+from .._model.services import (
+    PAUSED,
+    UPDATING,
+    is_job,
+    replicas_of,
+    restart_count,
+    service_name,
+    update_state,
+)
 from .._model.tasks import has_ended, is_desired, networks_of, state_of
+from .._services.restart import restarted
 
 # What the engine puts into the options of a network itself (libnetwork: drivers/overlay/ovmanager).
 _ENGINES_OWN = "com.docker.network.driver.overlay.vxlanid_list"
@@ -190,9 +199,18 @@ def kept_ports(service: Mapping[str, Any]) -> list[dict[str, Any]]:
     return ingress_ports(spec)
 
 
+def _replacing_tasks(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec with the next restart count.
+
+    Other ports alone replace no task whose placement is not that of the service, as after a drain (swarmkit: IsTaskDirty in
+    manager/orchestrator/task.go takes it for a change of constraints). It would stay on the network.
+    """
+    return restarted(dict(spec), restart_count(dict(spec)) + 1)
+
+
 def paused(spec: Mapping[str, Any], running: int) -> dict[str, Any]:
     """The spec of a service without its ports in the ingress network, and with the note. `running` tasks run before."""
-    changed = copy.deepcopy(dict(spec))
+    changed = _replacing_tasks(spec)
     endpoint = changed.get("EndpointSpec") or {}
     note = {"endpoint": copy.deepcopy(endpoint), "running": running}
     taken = ingress_ports(changed)
@@ -208,12 +226,13 @@ def paused(spec: Mapping[str, Any], running: int) -> dict[str, Any]:
 
 
 def resumed(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec of a service as it was before `paused`; what else has changed since then stays."""
-    changed = copy.deepcopy(dict(spec))
-    note = note_of({"Spec": changed})
-    if note is not None:
-        changed["EndpointSpec"] = note["endpoint"]
-        del changed["Labels"][INGRESS_LABEL]
+    """The spec of a service with its ports of before `paused`; what else has changed since then stays."""
+    note = note_of({"Spec": dict(spec)})
+    if note is None:
+        return copy.deepcopy(dict(spec))
+    changed = _replacing_tasks(spec)
+    changed["EndpointSpec"] = note["endpoint"]
+    del changed["Labels"][INGRESS_LABEL]
     return changed
 
 

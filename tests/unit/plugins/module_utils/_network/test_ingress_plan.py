@@ -263,7 +263,12 @@ ENDPOINTS = st.one_of(
 def test_a_service_gets_back_exactly_what_it_had(
     endpoint: Any, labels: dict[str, str], running: int
 ) -> None:
-    spec: dict[str, Any] = {"Name": "web", "Labels": labels, "Mode": {"Global": {}}}
+    spec: dict[str, Any] = {
+        "Name": "web",
+        "Labels": labels,
+        "Mode": {"Global": {}},
+        "TaskTemplate": {"ForceUpdate": 4},
+    }
     if endpoint is not None:
         spec["EndpointSpec"] = endpoint
     before = copy.deepcopy(spec)
@@ -274,6 +279,10 @@ def test_a_service_gets_back_exactly_what_it_had(
     assert note["running"] == running
     assert spec == before
     back = resumed(taken)
+    # The tasks are replaced both times, also those that the engine takes for tasks with other constraints alone.
+    assert taken["TaskTemplate"]["ForceUpdate"] == 5
+    assert back["TaskTemplate"].pop("ForceUpdate") == 6
+    back["TaskTemplate"]["ForceUpdate"] = 4
     if endpoint is None:
         # The engine writes an empty endpoint where there was none.
         assert back.pop("EndpointSpec") == {}
