@@ -208,7 +208,10 @@ def held_at_boot(host: str, but: list[str]) -> Iterator[None]:
     )
     wait = r"for i in \$\$(seq 600); do [ ! -e /run/go ] || break; sleep 0.1; done"
     start = f"ExecStartPre=/bin/sh -c '{rules}{wait}'"
-    drive.ssh(host, f"cat > {place} << END\n[Service]\n{start}\nEND\nsystemctl daemon-reload")
+    drive.ssh(
+        host,
+        f"mkdir -p {os.path.dirname(place)}; cat > {place} << END\n[Service]\n{start}\nEND\nsystemctl daemon-reload",
+    )
     try:
         yield
     finally:
