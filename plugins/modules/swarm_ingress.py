@@ -13,8 +13,8 @@ description:
     removes the ingress network and creates it again.
   - The engine refuses to remove it while a service has a port in it. The module takes these ports away, waits until the tasks
     have left the network, recreates it, and gives the services back exactly what they had.
-  - A service keeps running, and other services reach it. Its tasks are replaced twice, by its own update settings. Its published
-    ports do not answer in between.
+  - A service keeps running, and other services reach it. Its tasks are replaced twice, by its own update settings, and its restart
+    count rises by two. Its published ports do not answer in between.
   - Run it on a manager.
 author:
   - The Flotilla authors (@flotilla-swarm)
