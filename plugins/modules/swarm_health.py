@@ -51,7 +51,7 @@ options:
       - V(services), each service has its tasks. V(pending), the reasons why tasks have no node. V(restarts), tasks that fail
         repeatedly. The status is V(failed) while a replica still fails, even if it runs at this moment. V(updates), updates that
         are paused or that the engine rolled back. V(orphans), tasks on nodes that are down.
-      - V(networks), the free addresses of each overlay network. V(mesh), published ports and virtual IP addresses on kernels
+      - V(network), what a probe has found between the nodes, see O(network). V(networks), the free addresses of each overlay network. V(mesh), published ports and virtual IP addresses on kernels
         without IPVS. V(certificates), the validity of the CA and of the certificate of this manager.
       - V(clock), the clocks of the hosts in O(observed). V(disk), the disks of this host and of those; it names the nodes that it
         could not check. V(versions), the versions of the engines. V(autolock), whether autolock is on. V(encryption), overlay
@@ -71,6 +71,7 @@ options:
       - restarts
       - updates
       - orphans
+      - network
       - networks
       - mesh
       - certificates
@@ -79,6 +80,16 @@ options:
       - versions
       - autolock
       - encryption
+  network:
+    description:
+      - The result of M(flotilla.swarm.swarm_probe), which the check V(network) judges. Without it, the check is V(skipped). It also is
+        if the probe was skipped or ran in check mode.
+      - The check is V(failed) if a finding says that nodes or services do not reach each other. It is V(degraded) for the causes
+        V(kernel_without), V(overlapping_subnets) and V(loss). It is V(unknown) for V(no_report), and if the probe has failed, has
+        probed no node, or has the result of O(flotilla.swarm.swarm_probe#module:state=started).
+      - To accept a cause, leave out its findings, as in the examples.
+      - The module does not probe again while it waits, so a bad result stays bad for the whole of O(wait_timeout).
+    type: dict
   format:
     description:
       - What the module prints.
@@ -103,6 +114,19 @@ EXAMPLES = r"""
     checks: [quorum, nodes, certificates]
     thresholds:
       certificate_days: 14
+
+- name: Probe the network
+  flotilla.swarm.swarm_probe:
+    nodes: "{{ ansible_play_hosts | map('extract', hostvars, 'prepared') }}"
+  register: probe
+
+- name: Check the health, the network between the nodes included
+  flotilla.swarm.swarm_health:
+    network: "{{ probe }}"
+
+- name: Check the health, and accept that kernels have no IPVS
+  flotilla.swarm.swarm_health:
+    network: "{{ probe | combine({'findings': probe.findings | rejectattr('cause', 'in', ['kernel_without']) | list}) }}"
 
 - name: Write a page of the swarm on the controller, in Korean
   flotilla.swarm.swarm_health:
@@ -197,7 +221,7 @@ attempts:
 failure:
   description:
     - Why the module failed. C(code) never changes for the same cause, C(details) has the data.
-    - The code is V(not_accepted), or the reason why the module could not check the swarm, V(no_quorum), V(locked),
+    - The code is V(not_accepted), V(bad_option), or the reason why the module could not check the swarm, V(no_quorum), V(locked),
       V(not_manager), V(not_in_swarm), V(joining), V(swarm_error), V(engine_unreachable), V(host_unreachable), V(no_sdk) or
       V(timeout).
   type: dict
@@ -209,9 +233,11 @@ from typing import Any
 
 from ..module_utils._api.client import client_for_reading
 from ..module_utils._common.argspec import Module, docker_argument_spec
+from ..module_utils._common.errors import SwarmError
 from ..module_utils._common.waiting import poll
 from ..module_utils._health.assess import HEALTH_OPTIONS, assess
 from ..module_utils._health.checks import CHECKS
+from ..module_utils._health.probed import parse_probe
 from ..module_utils._health.records import read_records
 from ..module_utils._health.report import finish
 from ..module_utils._health.snapshot import observe_swarm
@@ -225,6 +251,7 @@ def main() -> None:
             wait_timeout=dict(type="int", default=0),
             wait_sleep=dict(type="int", default=2),
             checks=dict(type="list", elements="str", choices=list(CHECKS)),
+            network=dict(type="dict"),
             format=dict(type="str", choices=["brief", "table", "json", "none"], default="brief"),
         ),
         limits=dict(accept=1, checks=1, wait_sleep=1),
@@ -232,12 +259,17 @@ def main() -> None:
     )
     params = module.params
     attempts = 0
+    try:
+        # Taken out, because nobody wants to see it among the arguments of the module.
+        network = parse_probe(params.pop("network"))
+    except SwarmError as error:
+        module.fail_json(msg=error.message, failure=error.as_failure())
 
     def probe() -> dict[str, Any]:
         nonlocal attempts
         attempts += 1
         snapshot = observe_swarm(lambda: client_for_reading(params))
-        return assess(params, snapshot, observe_host())
+        return assess(params, snapshot, observe_host(), network)
 
     seen, _accepted = poll(
         probe,

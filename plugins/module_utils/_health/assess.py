@@ -9,12 +9,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from .._host.files import DATA_ROOT
 from .check import HostContext, Thresholds
 from .checks import health_result
+from .probed import ProbeResult
 from .snapshot import SwarmSnapshot
 
 # The options that modules with a verdict share.
@@ -84,12 +85,15 @@ def host_context(
 
 
 def assess(
-    params: dict[str, Any], snapshot: SwarmSnapshot, host: dict[str, Any] | None = None
+    params: dict[str, Any],
+    snapshot: SwarmSnapshot,
+    host: dict[str, Any] | None = None,
+    network: ProbeResult | None = None,
 ) -> dict[str, Any]:
     """The verdict on a snapshot as `health_result` has it; `params` has HEALTH_OPTIONS, the connection and perhaps `checks`."""
     return health_result(
         snapshot,
-        host_context(params, snapshot, host),
+        replace(host_context(params, snapshot, host), network=network),
         Thresholds(**params["thresholds"]),
         params.get("checks") or (),
         picture=params["page"] is not None,

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .._common.words import Text
+from .probed import ProbeResult
 from .snapshot import SwarmSnapshot
 
 # From good to bad; a verdict is the worst of its checks. `unknown` is worse than `degraded`, because what cannot be seen
@@ -64,13 +65,14 @@ class Thresholds:
 class HostContext:
     """What is known of the hosts, apart from what the engine says.
 
-    `hosts` has what swarm_host_info returned, by inventory name, `certificate` is the PEM of the node's own certificate, and
-    `unreachable` are hosts that the controller could not reach.
+    `hosts` has what swarm_host_info returned, by inventory name, `certificate` is the PEM of the node's own certificate,
+    `unreachable` are hosts that the controller could not reach, and `network` is what a probe has found.
     """
 
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
     certificate: str = ""
     unreachable: Collection[str] = ()
+    network: ProbeResult | None = None
 
 
 @dataclass(frozen=True)

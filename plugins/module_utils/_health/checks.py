@@ -23,12 +23,13 @@ from .snapshot import SwarmSnapshot
 _ORDER = (
     *("engine", "swarm", "leader", "quorum", "zones", "nodes", "hosts"),
     *("services", "pending", "restarts", "updates", "orphans"),
-    *("networks", "mesh", "certificates", "clock", "disk", "versions", "autolock", "encryption"),
+    *("network", "networks", "mesh", "certificates", "clock", "disk", "versions"),
+    *("autolock", "encryption"),
 )
 _ALL = {**NODE_CHECKS, **SERVICE_CHECKS, **NETWORK_CHECKS}
 CHECKS: Checks = {name: _ALL[name] for name in _ORDER}
 # These need no manager.
-_HOST_CHECKS = ("hosts", "clock", "disk")
+_HOST_CHECKS = ("hosts", "network", "clock", "disk")
 
 _NO_CONTEXT, _DEFAULTS = HostContext(), Thresholds()
 

@@ -4,18 +4,123 @@
 
 # This module util is PRIVATE to flotilla.swarm: it may change in any release. Do not use it elsewhere.
 
-"""Checks of overlay networks and of the routing mesh. Pure."""
+"""Checks of the network between the nodes, of overlay networks and of the routing mesh. Pure."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
-from .._common.words import abbreviate, count_of, either, joined, text
+from .._common.words import Text, abbreviate, as_is, count_of, either, joined, quoted, text
 from .._model.documents import dig
+from .._model.labels import name_of
 from .._model.tasks import has_ended
-from .check import Check, CheckInput, Checks
+from .check import STATUSES, Check, CheckInput, Checks
+from .probed import ProbeFinding, ProbeResult
+
+# What a cause of the probe means for the swarm, in words that need no number.
+_CAUSES = {
+    "unreachable": text("hosts do not reach each other"),
+    "one_way": text("packets pass in one direction only"),
+    "blocked_port": text("a port is blocked"),
+    "esp_dropped": text("ESP does not pass"),
+    "kernel_without": text("the kernel lacks what overlay networks need"),
+    "checksum_offload": text("a network card computes wrong checksums"),
+    "mtu": text("larger packets are lost"),
+    "stale_entry": text("packets for tasks go to wrong hosts"),
+    "dns_no_answer": text("names of services have no answer"),
+    "dns_stale": text("names of services have old addresses"),
+    "nxdomain": text("names of services are not known"),
+    "mixed_versions": text("engines of different versions cannot decrypt each other"),
+    "overlapping_subnets": text("subnets overlap"),
+    "loss": text("packets are lost"),
+    "mesh": text("published ports do not answer"),
+    "vip": text("virtual IPs do not answer"),
+    "no_report": text("a prober has not reported"),
+    "unexplained": text("tasks do not reach each other, and nothing explains it"),
+}
+# Most faults cut services off from each other. These do not, or not all of them; and who has not reported is not known to work.
+_STATUS = {
+    "kernel_without": "degraded",
+    "overlapping_subnets": "degraded",
+    "loss": "degraded",
+    "no_report": "unknown",
+}
+# Of more findings, the data of a check has the first ones. All are in the result of the probe.
+_MOST_FINDINGS = 50
+_MOST_CAUSES = 6
+
+
+def _network(given: CheckInput) -> Check:
+    """What swarm_probe has found between the nodes. Only a caller can run it."""
+    result = given.context.network
+    if result is None:
+        message = text("not checked: no result of swarm_probe was given")
+        return Check("network", "skipped", message)
+    without = _without_result(result)
+    if without is not None:
+        return without
+    unseen = [name_of(node) for node in given.snapshot.nodes]
+    unseen = sorted({*result.not_probed, *unseen} - {*result.probed})
+    data = {
+        "probed": len(result.probed),
+        "not_probed": {name: result.not_probed.get(name, "") for name in unseen},
+        "findings": [each.as_data() for each in result.findings[:_MOST_FINDINGS]],
+    }
+    rest = [text("not probed: {names}", names=abbreviate(unseen))] if unseen else []
+    if result.findings:
+        statuses = [_STATUS.get(each.cause, "failed") for each in result.findings]
+        message = joined([*_causes(result.findings), *rest], "; ")
+        advice = text("see the findings of the probe, and docs/probe.md for each cause")
+        return Check("network", max(statuses, key=STATUSES.index), message, advice, data)
+    if not result.probed:
+        message = joined([text("the probe has probed no node"), *rest], "; ")
+        advice = text("see in the result of the probe why, and probe again")
+        return Check("network", "unknown", message, advice, data)
+    nodes = count_of(len(result.probed), "node")
+    message = text("the probe of {nodes} has found nothing", nodes=nodes)
+    return Check("network", "ok", joined([message, *rest], "; "), None, data)
+
+
+def _without_result(result: ProbeResult) -> Check | None:
+    """The check of a probe that has no findings because it did not come to its end; None if it did."""
+    if result.skipped:
+        return Check("network", "skipped", text("not checked: the probe was skipped"))
+    if result.check_mode:
+        return Check("network", "skipped", text("not checked: the probe ran in check mode"))
+    if result.ended:
+        return None
+    again = text("probe again")
+    if result.failure:
+        about = text("The probe of the network has failed.")
+        words = quoted(f"the probe has failed: {result.failure}", about)
+        return Check("network", "unknown", words, again, {"probe": result.failure})
+    message = text("the probe has started and not ended")
+    return Check("network", "unknown", message, again)
+
+
+def _causes(findings: Sequence[ProbeFinding]) -> list[Text]:
+    """One part of a sentence for each cause, the worst first: what it means, and on which nodes."""
+    nodes: dict[str, list[str]] = {}
+    ports: dict[str, list[str]] = {}
+    for each in findings:
+        nodes.setdefault(each.cause, []).extend(each.nodes)
+        ports.setdefault(each.cause, []).extend([each.port] if each.port else [])
+    ranked = sorted(nodes, key=lambda cause: -STATUSES.index(_STATUS.get(cause, "failed")))
+    parts = []
+    for cause in ranked[:_MOST_CAUSES]:
+        words = _CAUSES.get(cause, as_is(cause))
+        names = list(dict.fromkeys(ports[cause]))
+        if cause == "blocked_port" and names:
+            words = text("blocked: {ports}", ports=abbreviate(names))
+        where = sorted(set(nodes[cause]))
+        parts.append(
+            text("{words} ({names})", words=words, names=abbreviate(where)) if where else words
+        )
+    left = len(ranked) - _MOST_CAUSES
+    return [*parts, *([text("and {count} more", count=left)] if left > 0 else [])]
 
 
 def _networks(given: CheckInput) -> Check:
@@ -186,4 +291,9 @@ def _encryption(given: CheckInput) -> Check:
     return Check("encryption", "noted", message, advice, data)
 
 
-NETWORK_CHECKS: Checks = {"networks": _networks, "mesh": _mesh, "encryption": _encryption}
+NETWORK_CHECKS: Checks = {
+    "network": _network,
+    "networks": _networks,
+    "mesh": _mesh,
+    "encryption": _encryption,
+}

@@ -27,6 +27,7 @@ CHECK_TITLES = {
     "restarts": text("Restarts"),
     "updates": text("Updates"),
     "orphans": text("Orphaned tasks"),
+    "network": text("Network between nodes"),
     "networks": text("Networks"),
     "mesh": text("Routing mesh"),
     "certificates": text("Certificates"),
@@ -44,6 +45,7 @@ _PLAIN = {
     "leader": text("The managers have no leader."),
     "updates": text("An update is paused or was rolled back."),
     "orphans": text("Tasks may still run on nodes that are down."),
+    "network": text("The network between the nodes has faults."),
     "networks": text("A network is running out of addresses."),
     "mesh": text("Published ports or names of services do not answer on every host."),
     "certificates": text("A certificate needs attention."),
@@ -118,4 +120,6 @@ def _sentence(check: Mapping[str, Any]) -> Text:
             if failed
             else text("Tasks have failed repeatedly.")
         )
+    if name == "network" and check["status"] == "unknown":
+        return text("Not all of the network between the nodes was probed.")
     return _PLAIN.get(name, text("The state of the swarm is not known."))

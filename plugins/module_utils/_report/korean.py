@@ -84,6 +84,10 @@ KOREAN: dict[str, str] = {
     "Tasks have failed repeatedly.": "태스크가 반복해서 실패했습니다.",
     "An update is paused or was rolled back.": "업데이트가 일시 중지되었거나 롤백되었습니다.",
     "Tasks may still run on nodes that are down.": "중단된 노드에서 태스크가 아직 실행 중일 수 있습니다.",
+    "The network between the nodes has faults.": "노드 사이의 네트워크에 문제가 있습니다.",
+    "Not all of the network between the nodes was probed.": (
+        "노드 사이의 네트워크를 모두 점검하지 못했습니다."
+    ),
     "A network is running out of addresses.": "네트워크의 IP 주소가 부족해지고 있습니다.",
     "Published ports or names of services do not answer on every host.": (
         "일부 호스트에서 공개 포트나 서비스 이름이 응답하지 않습니다."
@@ -700,6 +704,7 @@ KOREAN: dict[str, str] = {
     "Restarts": "재시작",
     "Updates": "업데이트",
     "Orphaned tasks": "남겨진 태스크",
+    "Network between nodes": "노드 간 네트워크",
     "Networks": "네트워크",
     "Routing mesh": "라우팅 메시",
     "Certificates": "인증서",
@@ -797,6 +802,45 @@ KOREAN: dict[str, str] = {
         "중단된 노드에 남아 보이지 않게 실행 중일 수 있는 태스크: {words}"
     ),
     "bring the node back, or remove it": "노드를 복구하거나 제거하세요",
+    # The probe of the network
+    "hosts do not reach each other": "호스트끼리 통신이 되지 않음",
+    "packets pass in one direction only": "패킷이 한 방향으로만 전달됨",
+    "a port is blocked": "포트가 막혀 있음",
+    "blocked: {ports}": "막힌 포트: {ports}",
+    "ESP does not pass": "ESP가 통과하지 못함",
+    "the kernel lacks what overlay networks need": "오버레이 네트워크에 필요한 커널 기능이 없음",
+    "a network card computes wrong checksums": "네트워크 카드가 체크섬을 잘못 계산함",
+    "larger packets are lost": "큰 패킷이 유실됨",
+    "packets for tasks go to wrong hosts": "태스크로 가는 패킷이 잘못된 호스트로 감",
+    "names of services have no answer": "서비스 이름 조회에 응답이 없음",
+    "names of services have old addresses": "서비스 이름에 예전 주소가 남아 있음",
+    "names of services are not known": "서비스 이름을 찾을 수 없음",
+    "engines of different versions cannot decrypt each other": (
+        "버전이 다른 엔진끼리 암호화 트래픽을 해독하지 못함"
+    ),
+    "subnets overlap": "서브넷이 겹침",
+    "packets are lost": "패킷이 유실됨",
+    "published ports do not answer": "공개 포트가 응답하지 않음",
+    "virtual IPs do not answer": "가상 IP가 응답하지 않음",
+    "a prober has not reported": "점검 태스크가 결과를 보고하지 않음",
+    "tasks do not reach each other, and nothing explains it": (
+        "태스크끼리 통신이 되지 않으며 원인을 알 수 없음"
+    ),
+    "not checked: no result of swarm_probe was given": "확인 안 함: swarm_probe의 결과가 없음",
+    "not checked: the probe was skipped": "확인 안 함: 네트워크 점검을 건너뜀",
+    "not checked: the probe ran in check mode": "확인 안 함: 네트워크 점검이 체크 모드로 실행됨",
+    "not probed: {names}": "점검하지 않은 노드: {names}",
+    "see the findings of the probe, and docs/probe.md for each cause": (
+        "점검 결과를 보고, 원인별 조치는 docs/probe.md를 참고하세요"
+    ),
+    "the probe has probed no node": "점검한 노드가 없음",
+    "see in the result of the probe why, and probe again": (
+        "점검 결과에서 이유를 확인하고 다시 점검하세요"
+    ),
+    "the probe of {nodes} has found nothing": "{nodes} 점검, 문제 없음",
+    "The probe of the network has failed.": "네트워크 점검에 실패했습니다.",
+    "probe again": "다시 점검하세요",
+    "the probe has started and not ended": "네트워크 점검이 시작되었지만 끝나지 않음",
     # Networks
     "{name} {used} of {size}": "{name} {size}개 중 {used}개",
     "networks are running out of addresses: {names}": "주소가 부족해지는 네트워크: {names}",
