@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Callable, NamedTuple
 
 from .._common.errors import SwarmError, shown
+from .._model.labels import PREFIX
 
 _UNITS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 
@@ -147,7 +148,14 @@ class SettingChange:
 
     @property
     def text(self) -> str:
-        return f"{self.setting}: {show_value(self.before)} -> {show_value(self.after)}"
+        before, after = self.before, self.after
+        if isinstance(before, dict) and isinstance(after, dict):
+            # Our own labels can be long, and no setting of the user changes them.
+            kept = {key for key in before if key.startswith(PREFIX)}
+            kept = {key for key in kept if before[key] == after.get(key)}
+            before = {key: value for key, value in before.items() if key not in kept}
+            after = {key: value for key, value in after.items() if key not in kept}
+        return f"{self.setting}: {show_value(before)} -> {show_value(after)}"
 
     def as_data(self) -> dict[str, Any]:
         return asdict(self)

@@ -56,11 +56,11 @@ class ProbeResult:
 
 def needed_of(result: Any) -> Any:
     """A result of swarm_probe without what a verdict does not need. It can be megabytes, which would travel to the host."""
-    if not isinstance(result, Mapping):
+    if not isinstance(result, Mapping) or not result:
         return result
     small = {key: result[key] for key in _OUTCOME if key in result}
-    for key in {"matrix", "collected"} & result.keys():
-        value = result[key]
+    for key in ("matrix", "collected"):
+        value = result.get(key)
         small[key] = value[:1] if isinstance(value, (list, str)) else value
     findings = result.get("findings")
     if isinstance(findings, list):

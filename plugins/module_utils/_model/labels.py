@@ -65,6 +65,8 @@ GITOPS_CHECK_LABEL = f"{PREFIX}gitops.check"
 # when, and until when.
 PROBE_LABEL = f"{PREFIX}probe"
 PROBE_LEASE_LABEL = f"{PREFIX}probe.lease"
+# On the swarm: the IDs of the nodes that have passed a probe after they joined.
+PROBED_LABEL = f"{PREFIX}probed"
 
 # On configs that only record what this collection does in this swarm. In another swarm, or in a Compose file, they say nothing.
 RECORD_LABELS = frozenset((BACKUP_LABEL, GITOPS_LABEL, GITOPS_LEASE_LABEL, PROBE_LABEL))
