@@ -51,8 +51,9 @@ options:
       - V(services), each service has its tasks. V(pending), the reasons why tasks have no node. V(restarts), tasks that fail
         repeatedly. The status is V(failed) while a replica still fails, even if it runs at this moment. V(updates), updates that
         are paused or that the engine rolled back. V(orphans), tasks on nodes that are down.
-      - V(network), what a probe has found between the nodes, see O(network). V(networks), the free addresses of each overlay network. V(mesh), published ports and virtual IP addresses on kernels
-        without IPVS. V(certificates), the validity of the CA and of the certificate of this manager.
+      - V(network), what a probe has found between the nodes, see O(network). V(networks), the free addresses of each overlay network.
+        V(mesh), published ports and virtual IP addresses on kernels without IPVS. V(certificates), the validity of the CA and of the
+        certificate of this manager.
       - V(clock), the clocks of the hosts in O(observed). V(disk), the disks of this host and of those; it names the nodes that it
         could not check. V(versions), the versions of the engines. V(autolock), whether autolock is on. V(encryption), overlay
         networks in use without encryption between hosts.

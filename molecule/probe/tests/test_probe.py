@@ -25,7 +25,10 @@ import drive
 
 PROBE = drive.TOP / "playbooks" / "probe_network.yml"
 HOSTS = ("m1", "m2", "m3", "w1")
-PLAIN = {"swarm_probe_overlays": ["plain"], "swarm_probe_mesh": False}
+PLAIN: dict[str, Any] = {"swarm_probe_overlays": ["plain"], "swarm_probe_mesh": False}
+GATE: dict[str, Any] = {"swarm_probe_after_joins": True, **PLAIN}
+# The mark of the nodes that have passed.
+MARK = "flotilla.swarm.probed"
 NETWORK = "hello_default"
 
 
@@ -68,9 +71,42 @@ def namespace(host: str) -> str:
     return f"nsenter --net=$(echo /var/run/docker/netns/*-{network[:10]})"
 
 
+def passed() -> set[str]:
+    """The names of the nodes that the swarm remembers."""
+    info = drive.ssh("m1", f"docker info -f '{{{{index .Swarm.Cluster.Spec.Labels \"{MARK}\"}}}}'")
+    ids = drive.ssh("m1", "docker node ls --format '{{.ID}} {{.Hostname}}'").split()
+    names = dict(zip(ids[::2], ids[1::2]))
+    return {names.get(each, each) for each in info.split()}
+
+
+def stack_of(service: str) -> list[dict[str, Any]]:
+    """Stacks with one more, which has one service."""
+    text = (
+        f"services: {{{service}: {{image: 'registry.lab:5000/hello:1', command: [sleep, '999']}}}}"
+    )
+    return [{"name": "after", "compose": [{"definition": text}]}]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def swarm() -> None:
-    drive.site()
+    """A new swarm whose nodes have passed. Only the kernel can be wrong: container hosts may have no IPVS and no ESP."""
+    run = drive.play("--check", **GATE)
+    assert run.code == 0, run.text[-6000:]
+    run = drive.site(swarm_probe_after_joins=True, swarm_probe_accept=["kernel_without"])
+    assert run.text.count("PROBE  4 nodes") == 1
+    assert passed() == set(HOSTS)
+
+
+def test_a_wrong_value_for_the_gate_is_refused_before_anything_changes() -> None:
+    run = drive.play(swarm_probe_after_joins="perhaps")
+    assert "swarm_probe_after_joins is 'perhaps': it must be true or false" in run.refusal
+
+
+def test_nodes_that_have_passed_are_not_probed_again() -> None:
+    run = drive.site(**GATE)
+    assert run.changed == 0
+    assert "Observe every host" not in run.text
+    assert "PROBE" not in run.text
 
 
 def test_check_mode_names_what_it_would_create_and_creates_nothing() -> None:
@@ -196,3 +232,83 @@ def test_a_network_that_does_not_exist_is_refused_in_a_sentence() -> None:
     assert run.code == 2
     assert "Could not probe nowhere: there is no such overlay network" in run.text
     assert left() == []
+
+
+def health_of(tmp_path: Path) -> drive.Run:
+    """A verdict with what a probe finds, by a playbook as a user writes it."""
+    path = tmp_path / "gate.yml"
+    path.write_text(HEALTH, encoding="utf-8")
+    return drive.play(playbook=path)
+
+
+HEALTH = """---
+- name: Check the health, the network between the nodes included
+  hosts: swarm_managers:swarm_workers
+  gather_facts: false
+  tasks:
+    - name: Prepare every node
+      flotilla.swarm.swarm_probe_node:
+      register: prepared
+
+    - name: Probe the network
+      flotilla.swarm.swarm_probe:
+        nodes: "{{ ansible_play_hosts | map('extract', hostvars, 'prepared') }}"
+        overlays: [plain]
+        mesh: false
+      delegate_to: m1
+      run_once: true
+      register: probe
+
+    - name: Remove the image
+      flotilla.swarm.swarm_probe_node:
+        state: absent
+
+    - name: Check the health
+      flotilla.swarm.swarm_health:
+        network: "{{ probe }}"
+        checks: [quorum, nodes, network]
+        format: table
+      delegate_to: m1
+      run_once: true
+"""
+
+
+def test_a_worker_that_joins_a_broken_network_stops_the_run_before_the_stacks(
+    tmp_path: Path,
+) -> None:
+    stacks: dict[str, Any] = {"swarm_stack_stacks": stack_of("late")}
+    drive.ssh("w1", "docker swarm leave")
+    drive.wait_until(lambda: "Down" in drive.ssh("m1", "docker node ls | grep w1"))
+    drop = "INPUT -p udp --dport 4789 -j DROP"
+    with fault("w1", f"iptables -I {drop}", f"iptables -D {drop}"):
+        run = drive.play("--check", **GATE, **stacks)
+        assert run.code == 0, run.text[-4000:]
+        assert "have not passed a probe since they joined: w1." in run.text
+        # The second run joins nobody, and stops all the same.
+        for number in range(2):
+            run = drive.play(**GATE, **stacks)
+            assert run.code == 2, run.text[-4000:]
+            assert findings(run) == [("blocked_port", "w1")]
+            assert "4789/udp does not pass to w1 from all others" in run.text
+            assert (
+                "The probe has found blocked_port. See the findings above. No stack was" in run.text
+            )
+            assert ("Join the workers" in run.text) == (number == 0)
+            assert "after_late" not in drive.ssh("m1", "docker service ls")
+            assert passed() == {"m1", "m2", "m3"}
+        run = health_of(tmp_path)
+        assert run.code == 2, run.text[-4000:]
+        assert re.search(
+            r"^  failed    network   blocked: 4789/udp \(w1\): see", run.text, re.MULTILINE
+        )
+        assert run.verdict == "failed"
+        assert run.failures == {"not_accepted"}
+    run = drive.site(**GATE, **stacks)
+    assert findings(run) == []
+    assert passed() == set(HOSTS)
+    assert "after_late" in drive.ssh("m1", "docker service ls")
+    run = health_of(tmp_path)
+    assert run.code == 0, run.text[-4000:]
+    assert "ok        network   the probe of 4 nodes has found nothing" in run.text
+    assert left() == []
+    drive.ssh("m1", "docker stack rm after")

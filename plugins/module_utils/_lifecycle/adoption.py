@@ -18,7 +18,7 @@ from .._cluster.run_plan import short
 from .._common.words import abbreviate, count_of
 from .._engine.versions import upstream
 from .._model.documents import SWARM_PORT, Node
-from .._model.labels import PREFIX, ZONE_LABEL
+from .._model.labels import ZONE_LABEL, without_ours
 
 INVENTORY, NOTES = "hosts.yml", "NOTES.md"
 
@@ -282,7 +282,7 @@ class _Adopter:
             variables["ansible_host"] = reached
         else:
             self.remarks.append(f"host {name}: its node has no address: set ansible_host")
-        labels = {k: v for k, v in node.labels.items() if not k.startswith(PREFIX)}
+        labels = without_ours(node.labels)
         zone = labels.pop(ZONE_LABEL, "")
         if zone:
             variables["swarm_zone"] = zone
@@ -388,9 +388,11 @@ class _Adopter:
 
     def _cluster(self) -> dict[str, Any]:
         variables: dict[str, Any] = {}
+        found = dict(self.data["settings"])
+        found["labels"] = without_ours(found.get("labels") or {})
         settings = {
             name: value
-            for name, value in self.data["settings"].items()
+            for name, value in found.items()
             if value is not None and value != _DEFAULT_SETTINGS.get(name)
         }
         if settings:

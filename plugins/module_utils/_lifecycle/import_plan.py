@@ -23,7 +23,7 @@ from typing import Any
 from .._cluster.settings import apply_settings, plan_settings, read_settings
 from .._common.words import abbreviate, count_of
 from .._model.documents import Node, dig, id_of, parse_node
-from .._model.labels import HOST_LABEL, PREFIX, REVISION_LABEL, name_of, owned_keys
+from .._model.labels import HOST_LABEL, PREFIX, REVISION_LABEL, name_of, owned_keys, without_ours
 from .._model.services import attachments, container_of, is_job
 from .._spec.changes import Change, label_changes, network_changes, service_changes
 from .._spec.display import summary
@@ -228,6 +228,9 @@ class _Planner:
         swarm = self.export["swarm"]
         found = read_settings(self.live.swarm.get("Spec") or {})
         exported = dict(swarm.get("settings") or {})
+        # Those that this collection keeps are about the other swarm.
+        if exported.get("labels"):
+            exported["labels"] = without_ours(exported["labels"])
         desired = {
             key: value
             for key, value in exported.items()

@@ -102,6 +102,11 @@ def name_of(node: AnyNode) -> str:
     return node.labels.get(HOST_LABEL) or node.hostname or node.id
 
 
+def without_ours(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels without those that this collection keeps in a swarm."""
+    return {key: value for key, value in labels.items() if not key.startswith(PREFIX)}
+
+
 def wanted_labels(labels: dict[str, Any], zone: str | None) -> dict[str, str]:
     """Labels as strings, the zone among them."""
     wanted = {str(key): label_text(value) for key, value in labels.items()}

@@ -44,7 +44,7 @@ from ansible_collections.flotilla.swarm.plugins.plugin_utils._health import (
 )
 
 
-def finding(cause: str = "blocked_port", *nodes: str, **more: Any) -> dict[str, Any]:
+def finding(cause: Any = "blocked_port", *nodes: str, **more: Any) -> dict[str, Any]:
     port = {"port": "4789/udp"} if cause == "blocked_port" else {}
     base = {
         "cause": cause,
@@ -279,13 +279,10 @@ def test_any_value_gives_a_check_or_a_refusal(value: Any, complete: bool) -> Non
     if complete and isinstance(value, dict):
         value = {**result(), **value}
     try:
-        parse_probe(value)
-    except SwarmError as error:
-        assert error.code == "bad_option"
+        probe = parse_probe(value)
+    except SwarmError:
         return
-    seen = health_result(
-        swarm("m1"), HostContext(network=parse_probe(value)), only=["network"], picture=True
-    )
+    seen = health_result(swarm("m1"), HostContext(network=probe), only=["network"], picture=True)
     json.dumps(seen)
     assert render(seen, True)
 

@@ -304,6 +304,13 @@ def test_what_the_role_would_have_to_be_told_about_engines_is_in_the_remarks() -
 # The swarm
 
 
+def test_labels_of_the_swarm_that_are_ours_are_no_setting_of_the_user() -> None:
+    ours = {"flotilla.swarm.probed": "id1 id2"}
+    assert "swarm_settings" not in variables(made(data(settings={"labels": ours})))
+    found = variables(made(data(settings={"labels": {**ours, "team": "x"}})))
+    assert found["swarm_settings"] == {"labels": {"team": "x"}}
+
+
 def test_only_what_differs_from_a_new_swarm_is_set() -> None:
     settings = {
         "autolock_managers": False,

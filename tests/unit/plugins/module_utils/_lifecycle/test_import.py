@@ -319,6 +319,14 @@ def test_the_inventory_decides_on_what_it_names() -> None:
     assert not [step for step in plan.steps if step.kind == "setting"]
 
 
+def test_what_the_old_swarm_remembers_of_its_nodes_is_not_imported() -> None:
+    old = old_swarm()
+    old.lists["/swarm"]["Spec"]["Labels"] = {"flotilla.swarm.probed": "id1", "team": "x"}
+    (step,) = [each for each in planned(exported(old), Swarm("new")).steps if each.name == "labels"]
+    assert "team=x" in step.what
+    assert "probed" not in step.what
+
+
 def test_autolock_is_turned_on_and_never_off() -> None:
     old, swarm = old_swarm(), Swarm("new")
     old.lists["/swarm"]["Spec"]["EncryptionConfig"] = {"AutoLockManagers": True}

@@ -36,7 +36,9 @@ def node(name: str, availability: str = "active", labelled: bool = True) -> dict
 
 def observed(*names: str, passed: tuple[str, ...] = (), **nodes: Any) -> dict[str, Any]:
     """What all hosts say: m1 is the manager, and others are known to it."""
-    seen = {name: {"swarm": {"state": "active", "node_id": f"id-{name}"}} for name in names}
+    seen: dict[str, Any] = {
+        name: {"swarm": {"state": "active", "node_id": f"id-{name}"}} for name in names
+    }
     labels = {"mine": "x", PROBED_LABEL: " ".join(f"id-{name}" for name in passed)}
     known = [nodes.get(name) or node(name) for name in (*names, *(nodes.keys() - set(names)))]
     seen["m1"]["swarm"].update(nodes=known, settings={"labels": labels if passed else {}})
