@@ -89,6 +89,21 @@ def test_a_large_swarm_is_judged_in_six_requests_with_little_memory() -> None:
     assert spent["whole"][0].seconds - start < 25 * tenth
 
 
+def test_the_result_of_a_probe_is_judged_and_anything_else_refused() -> None:
+    finding = {"cause": "mtu", "nodes": ["w1"], "what": "x", "advice": "y", "data": {}}
+    probe = {"probed": ["w1"], "not_probed": {}, "findings": [finding], "matrix": ["PROBE"]}
+    with engine(swarm_of(3, 1, 1)) as docker_host:
+        judged = call(docker_host, checks=["network"], network=probe).result
+        refused = call(docker_host, checks=["network"], network={"verdict": "healthy"}).result
+        unasked = call(docker_host, checks=["quorum", "network"]).result
+    assert judged["verdict"] == "failed"
+    assert "larger packets are lost (w1)" in judged["msg"]
+    assert "network" not in judged["invocation"]["module_args"]
+    assert refused["failure"]["code"] == "bad_option"
+    assert "network must be the result of flotilla.swarm.swarm_probe" in refused["msg"]
+    assert unasked["verdict"] == "healthy"
+
+
 def error(status: int, message: str) -> tuple[int, bytes]:
     return status, json.dumps({"message": message}).encode()
 
