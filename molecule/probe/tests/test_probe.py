@@ -29,6 +29,19 @@ PLAIN: dict[str, Any] = {"swarm_probe_overlays": ["plain"], "swarm_probe_mesh": 
 GATE: dict[str, Any] = {"swarm_probe_after_joins": True, **PLAIN}
 # The mark of the nodes that have passed.
 MARK = "flotilla.swarm.probed"
+# A stack that the inventory of the lab does not have.
+ONE_MORE: dict[str, Any] = {
+    "name": "after",
+    "definition": {
+        "services": {
+            "late": {
+                "image": "registry.lab:5000/hello:1",
+                "command": ["sleep", "999"],
+                "stop_grace_period": "1s",
+            }
+        }
+    },
+}
 NETWORK = "hello_default"
 
 
@@ -72,28 +85,25 @@ def namespace(host: str) -> str:
 
 
 def passed() -> set[str]:
-    """The names of the nodes that the swarm remembers."""
-    info = drive.ssh("m1", f"docker info -f '{{{{index .Swarm.Cluster.Spec.Labels \"{MARK}\"}}}}'")
-    ids = drive.ssh("m1", "docker node ls --format '{{.ID}} {{.Hostname}}'").split()
-    names = dict(zip(ids[::2], ids[1::2]))
-    return {names.get(each, each) for each in info.split()}
-
-
-def stack_of(service: str) -> list[dict[str, Any]]:
-    """Stacks with one more, which has one service."""
-    text = (
-        f"services: {{{service}: {{image: 'registry.lab:5000/hello:1', command: [sleep, '999']}}}}"
-    )
-    return [{"name": "after", "compose": [{"definition": text}]}]
+    """The names of the nodes that the swarm remembers. None, if there is no swarm yet."""
+    label = f"{{{{index .Swarm.Cluster.Spec.Labels \"{MARK}\"}}}}"
+    known = drive.ssh("m1", f"docker info -f '{label}'", check=False).split()
+    form = "{{.ID}} {{.Hostname}} {{.Status}}"
+    listed = drive.ssh("m1", f"docker node ls --format '{form}'", check=False)
+    # A host that has left is still listed, as down.
+    rows = [line.split() for line in listed.splitlines()]
+    return {name for each, name, status in rows if each in known and status == "Ready"}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def swarm() -> None:
-    """A new swarm whose nodes have passed. Only the kernel can be wrong: container hosts may have no IPVS and no ESP."""
+    """A swarm whose nodes have passed. Only the kernel can be wrong: container hosts may have no IPVS and no ESP."""
     run = drive.play("--check", **GATE)
     assert run.code == 0, run.text[-6000:]
+    before = passed()
+    assert ("have not passed a probe since they joined" in run.text) == (before != set(HOSTS))
     run = drive.site(swarm_probe_after_joins=True, swarm_probe_accept=["kernel_without"])
-    assert run.text.count("PROBE  4 nodes") == 1
+    assert ("PROBE  4 nodes" in run.text) == (before != set(HOSTS))
     assert passed() == set(HOSTS)
 
 
@@ -276,7 +286,7 @@ HEALTH = """---
 def test_a_worker_that_joins_a_broken_network_stops_the_run_before_the_stacks(
     tmp_path: Path,
 ) -> None:
-    stacks: dict[str, Any] = {"swarm_stack_stacks": stack_of("late")}
+    stacks = {"swarm_stack_stacks": [ONE_MORE]}
     drive.ssh("w1", "docker swarm leave")
     drive.wait_until(lambda: "Down" in drive.ssh("m1", "docker node ls | grep w1"))
     drop = "INPUT -p udp --dport 4789 -j DROP"
