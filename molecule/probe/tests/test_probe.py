@@ -86,7 +86,7 @@ def namespace(host: str) -> str:
 
 def passed() -> set[str]:
     """The names of the nodes that the swarm remembers. None, if there is no swarm yet."""
-    label = f"{{{{index .Swarm.Cluster.Spec.Labels \"{MARK}\"}}}}"
+    label = f'{{{{index .Swarm.Cluster.Spec.Labels "{MARK}"}}}}'
     known = drive.ssh("m1", f"docker info -f '{label}'", check=False).split()
     form = "{{.ID}} {{.Hostname}} {{.Status}}"
     listed = drive.ssh("m1", f"docker node ls --format '{form}'", check=False)
