@@ -2,18 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The course: lessons in docs/course, on the hosts of a lab.
+"""The course: lessons in docs/course, and guides, which are other pages of docs with commands, on the hosts of a lab.
 
     course.py lesson N     prepare the lab for a lesson, and print where to follow it
-    course.py run [N ...]  do all lessons, or some, and hold what commands print against the text
+    course.py run [N ...]  do all lessons and guides, or some, and hold what commands print against the text
     course.py down         remove the labs of the course
 
-A lesson is a Markdown file, and `get_started` is docs/get_started.md. A block `yaml` that begins with a comment such as `# hosts.yml` is
-that file. A block `console` has commands after `$ `, and below each what it prints. There, `...` stands for anything in a line, and a
-line of only `...` for any lines. A command without a text below it must only succeed. Nothing runs a block after `<!-- not run: why -->`.
+A lesson is a Markdown file. So is a guide, which is chosen by the name of its file, for example `get_started`. A block `yaml` that begins
+with a comment such as `# hosts.yml` is that file. A block `console` has commands after `$ `, and below each what it prints. There, `...`
+stands for anything in a line, and a line of only `...` for any lines. A command without a text below it must only succeed. Nothing runs a
+block after `<!-- not run: why -->`, and the tests of a scenario run one after `<!-- run by scenario: NAME -->`. A command that no reader
+needs, because it only provides what a block is about, is in `<!-- first: COMMAND -->` before that block.
 
-The comment `<!-- start: bare -->` in a lesson says that no host is in a swarm at its beginning, and `<!-- start: swarm -->` that all are.
-With `<!-- hosts: kernels -->`, the lesson is on a lab of its own: three hosts with kernels of their own (LAB_KIND=uml).
+The comment `<!-- start: bare -->` says that no host is in a swarm at the beginning of a page, `<!-- start: swarm -->` that all are, and
+`<!-- start: shop -->` that the swarm runs a stack, `shop`. A page outside of docs/course that has such a comment is a guide.
+With `<!-- hosts: kernels -->`, a lesson is on a lab of its own: three hosts with kernels of their own (LAB_KIND=uml).
 """
 
 from __future__ import annotations
@@ -31,14 +34,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connect import ssh_options
+from documents import blocks
 from settings import TOP, Host, Lab, LabError, in_parallel, read_lab, run, say
 
 LESSONS = TOP / "docs" / "course" / "en"
-GET_STARTED = TOP / "docs" / "get_started.md"
-BLOCK = re.compile(
-    r"^(?P<reason><!-- not run: [^\n]+ -->\n+)?```(?P<kind>yaml|console)\n(?P<text>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
-)
+START = re.compile(r"<!-- start: (bare|swarm|shop) -->")
 # Seconds that a command may take.
 LIMIT = 900
 # The lab of lessons about what the kernel under containers may lack.
@@ -59,6 +59,23 @@ USER = (
 )
 # What would deploy them again, or build.
 WATCHERS = "systemctl disable --now flotilla-swarm-gitops.timer flotilla-swarm-gitops.service flotilla-swarm-builder.timer flotilla-swarm-builder.service"
+# What runs at the beginning of guides about services.
+SHOP = {
+    "stacks/shop.yml": """---
+version: "3.8"
+services:
+  web:
+    image: registry.lab:5000/hello:1
+    deploy:
+      endpoint_mode: dnsrr
+      replicas: 4
+      update_config: {order: start-first, failure_action: rollback}
+""",
+    "group_vars/swarm_managers.yml": """---
+swarm_stack_stacks:
+  - {name: shop, compose: [stacks/shop.yml]}
+""",
+}
 # The connection, which is not what a lesson is about.
 VARIABLES = """---
 ansible_ssh_private_key_file: {state}/ssh_key
@@ -106,25 +123,25 @@ class Mismatch(Exception):
 
 def parse_lesson(path: Path) -> Lesson:
     text = path.read_text(encoding="utf-8")
-    start = re.search(r"<!-- start: (bare|swarm) -->", text)
+    start = START.search(text)
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
     if not start or not title:
         raise LabError(f"{path.name} has no title, or no comment such as <!-- start: swarm -->.")
     own_kernels = "<!-- hosts: kernels -->" in text
-    return Lesson(path, title[1], start[1], own_kernels, tuple(_steps(text)))
+    return Lesson(path, title[1], start[1], own_kernels, tuple(_steps(path)))
 
 
-def _steps(text: str) -> Iterator[Command | File]:
-    for match in BLOCK.finditer(text):
-        block = match["text"]
-        if match["reason"]:
+def _steps(path: Path) -> Iterator[Command | File]:
+    for block in blocks(path):
+        if block.first:
+            yield Command(block.first, ())
+        name = re.match(r"# (\S+\.yml)\n", block.text)
+        if block.kind == "yaml" and name:
+            yield File(name[1], block.text)
+        if block.kind != "console" or block.reason or block.scenario:
             continue
-        if match["kind"] == "yaml":
-            name = re.match(r"# (\S+\.yml)\n", block)
-            if name:
-                yield File(name[1], block)
-            continue
-        for part in re.split(r"^\$ ", re.sub(r"\\\n\s*", "", block), flags=re.MULTILINE)[1:]:
+        joined = re.sub(r"\\\n\s*", "", block.text)
+        for part in re.split(r"^\$ ", joined, flags=re.MULTILINE)[1:]:
             command, *expected = part.splitlines()
             yield Command(command, tuple(line for line in expected if line.strip()))
 
@@ -203,6 +220,8 @@ def folder_of(lab: Lab) -> Path:
             f"---\nansible_host: {host.address}\n"
         )
     addresses = " ".join(f"[{host.name}]={host.address}" for host in lab.hosts)
+    # Guides say "inventory" for any inventory.
+    (folder / "inventory").symlink_to("hosts.yml")
     (folder / "env.sh").write_text(
         ENVIRONMENT.format(top=TOP, state=lab.state, options=options, addresses=addresses)
     )
@@ -223,6 +242,11 @@ def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def write(folder: Path, name: str, text: str) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+
+
 def prepare(lab: Lab, lesson: Lesson) -> Path:
     """Bring the lab into the state with which a lesson begins, whatever an earlier one has left. Returns the folder of the lesson."""
     folder = folder_of(lab)
@@ -237,6 +261,9 @@ def prepare(lab: Lab, lesson: Lesson) -> Path:
     if bare:
         return folder
     (folder / "hosts.yml").write_text(swarm_of(lab))
+    if lesson.start == "shop":
+        for name, text in SHOP.items():
+            write(folder, name, text)
     # First the stacks: without the labels of their lesson they would have no node, and the verdict would be bad.
     for command in (
         f"on m1 sh -c {shlex.quote(f'docker node ls > /dev/null 2>&1 || exit 0; {CLEAR}')}",
@@ -254,8 +281,7 @@ def follow(folder: Path, lesson: Lesson) -> int:
     count = 0
     for step in lesson.steps:
         if isinstance(step, File):
-            (folder / step.name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / step.name).write_text(step.text, encoding="utf-8")
+            write(folder, step.name, step.text)
             continue
         done = shell(folder, step.text)
         missing = differs(step.expected, done.stdout)
@@ -266,9 +292,20 @@ def follow(folder: Path, lesson: Lesson) -> int:
     return count
 
 
+def guides() -> list[Path]:
+    """The pages in English, outside of the course, that this module can follow; those with a bare lab first."""
+    docs = TOP / "docs"
+    found = []
+    for path in sorted(docs.rglob("*.md")):
+        start = START.search(path.read_text(encoding="utf-8"))
+        if start and path.relative_to(docs).parts[0] not in ("course", "ko"):
+            found.append((start[1] != "bare", path))
+    return [path for _later, path in sorted(found)]
+
+
 def lessons(numbers: Sequence[str]) -> list[Lesson]:
     paths = {str(int(path.name[:2])): path for path in sorted(LESSONS.glob("[0-9][0-9]-*.md"))}
-    paths[GET_STARTED.stem] = GET_STARTED
+    paths.update({path.stem: path for path in guides()})
     chosen = [path for name, path in paths.items() if not numbers or name in numbers]
     if len(chosen) < len(numbers):
         raise LabError(f"There is no such lesson: choose from {', '.join(paths)}.")
@@ -309,7 +346,7 @@ def main(argv: Sequence[str]) -> int:
             say(f"type    cd {folder.relative_to(TOP)} && . ./env.sh")
             return 0
         good = sum([do_lesson(lesson) for lesson in chosen])
-        say(f"course  {good} of {len(chosen)} lessons print what they say")
+        say(f"course  {good} of {len(chosen)} lessons and guides print what they say")
         return 0 if good == len(chosen) else 1
     except (LabError, OSError) as error:
         print(f"course: {error}", file=sys.stderr, flush=True)

@@ -145,7 +145,7 @@ check_yamllint() { "$TOOLS/bin/yamllint" --strict .; }
 check_ansible-lint() {
   local rc=0
   # With the plays that documents show.
-  "$TOOLS/bin/python" tests/documents.py playbooks
+  "$TOOLS/bin/python" lab/documents.py playbooks
   "$TOOLS/bin/ansible-lint" --offline --strict -q --nocolor || rc=$?
   rm playbooks/shown_*.yml
   return "$rc"

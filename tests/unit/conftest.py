@@ -39,9 +39,9 @@ def make_importable() -> None:
 
 
 make_importable()
-# For recorded.py, which the bench and a scenario import too. At the end, because names there are common words.
+# For recorded.py, which the bench and a scenario import too, and documents.py, which the course needs. At the end, because names there are common words.
 sys.path.append(str(ROOT / "lab"))
-# For documents.py and variable_docs.py.
+# For variable_docs.py.
 sys.path.append(str(ROOT / "tests"))
 
 # The number of cases for each property. FLOTILLA_SOAK=1 tries more, to find rare failures; tests/cores.sh tries fewer, because it

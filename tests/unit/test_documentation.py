@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import course
 import documents
 import pytest
 import variable_docs
@@ -26,7 +27,10 @@ PLAYBOOKS = {path.stem for path in ROOT.glob("playbooks/*.yml")}
 VARIABLES = variable_docs.variables()
 GROUPS = {"swarm_managers", "swarm_workers", "swarm_registry", "swarm_builders"}
 EVERYWHERE = documents.pages("*.md", "docs/**/*.md", "roles/*/README.md")
-GUIDES = documents.pages("docs/get_started.md", "docs/howto/*.md", "docs/symptoms/*.md")
+GUIDES = documents.pages(
+    *("docs/get_started.md", "docs/probe.md", "docs/report.md"),
+    *("docs/howto/*.md", "docs/runbooks/*.md", "docs/symptoms/*.md"),
+)
 OURS = re.compile(r"\b((?:swarm|docker_engine|registry)_[a-z_]+)\b")
 
 
@@ -55,10 +59,12 @@ def given_to(words: list[str]) -> Iterator[str]:
 @pytest.mark.parametrize("page", EVERYWHERE, ids=name_of)
 def test_playbooks_and_variables_of_commands_exist(page: Path) -> None:
     wrong = []
+    # Playbooks that the page shows.
+    shown = set(re.findall(r"^```yaml\n# (\w+\.yml)$", page.read_text("utf-8"), re.MULTILINE))
     for command in documents.playbook_commands(page):
         # What follows the command in a table of cases is a remark.
         words = shlex.split(command.split("   ")[0].partition(" #")[0].partition(" | ")[0])
-        if playbook_of(words) not in PLAYBOOKS:
+        if playbook_of(words) not in PLAYBOOKS and not shown & set(words):
             wrong.append(f"no such playbook: {command}")
         wrong += [
             f"no such variable: {name}: {command}"
@@ -68,24 +74,57 @@ def test_playbooks_and_variables_of_commands_exist(page: Path) -> None:
     assert not wrong
 
 
+def is_run_by(scenario: str, command: str) -> bool:
+    """Whether the tests of a scenario run this command, or this playbook with these variables."""
+    folder = ROOT / "molecule" / scenario
+    text = "\n".join(path.read_text("utf-8") for path in folder.rglob("*.*") if path.is_file())
+    words = shlex.split(command)
+    playbook = playbook_of(words)
+    if not playbook:
+        return command in text
+    # A test can make the name of a variable of a prefix and the name of an argument.
+    joints = re.findall(r"\b(\w+_)\{", text)
+    return bool(re.search(rf"\b{playbook}\b", text)) and all(
+        re.search(rf"\b{name}\b", text)
+        or any(
+            name.startswith(joint) and re.search(rf"\b{name[len(joint) :]}=", text)
+            for joint in joints
+        )
+        for name in given_to(words)
+    )
+
+
 @pytest.mark.parametrize("page", GUIDES, ids=name_of)
 def test_commands_of_guides_are_run_by_a_test_or_say_why_not(page: Path) -> None:
-    """A scenario runs every playbook. The rest is run by the course, or its block says why nothing runs it."""
-    scenarios = "\n".join(
-        path.read_text(encoding="utf-8") for path in ROOT.glob("molecule/**/*") if path.is_file()
-    )
-    wrong = []
+    """The course follows the page word by word, or the block names the scenario that runs it, or says why nothing does."""
+    followed = []
+    if page in course.guides():
+        steps = course.parse_lesson(page).steps
+        followed = [step.text for step in steps if isinstance(step, course.Command)]
+    wrong, inside = [], []
     for block in documents.blocks(page):
-        if block.kind != "console" or block.reason:
+        inside.append(block.text)
+        if block.kind != "console":
             continue
         found = documents.commands(block.text)
         assert found, f"{block}: no command"
-        for command in found:
-            playbook = playbook_of(shlex.split(command.partition(" | ")[0]))
-            if command.startswith("ansible -i hosts.yml all -m ansible.builtin.ping"):
-                continue
-            if not playbook or not re.search(rf"\b{playbook}\b", scenarios):
-                wrong.append(f"{block}: {command}")
+        if block.reason:
+            continue
+        wrong += [
+            f"{block}: {command}"
+            for command in found
+            if (
+                not is_run_by(block.scenario, command)
+                if block.scenario
+                else command not in followed
+            )
+        ]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(inside))
+    wrong += [
+        f"not in a block of commands: {command}"
+        for command in documents.playbook_commands(page)
+        if f"$ {command}" not in joined
+    ]
     assert not wrong
 
 

@@ -14,6 +14,7 @@ import course
 import pytest
 
 COURSE = Path(course.__file__).resolve().parents[1] / "docs" / "course"
+GET_STARTED = COURSE.parent / "get_started.md"
 LESSONS = sorted((COURSE / "en").glob("[0-9][0-9]-*.md"))
 
 
@@ -47,6 +48,8 @@ def test_a_lesson_has_files_and_commands_in_their_order(tmp_path: Path) -> None:
         "# 1. Title\n<!-- start: bare -->\n```yaml\n# hosts.yml\nall: {}\n```\n```yaml\nshown: only\n```\n"
         "```console\n$ one \\\n    two\nout\n\n$ three\n```\n"
         "<!-- not run: it takes a day -->\n\n```console\n$ four\n```\n"
+        "<!-- run by scenario: bare -->\n\n```console\n$ five\n```\n"
+        "- In a list\n\n  <!-- first: zero -->\n\n  ```console\n  $ six\n  ```\n"
     )
     lesson = course.parse_lesson(path)
     assert (lesson.title, lesson.start, lesson.own_kernels) == ("1. Title", "bare", False)
@@ -54,6 +57,8 @@ def test_a_lesson_has_files_and_commands_in_their_order(tmp_path: Path) -> None:
         course.File("hosts.yml", "# hosts.yml\nall: {}\n"),
         course.Command("one two", ("out",)),
         course.Command("three", ()),
+        course.Command("zero", ()),
+        course.Command("six", ()),
     )
 
 
@@ -105,11 +110,12 @@ def test_both_languages_have_the_same_lessons() -> None:
 
 
 def test_get_started_is_followed_like_a_lesson() -> None:
-    lesson = course.parse_lesson(course.GET_STARTED)
+    lesson = course.parse_lesson(GET_STARTED)
     names = [step.name for step in lesson.steps if isinstance(step, course.File)]
     commands = [step.text for step in lesson.steps if isinstance(step, course.Command)]
     assert "hosts.yml" in names
     assert "ansible-playbook -i hosts.yml flotilla.swarm.site" in commands
     # What is marked as not run.
     assert not [text for text in commands if text.startswith("pip ")]
-    assert course.lessons(["get_started", "1"])[-1].path == course.GET_STARTED
+    assert [each.path for each in course.lessons(["get_started", "1"])] == [LESSONS[0], GET_STARTED]
+    assert GET_STARTED in course.guides()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The blocks of the Markdown files: commands, plays and inventories that a page shows.
+"""The blocks of the Markdown files: commands, plays and inventories that a page shows, for the course, the tests and ansible-lint.
 
 documents.py DIRECTORY writes every play that a page shows into a file there, for ansible-lint.
 """
@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
-# Before a block of commands that no test runs.
-NOT_RUN = re.compile(r"<!-- not run: (.+) -->\s*\Z")
+# Comments right before a block of commands. A reader does not see them.
+REMARK = re.compile(r"<!-- (not run|run by scenario|first): (.+) -->\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class Block:
     text: str
     # Why no test runs the commands; empty if one does.
     reason: str
+    # The scenario whose tests run these playbooks with these variables, on hosts that the course does not have.
+    scenario: str
+    # A command that brings the swarm into the state that the block is about.
+    first: str
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -49,13 +53,16 @@ def blocks(page: Path) -> Iterator[Block]:
     for match in FENCE.finditer(text):
         width = len(match["indent"])
         lines = [line[width:] for line in match["text"].splitlines()]
-        reason = NOT_RUN.search(text[: match.start()])
+        remark = REMARK.search(text[: match.start()])
+        said = {remark[1]: remark[2]} if remark else {}
         yield Block(
             page,
             text.count("\n", 0, match.start()) + 1,
             match["kind"],
             "\n".join(lines) + "\n",
-            reason[1] if reason else "",
+            reason=said.get("not run", ""),
+            scenario=said.get("run by scenario", ""),
+            first=said.get("first", ""),
         )
 
 
