@@ -76,9 +76,8 @@ def with_navigation(text: str, base: str) -> str:
     sections = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
     trees = []
     for title, body in zip(sections[1::2], sections[2::2]):
-        links = re.findall(r"^- \[[^]]*\]\(([^)]+)\)", body, re.MULTILINE)
-        pages = [re.sub(r"\.(md|rst)$", "", link) for link in links if base not in link]
-        listed = "\n".join(pages)
+        links = re.findall(r"^- \[([^]]*)\]\(([^)]+?)(?:\.md|\.rst)?\)", body, re.MULTILINE)
+        listed = "\n".join(f"{name} <{link}>" for name, link in links if base not in link)
         trees.append(f"```{{toctree}}\n:hidden:\n:caption: {title}\n\n{listed}\n```\n")
     return text + "\n" + "\n".join(trees)
 
