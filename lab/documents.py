@@ -4,14 +4,14 @@
 
 """The blocks of the Markdown files: commands, plays and inventories that a page shows, for the course, the tests and ansible-lint.
 
-documents.py DIRECTORY writes every play that a page shows into a file there, for ansible-lint.
+documents.py PLAYS INVENTORIES writes every play and every inventory that a page shows into a file of these folders, for ansible-lint.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,11 +97,13 @@ def is_inventory(document: Any) -> bool:
     )
 
 
-def plays() -> Iterator[Block]:
+def shown(what: Callable[[Any], bool]) -> Iterator[Block]:
+    """The YAML blocks of all pages that are plays, or inventories."""
     for page in pages("*.md", "docs/**/*.md", "roles/*/README.md"):
-        yield from (block for block, document in documents(page) if is_play(document))
+        yield from (block for block, document in documents(page) if what(document))
 
 
 if __name__ == "__main__":
-    for number, shown in enumerate(plays(), 1):
-        (Path(sys.argv[1]) / f"shown_{number}.yml").write_text(f"---\n{shown.text}", "utf-8")
+    for folder, what in zip(sys.argv[1:], (is_play, is_inventory)):
+        for number, block in enumerate(shown(what), 1):
+            (Path(folder) / f"shown_{number}.yml").write_text(f"---\n{block.text}", "utf-8")

@@ -4,8 +4,8 @@
 
 """All checks, some at a time, each with its own log: what `make test`, `make soak` and .ci/run call.
 
-    all.py [CHECK ...]          lint, unit, cores, or the name of a scenario; without arguments, all
-    all.py --soak [CHECK ...]   the same with long series, and what only `make soak` runs: course, the lessons of docs/course;
+    all.py [CHECK ...]          lint, unit, cores, course, or the name of a scenario; without arguments, all
+    all.py --soak [CHECK ...]   the same with long series, all lessons and guides of the course, and what only `make soak` runs:
                                 probe, of the network between hosts
 
 JOBS=3 is how many checks run at once, and V=1 shows everything as it happens, one check after the other.
@@ -49,7 +49,9 @@ SOAK_SUITES = {
 }
 
 # `make test` has no minutes left for these.
-SOAK_ONLY = ("course", "probe")
+SOAK_ONLY = ("probe",)
+# And of the course, it has minutes for what a reader follows first.
+LESSONS = "1 get_started"
 
 # What hosts of a scenario have at its beginning, other than in `make test`.
 SOAK_IMAGES = {"mesh": "bare"}
@@ -135,9 +137,10 @@ def checks_of(name: str, soak: bool) -> list[Check]:
         return [
             Check(name, ["tests/cores.sh", *(["--all"] if soak else [])], 40 if soak else 9, few)
         ]
-    if name == "course" and soak:
+    if name == "course":
         prefix = f"{os.environ.get('LAB_PREFIX') or 'flotilla'}-course"
-        return [Check(name, ["make", "course"], 30, {"LAB_PREFIX": prefix})]
+        command = ["make", "course", f"N={'' if soak else LESSONS}"]
+        return [Check(name, command, 45 if soak else 3, {"LAB_PREFIX": prefix})]
     if name not in scenarios() or name == "default":
         known = default_names(soak)
         sys.exit(f"tests: {name} is not a check: choose from {', '.join(known)}.")

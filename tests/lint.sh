@@ -39,7 +39,7 @@ declare -A WHAT=(
   [mypy]="types of the Python files"
   [shellcheck]="errors in the shell scripts"
   [yamllint]="errors and style of the YAML files"
-  [ansible-lint]="roles, playbooks, modules and plays in documents, profile production"
+  [ansible-lint]="roles, playbooks, modules, plays and inventories in documents, profile production"
   [changelog]="changelog fragments (antsibull-changelog)"
   [docs]="documentation of plugins and roles (antsibull-docs)"
   [readmes]="tables of variables in the READMEs of the roles and in docs/variables.md are up to date"
@@ -144,10 +144,10 @@ check_shellcheck() {
 check_yamllint() { "$TOOLS/bin/yamllint" --strict .; }
 check_ansible-lint() {
   local rc=0
-  # With the plays that documents show.
-  "$TOOLS/bin/python" lab/documents.py playbooks
+  # With the plays and inventories that documents show.
+  "$TOOLS/bin/python" lab/documents.py playbooks inventories
   "$TOOLS/bin/ansible-lint" --offline --strict -q --nocolor || rc=$?
-  rm playbooks/shown_*.yml
+  rm playbooks/shown_*.yml inventories/shown_*.yml
   return "$rc"
 }
 check_changelog() {

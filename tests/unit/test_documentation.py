@@ -145,7 +145,7 @@ def test_variables_in_examples_exist(page: Path) -> None:
 
 
 def test_plays_that_pages_show_pass_the_syntax_check(tmp_path: Path) -> None:
-    shown = list(documents.plays())
+    shown = list(documents.shown(documents.is_play))
     assert shown
     files = []
     for number, block in enumerate(shown):
@@ -172,12 +172,7 @@ def test_inventories_that_pages_show_can_be_read(tmp_path: Path) -> None:
     from ansible.inventory.manager import InventoryManager
     from ansible.parsing.dataloader import DataLoader
 
-    shown = [
-        block
-        for page in EVERYWHERE
-        for block, document in documents.documents(page)
-        if documents.is_inventory(document)
-    ]
+    shown = list(documents.shown(documents.is_inventory))
     assert shown
     for number, block in enumerate(shown):
         path = tmp_path / f"{number}.yml"
