@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,25 +69,34 @@ def table(role: Path) -> str:
     return "\n".join(["| variable | type | default | |", "|---|---|---|---|", *found])
 
 
+def with_table(text: str, start: str, table: str) -> str:
+    """A page with this table between two comments; empty if they are missing."""
+    before, found, rest = text.partition(start)
+    _old, end, after = rest.partition(END)
+    return f"{before}{start}\n\n{table}\n\n{END}{after}" if found and end else ""
+
+
+def write_pages(pages: Mapping[Path, str]) -> int:
+    """Write the pages that are out of date, or with --check only name them; the exit code."""
+    stale = [path for path, new in pages.items() if path.read_text(encoding="utf-8") != new]
+    check = "--check" in sys.argv[1:]
+    for path in stale:
+        if not check:
+            path.write_text(pages[path], encoding="utf-8")
+        state = "out of date, run tests/lint.sh --fix" if check else "written"
+        print(f"{path.relative_to(ROOT)}: {state}")
+    return 1 if stale and check else 0
+
+
 def main() -> int:
-    stale = []
-    for readme in sorted(ROOT.glob("roles/*/README.md")):
-        text = readme.read_text(encoding="utf-8")
-        before, start, rest = text.partition(START)
-        _old, end, after = rest.partition(END)
-        if not (start and end):
-            print(f"{readme.relative_to(ROOT)}: no place for the table: {START} ... {END}")
-            stale.append(readme)
-            continue
-        new = f"{before}{START}\n\n{table(readme.parent)}\n\n{END}{after}"
-        if new != text:
-            stale.append(readme)
-            if "--check" in sys.argv[1:]:
-                print(f"{readme.relative_to(ROOT)}: out of date, run tests/lint.sh --fix")
-            else:
-                readme.write_text(new, encoding="utf-8")
-                print(f"{readme.relative_to(ROOT)}: written")
-    return 1 if stale and "--check" in sys.argv[1:] else 0
+    pages = {
+        readme: with_table(readme.read_text(encoding="utf-8"), START, table(readme.parent))
+        for readme in sorted(ROOT.glob("roles/*/README.md"))
+    }
+    missing = [path for path, new in pages.items() if not new]
+    for path in missing:
+        print(f"{path.relative_to(ROOT)}: no place for the table: {START} ... {END}")
+    return 1 if missing else write_pages(pages)
 
 
 if __name__ == "__main__":

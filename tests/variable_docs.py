@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Writes docs/variables.md: every variable of the playbooks and roles, from the comments of the playbooks and the argument_specs.
+It also writes the variables of a playbook into its page of docs, where a comment asks for them.
 
 With --check it writes nothing, and fails if the page is out of date.
 """
@@ -16,10 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from role_docs import default_of, markdown
+from role_docs import default_of, markdown, with_table, write_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "variables.md"
+# In the page of a playbook.
+ASKED = re.compile(r"<!-- variables of (\w+): written by tests/variable_docs.py -->")
 # A line of the table in the comment of a playbook: a name, perhaps the default, and the meaning, in columns.
 ROW = re.compile(r"^#( {5})([a-z][a-z_]+)(  +)(\S.*)$")
 
@@ -69,6 +72,10 @@ def rows_of(playbook: Path) -> dict[str, tuple[str, str]]:
     return rows
 
 
+def default_in_markdown(default: str) -> str:
+    return default if default.startswith("(") or not default else f"`{default}`"
+
+
 def variables() -> dict[str, Variable]:
     """All variables by name. What a role says of a variable is more exact than what a playbook says."""
     found: dict[str, Variable] = {}
@@ -83,7 +90,7 @@ def variables() -> dict[str, Variable]:
     of_roles = set(found)
     for playbook in sorted(ROOT.glob("playbooks/*.yml")):
         for name, (default, meaning) in rows_of(playbook).items():
-            shown = default if default.startswith("(") or not default else f"`{default}`"
+            shown = default_in_markdown(default)
             variable = found.setdefault(name, Variable(shown, markdown(meaning)))
             if set(playbook.stem.split("_")) & set(name.split("_")) and name not in of_roles:
                 # swarm_report_path is the variable of report.yml, which other playbooks take too.
@@ -99,18 +106,22 @@ def page() -> str:
     )
 
 
-def main() -> int:
-    new = page()
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == new:
-        return 0
-    name = PAGE.relative_to(ROOT)
-    if "--check" in sys.argv[1:]:
-        print(f"{name}: out of date, run tests/lint.sh --fix")
-        return 1
-    PAGE.write_text(new, encoding="utf-8")
-    print(f"{name}: written")
-    return 0
+def pages() -> dict[Path, str]:
+    """Every page that has a table of this script, as it must be."""
+    found = {PAGE: page()}
+    for path in sorted(ROOT.glob("docs/**/*.md")):
+        text = path.read_text(encoding="utf-8")
+        for match in ASKED.finditer(text):
+            rows = "\n".join(
+                f"| `{name}` | {default_in_markdown(default)} | {markdown(meaning)} |"
+                for name, (default, meaning) in rows_of(
+                    ROOT / "playbooks" / f"{match[1]}.yml"
+                ).items()
+            )
+            table = f"| variable | default | meaning |\n|---|---|---|\n{rows}"
+            found[path] = with_table(found.get(path, text), match[0], table)
+    return found
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_pages(pages()))

@@ -234,8 +234,20 @@ def test_quoted_messages_exist_in_the_code(page: Path) -> None:
 # --- the index of variables -------------------------------------------------------------------------
 
 
-def test_the_index_of_variables_is_up_to_date() -> None:
-    assert variable_docs.PAGE.read_text(encoding="utf-8") == variable_docs.page()
+def test_the_tables_of_variables_are_up_to_date() -> None:
+    for page, text in variable_docs.pages().items():
+        assert page.read_text(encoding="utf-8") == text, page
+
+
+@pytest.mark.parametrize(
+    "page", documents.pages("docs/howto/*.md", "docs/runbooks/*.md"), ids=name_of
+)
+def test_the_page_of_a_playbook_has_its_variables(page: Path) -> None:
+    """In a table, or by a link to the role whose variables they are."""
+    text = page.read_text(encoding="utf-8")
+    assert variable_docs.ASKED.search(text) or re.search(
+        r"\]\((\.\./)+(roles/\w+/README|variables)\.md\)", text
+    )
 
 
 @pytest.mark.parametrize("name", sorted(PLAYBOOKS))
