@@ -8,8 +8,8 @@
     course.py run [N ...]  do all lessons and guides, or some, and hold what commands print against the text
     course.py down         remove the labs of the course
 
-A lesson is a Markdown file. So is a guide, which is chosen by the name of its file, for example `get_started`. A block `yaml` that begins
-with a comment such as `# hosts.yml` is that file. A block `console` has commands after `$ `, and below each what it prints. There, `...`
+A lesson is a Markdown file. So is a guide, which is chosen by the name of its file, for example `get_started`. A block `yaml` or `python`
+that begins with a comment such as `# hosts.yml` is that file. A block `console` has commands after `$ `, and below each what it prints. There, `...`
 stands for anything in a line, and a line of only `...` for any lines. A command without a text below it must only succeed. Nothing runs a
 block after `<!-- not run: why -->`, and the tests of a scenario run one after `<!-- run by scenario: NAME -->`. A command that no reader
 needs, because it only provides what a block is about, is in `<!-- first: COMMAND -->` before that block.
@@ -135,8 +135,8 @@ def _steps(path: Path) -> Iterator[Command | File]:
     for block in blocks(path):
         if block.first:
             yield Command(block.first, ())
-        name = re.match(r"# (\S+\.yml)\n", block.text)
-        if block.kind == "yaml" and name:
+        name = re.match(r"# (\S+\.(?:yml|py))\n", block.text)
+        if block.kind in ("yaml", "python") and name:
             yield File(name[1], block.text)
         if block.kind != "console" or block.reason or block.scenario:
             continue
@@ -319,6 +319,9 @@ def do_lesson(lesson: Lesson) -> bool:
         with hosts(lesson.own_kernels):
             lab_command("up")
             count = follow(prepare(read_lab(), lesson), lesson)
+            if lesson.own_kernels and os.environ.get("KEEP") != "1":
+                # Such hosts are never idle, and slow the next lessons down.
+                lab_command("down")
     except (Mismatch, LabError, subprocess.TimeoutExpired) as error:
         say(f"FAILED  {lesson.path.stem}: {error}")
         return False
