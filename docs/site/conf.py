@@ -13,6 +13,8 @@ project_copyright = "2026, the Flotilla authors"
 extensions = ["myst_parser", "sphinx_antsibull_ext"]
 myst_heading_anchors = 4
 highlight_language = "text"
+# Examples in tables are copied, so a quotation mark stays what it is.
+smartquotes = False
 # A plan or a page of JSON with dots in it is no valid YAML or JSON, and is shown as it is.
 suppress_warnings = ["misc.highlighting_failure"]
 
