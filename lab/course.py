@@ -46,7 +46,9 @@ KERNELS = {"LAB_KIND": "uml", "LAB_MANAGERS": "3", "LAB_WORKERS": "0"}
 # Remove the stacks and services of another lesson, which would be in what the commands print.
 CLEAR = (
     "docker stack ls --format '{{.Name}}' | xargs -r docker stack rm; docker service ls -q | xargs -r docker service rm; "
-    "docker config ls -q -f name=flotilla.gitops | xargs -r docker config rm"
+    "docker config ls -q -f name=flotilla.gitops | xargs -r docker config rm; "
+    # A stack of the same name must not find a network that is about to go.
+    "for n in $(seq 60); do docker network ls -q -f label=com.docker.stack.namespace | grep -q . || break; sleep 1; done"
 )
 # An engine that was stopped can leave the interface of a network that is removed meanwhile. The next network with its number then
 # fails there with "error creating vxlan interface: file exists".
