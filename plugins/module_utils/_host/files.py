@@ -29,6 +29,8 @@ RESTART_MARKER = "/run/flotilla.swarm/docker-restart"
 PREVIOUS_DAEMON_JSON = "/var/lib/flotilla.swarm/daemon.json.previous"
 # On a host that is pending a reboot, until it is back in service.
 REBOOT_NOTE = "/var/lib/flotilla.swarm/reboot.json"
+# On a host that is drained for a repair, until it is back in service.
+REPAIR_NOTE = "/var/lib/flotilla.swarm/repair"
 # On a host that was upgraded: its packages before, and whether the upgrade came to its end. Beside it, its daemon.json before.
 UPGRADE_NOTE = "/var/lib/flotilla.swarm/upgrade.json"
 UPGRADE_DAEMON_JSON = "/var/lib/flotilla.swarm/upgrade.daemon.json"

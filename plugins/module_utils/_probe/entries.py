@@ -38,9 +38,11 @@ def namespace_of(network_id: str, root: str = "") -> str | None:
     return None
 
 
-def read_entries(network_id: str, runner: Runner = run, root: str = "") -> dict[str, str] | None:
-    """The addresses of a network that this host knows, each with that of the host it sends their packets to; empty text if it does
-    not know one. None if this host is not in the network, or the entries cannot be read."""
+def read_neighbours(
+    network_id: str, runner: Runner = run, root: str = ""
+) -> dict[str, tuple[str, str]] | None:
+    """The addresses of a network that this host knows, each with its MAC address and the address of the host that its packets go to;
+    empty text if it does not know one. None if this host is not in the network, or the entries cannot be read."""
     path = namespace_of(network_id, root)
     if path is None:
         return None
@@ -49,6 +51,12 @@ def read_entries(network_id: str, runner: Runner = run, root: str = "") -> dict[
     if neighbours is None or forwarding is None:
         return None
     return match_entries(neighbours, forwarding)
+
+
+def read_entries(network_id: str, runner: Runner = run, root: str = "") -> dict[str, str] | None:
+    """The same without the MAC addresses."""
+    found = read_neighbours(network_id, runner, root)
+    return None if found is None else {address: host for address, (_mac, host) in found.items()}
 
 
 def _json(runner: Runner, path: str, *words: str) -> list[dict[str, Any]] | None:
@@ -62,18 +70,19 @@ def _json(runner: Runner, path: str, *words: str) -> list[dict[str, Any]] | None
 
 def match_entries(
     neighbours: Sequence[Mapping[str, Any]], forwarding: Sequence[Mapping[str, Any]]
-) -> dict[str, str]:
-    """Addresses of tasks with those of hosts, from what `ip neighbour` and `bridge fdb` print as JSON. Pure."""
+) -> dict[str, tuple[str, str]]:
+    """Addresses of tasks with their MAC addresses and those of hosts, from what `ip neighbour` and `bridge fdb` print as JSON. Pure."""
     hosts = {
         str(each.get("mac")).lower(): str(each["dst"])
         for each in forwarding
         if each.get("dst") and each.get("mac")
     }
-    return {
-        str(each["dst"]): hosts.get(str(each.get("lladdr")).lower(), "")
+    macs = {
+        str(each["dst"]): str(each["lladdr"]).lower()
         for each in neighbours
         if each.get("dst") and each.get("lladdr")
     }
+    return {address: (mac, hosts.get(mac, "")) for address, mac in macs.items()}
 
 
 def interface_of(address: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from .._common.words import abbreviate, count_of
 from .._host.network import parse_network
@@ -25,6 +25,7 @@ from .prober import MOST_LOST
 from .request import GOSSIP_PORT, HOST, Overlay
 
 Pair = tuple[int, int]  # from, to
+Key = TypeVar("Key", int, str)
 
 # What to do about each cause.
 ADVICE = {
@@ -81,6 +82,19 @@ class Finding:
     def as_dict(self) -> dict[str, Any]:
         """The finding as data, for a module's result."""
         return asdict(self)
+
+
+def most_seen(advertised: Mapping[Key, str], seen: Iterable[tuple[Key, str]]) -> dict[Key, str]:
+    """The address that most entries have for each host: its address for data can differ from the one that it advertises. A host that
+    only one other knows of has the advertised one."""
+    votes = {key: Counter([address]) for key, address in advertised.items()}
+    for key, host in seen:
+        if host and key in votes:
+            votes[key][host] += 1
+    return {
+        key: max(sorted(counts), key=lambda host: (counts[host], host == advertised[key]))
+        for key, counts in votes.items()
+    }
 
 
 def evaluate(reach: Reach, hosts: Mapping[str, HostFacts]) -> list[Finding]:
@@ -412,22 +426,17 @@ class _Judge:
         return found
 
     def _hosts_of(self, overlay: Overlay, numbers: Mapping[str, int]) -> dict[int, str]:
-        """The address that the entries of most nodes have for each host: its address for data can differ from the one that it
-        advertises. A node that only one other knows of has the advertised one."""
-        votes: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for n, place in enumerate(self.seen.places):
-            votes[n][place.address] += 1
-        for facts in self.hosts.values():
-            for address, host in facts.entries.get(overlay.id, {}).items():
-                node_id = self.seen.neighbours.get(overlay.where, {}).get(address, "")
-                if host and node_id in numbers:
-                    votes[numbers[node_id]][host] += 1
-        return {
-            n: max(
-                sorted(counts), key=lambda host: (counts[host], host == self.seen.places[n].address)
-            )
-            for n, counts in votes.items()
-        }
+        """The address of each host for data, by the entries of the others."""
+        neighbours = self.seen.neighbours.get(overlay.where, {})
+        return most_seen(
+            {n: place.address for n, place in enumerate(self.seen.places)},
+            (
+                (numbers[neighbours[address]], host)
+                for facts in self.hosts.values()
+                for address, host in facts.entries.get(overlay.id, {}).items()
+                if neighbours.get(address) in numbers
+            ),
+        )
 
     def _report_stale(self, overlay: Overlay, stale: Mapping[Pair, list[str]]) -> None:
         ports = (f"{GOSSIP_PORT}/tcp", f"{GOSSIP_PORT}/udp")

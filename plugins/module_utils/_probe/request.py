@@ -80,7 +80,7 @@ def places_of(nodes: Iterable[Node], images: Mapping[str, str]) -> list[Place]:
         Place(
             id=node.id,
             name=name_of(node),
-            address=_address_of(node),
+            address=address_of(node),
             manager=(node.manager_addr or f"{node.addr}:{SWARM_PORT}")
             if node.role == "manager"
             else "",
@@ -92,7 +92,7 @@ def places_of(nodes: Iterable[Node], images: Mapping[str, str]) -> list[Place]:
     return sorted(found, key=lambda place: (place.name, place.id))
 
 
-def _address_of(node: Node) -> str:
+def address_of(node: Node) -> str:
     """The leader may report itself at 0.0.0.0 or at its loopback (moby, issue 35437); its manager has the real address."""
     if node.manager_addr:
         return node.manager_addr.rpartition(":")[0].strip("[]")

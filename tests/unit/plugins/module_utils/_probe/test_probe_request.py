@@ -159,7 +159,10 @@ def test_entries_lead_from_an_address_over_its_hardware_address_to_a_host() -> N
         {"dst": "10.0.1.4"},
     ]
     forwarding = [{"mac": "02:42:0a:00:01:02", "dst": "192.0.2.2"}, {"mac": "33:33:00:00:00:01"}]
-    assert match_entries(neighbours, forwarding) == {"10.0.1.2": "192.0.2.2", "10.0.1.3": ""}
+    assert match_entries(neighbours, forwarding) == {
+        "10.0.1.2": ("02:42:0a:00:01:02", "192.0.2.2"),
+        "10.0.1.3": ("02:42:0a:00:01:03", ""),
+    }
 
 
 @pytest.mark.parametrize(
