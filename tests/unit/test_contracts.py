@@ -213,6 +213,7 @@ FLOORS = (
         "_network",
         "_stack",
         "_probe",
+        "_repair",
         "_health",
     ),
     *("_lifecycle", "_builder", "_gitops", "_report"),
@@ -306,6 +307,7 @@ DECIDES = {
     *("_report/history", "_report/language", "_report/planned", "_report/summary"),
     *("_report/records", "_report/states"),
     *("_probe/evaluate", "_probe/observations", "_probe/report", "_probe/request"),
+    *("_repair/faults", "_repair/plan"),
 }
 
 

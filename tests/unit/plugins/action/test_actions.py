@@ -185,6 +185,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "rollback": {"swarm_rollback": {"docker_host": NOWHERE, "services": ["shop_web"]}},
     "rebalance": {"swarm_rebalance": {"docker_host": NOWHERE}},
     "probe": {"swarm_probe": {"docker_host": NOWHERE}},
+    "repair": {"swarm_repair": {"docker_host": NOWHERE}},
     "tokens": {"swarm_rotate": {"docker_host": NOWHERE, "rotate": ["worker-token"]}},
     "backup": {"swarm_backup": {"docker_host": NOWHERE, "recipients": ["age1x"]}},
     "backup_key": {"swarm_backup": {"recipients": ["age1x"], "unlock_key": KEY}},

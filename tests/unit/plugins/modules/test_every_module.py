@@ -49,6 +49,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "swarm_network_host": {"gwbridge_mtu": 1400},
     "swarm_probe": {},
     "swarm_probe_node": {},
+    "swarm_repair": {},
+    "swarm_repair_node": {},
     "swarm_member": {
         "state": "joined",
         "role": "worker",

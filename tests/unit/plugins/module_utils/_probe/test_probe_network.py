@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -43,6 +42,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._probe.request impo
     Wanted,
     request_of,
 )
+from namespaces import needs_namespaces
 
 NAMES = ("a", "b", "c")
 HOSTS = [f"172.31.250.{n}" for n in (1, 2, 3)]
@@ -290,20 +290,6 @@ class Net:
             process.wait()
         for name in ("hub", *NAMES):
             subprocess.run(["ip", "netns", "del", self._prefix + name], capture_output=True)
-
-
-def possible() -> bool:
-    if os.geteuid() or not all(map(shutil.which, ("ip", "bridge", "iptables", "nsenter"))):
-        return False
-    name = f"fp{os.getpid()}-try"
-    made = subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode == 0
-    subprocess.run(["ip", "netns", "del", name], capture_output=True)
-    return made
-
-
-needs_namespaces = pytest.mark.skipif(
-    not possible(), reason="network namespaces cannot be made here"
-)
 
 
 @contextlib.contextmanager
