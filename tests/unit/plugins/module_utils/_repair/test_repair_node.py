@@ -50,7 +50,7 @@ class Namespace:
     def entries(self) -> Any:
         return read_neighbours(NET, root=self.root)
 
-    def write(self, check_mode: bool = False, **entry: str) -> dict[str, Any]:
+    def write(self, check_mode: bool = False, **entry: Any) -> dict[str, Any]:
         wanted = {
             "network": NET,
             "address": "10.0.1.5",

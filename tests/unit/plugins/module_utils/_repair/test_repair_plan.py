@@ -58,7 +58,7 @@ class Swarm:
 
     def __init__(self, nodes: int = 3) -> None:
         self.numbers = range(1, nodes + 1)
-        self.documents = {
+        self.documents: dict[str, Any] = {
             "/nodes": [node_document(n) for n in self.numbers],
             "/networks": [
                 {"Id": NET, "Name": "shop_default", "Driver": "overlay", "Scope": "swarm"},
@@ -315,9 +315,7 @@ def test_only_what_two_readings_have_is_planned(swarm: Swarm) -> None:
     ],
 )
 def test_what_is_no_reading_is_refused_in_a_sentence(swarm: Swarm, nodes: Any) -> None:
-    with pytest.raises(
-        SwarmError, match="nodes is not what swarm_repair_node returns"
-    ):
+    with pytest.raises(SwarmError, match="nodes is not what swarm_repair_node returns"):
         swarm.call(nodes=nodes)
 
 
