@@ -139,7 +139,7 @@ def test_a_network_that_the_node_has_left_is_skipped(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_entry_becomes_no_part_of_a_command(
-    tmp_path: Path, entry: dict[str, str]
+    tmp_path: Path, entry: dict[str, Any]
 ) -> None:
     with pytest.raises(SwarmError, match="Pass it unchanged") as caught:
         Namespace(tmp_path).write(**entry)
