@@ -176,16 +176,25 @@ def updated(ours: bool) -> None:
 
 
 def drained(ours: bool) -> None:
-    """w1 goes out of service and comes back, and the service moves there again."""
+    """Two nodes go out of service and come back. Then the service, which is on two nodes, is spread over all of them again."""
+    away = ("m3", "w1")
+
+    def empty() -> bool:
+        return all(tasks("shop_web")[node] == 0 for node in away)
+
     if ours:
-        play("drain_node", swarm_drain_nodes="w1", swarm_drain_state="drained")
-        assert tasks("shop_web")["w1"] == 0
-        play("drain_node", swarm_drain_nodes="w1", swarm_drain_state="active")
+        play("drain_node", swarm_drain_nodes=",".join(away), swarm_drain_state="drained")
+        assert empty()
+        play("drain_node", swarm_drain_nodes=",".join(away), swarm_drain_state="active")
+        moved = drive.module("m1", "swarm_rebalance", services=["shop_web"])
+        assert moved["changed"], moved
     else:
-        drive.ssh("m1", "docker node update --availability drain w1")
-        drive.wait_until(lambda: tasks("shop_web")["w1"] == 0 and settled(3)())
-        drive.ssh("m1", "docker node update --availability active w1")
-    drive.ssh("m1", "docker service update -q --force shop_web > /dev/null")
+        for node in away:
+            drive.ssh("m1", f"docker node update --availability drain {node}")
+        drive.wait_until(lambda: empty() and settled(3)())
+        for node in away:
+            drive.ssh("m1", f"docker node update --availability active {node}")
+        drive.ssh("m1", "docker service update -q --force shop_web > /dev/null")
 
 
 @pytest.mark.parametrize(
