@@ -77,6 +77,45 @@ def test_a_node_goes_out_of_service_without_a_dip_and_comes_back() -> None:
         rebalanced(web)
 
 
+@drive.soak
+def test_other_ports_of_a_stack_also_replace_the_tasks_that_a_drain_has_moved(
+    tmp_path: Path,
+) -> None:
+    """The engine alone would keep them with their old ports, and call the update completed."""
+    compose = tmp_path / "moved.yml"
+
+    def deploy(port: int) -> None:
+        # In Compose, a list of ports that the engine publishes on the nodes of the tasks themselves.
+        published = {"target": 8080, "published": port, "protocol": "tcp", "mode": "host"}
+        web = {
+            "image": "registry.lab:5000/hello:1",
+            "deploy": {"replicas": 1, "placement": {"constraints": ["node.role==worker"]}},
+            "ports": [published],
+        }
+        compose.write_text(json.dumps({"version": "3.8", "services": {"web": web}}))
+        stacks = [{"name": "moved", "compose": [str(compose)]}]
+        playbook = drive.TOP / "playbooks" / "deploy_stacks.yml"
+        run = drive.play(playbook=playbook, swarm_stack_stacks=stacks)
+        assert run.code == 0, run.text[-4000:]
+        again = drive.play(playbook=playbook, swarm_stack_stacks=stacks)
+        assert again.changed == 0, again.text[-4000:]
+
+    try:
+        deploy(9001)
+        (host,) = by_node("moved_web")
+        drain(host)
+        drain(host, state="active")
+        (now,) = by_node("moved_web")
+        assert now != host
+        old = running("moved_web")
+        deploy(9002)
+        assert not running("moved_web") & old
+        (now,) = by_node("moved_web")
+        assert "9002" in drive.ssh(now, "docker ps --format '{{.Ports}}' -f name=moved_web")
+    finally:
+        docker("stack rm moved")
+
+
 def rebalanced(web: str) -> None:
     """Half of the tasks move to an empty node, new tasks before old ones. Then nothing is left to do."""
     args = {"services": [web], "settle": 2}

@@ -188,6 +188,8 @@ def _comparable(spec: dict[str, Any], network_names: dict[str, str]) -> dict[str
     """The spec of a service in a flatter form, with lists that are sets or maps turned into these."""
     template = dict(spec.get("TaskTemplate") or {})
     container = dict(template.pop("ContainerSpec", None) or {})
+    # Nobody desires a number of restarts: it only counts them.
+    template.pop("ForceUpdate", None)
     endpoint = dict(spec.get("EndpointSpec") or {})
     known = ("Name", "Labels", "TaskTemplate", "Mode", "EndpointSpec", "Networks")
     result: dict[str, Any] = {k: v for k, v in spec.items() if k not in known}

@@ -23,7 +23,7 @@ from .cli import cli_takes, run_cli
 from .cli_output import cli_failure, cli_reasons, forbidden
 from .inputs import Inputs, compose_texts, read_file, write_files, write_login, write_private
 from .login import with_login_label
-from .plan import StackSnapshot, plan_service
+from .plan import StackSnapshot, plan_service, replacing_tasks
 from .private import private_directory
 from .refusals import (
     local_networks,
@@ -210,7 +210,8 @@ def _adjusted(
 ) -> dict[str, Any]:
     check_band(write.spec)
     current = live.spec_of("service", write.name)
-    return with_login_label(with_platforms(within_band(write.spec, current), current), registries)
+    spec = with_platforms(within_band(write.spec, current), current)
+    return with_login_label(replacing_tasks(spec, current, live.network_names()), registries)
 
 
 def refusals_of(

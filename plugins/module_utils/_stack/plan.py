@@ -19,7 +19,8 @@ from .._common.errors import SwarmError
 from .._common.words import count_of
 from .._model.documents import id_of
 from .._model.labels import stack_of
-from .._model.services import attachments
+from .._model.services import attachments, restart_count
+from .._services.restart import restarted
 from .._spec.changes import Change, label_changes, network_changes, service_changes
 from .._spec.display import short_image, summary
 from .._spec.redaction import HIDDEN
@@ -182,6 +183,15 @@ def plan_service(name: str, wanted: Spec, live: StackSnapshot) -> StackStep:
         return StackStep("create", "service", name, summary("service", wanted))
     changes = service_changes(current, wanted, live.network_names())
     return StackStep("update" if changes else "none", "service", name, "", tuple(changes))
+
+
+def replacing_tasks(wanted: Spec, current: Spec | None, network_names: dict[str, str]) -> Spec:
+    """The spec, with the next restart count if its published ports differ: ports alone replace no task that a drain has moved (see
+    docs/architecture.md)."""
+    changes = service_changes(current, wanted, network_names) if current is not None else []
+    if current is None or not {"ports", "endpoint_mode"} & {change.name for change in changes}:
+        return wanted
+    return restarted(wanted, restart_count(current) + 1)
 
 
 def with_login(step: StackStep) -> StackStep:

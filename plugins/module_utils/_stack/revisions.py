@@ -28,7 +28,7 @@ from .._model.services import attachments, container_of, restart_count
 from .._spec.band import within_band
 from .._spec.changes import VXLAN_IDS_OPTION, Change, service_changes
 from .._spec.display import summary
-from .plan import StackSnapshot, StackStep, plan_service
+from .plan import StackSnapshot, StackStep, plan_service, replacing_tasks
 from .rotation import LIMITS, LONGEST_NAME
 from .writes import KINDS, Spec
 
@@ -254,7 +254,9 @@ def plan_return(stack: str, target: RevisionContent, live: StackSnapshot) -> lis
 
 def restored_spec(name: str, target: RevisionContent, live: StackSnapshot) -> Spec:
     """The spec of a service in a revision, with the IDs that secrets and configs have now."""
-    spec = _with_live_counts(target.services[name], live.spec_of("service", name) or {})
+    current = live.spec_of("service", name)
+    spec = _with_live_counts(target.services[name], current or {})
+    spec = replacing_tasks(spec, current, live.network_names())
     for kind, reference in _references(spec):
         reference[f"{kind}ID"] = live.id_of(kind.lower(), str(reference.get(f"{kind}Name")))
     return spec

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.flotilla.swarm.plugins.module_utils._model.labels import STACK_LABEL
+from ansible_collections.flotilla.swarm.plugins.module_utils._spec.changes import service_changes
 from ansible_collections.flotilla.swarm.plugins.module_utils._spec.redaction import HIDDEN
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack.cli_output import (
     cli_failure,
@@ -33,6 +34,7 @@ from ansible_collections.flotilla.swarm.plugins.module_utils._stack.plan import 
     others_wrote,
     plan_lines,
     plan_stack,
+    replacing_tasks,
 )
 from ansible_collections.flotilla.swarm.plugins.module_utils._stack.writes import Write
 from ansible_collections.flotilla.swarm.tests.unit.plugins.module_utils._spec.specs import (
@@ -90,6 +92,27 @@ def test_a_plan_as_a_person_reads_it() -> None:
 def test_the_order_of_the_cli_does_not_matter(order: list[int]) -> None:
     writes = [write({**sent(), "Name": f"s_{n}"}, action="create") for n in range(4)]
     assert plan_stack("s", [writes[n] for n in order], live()) == plan_stack("s", writes, live())
+
+
+@pytest.mark.parametrize(
+    ("change", "count"),
+    [
+        ({}, 4),
+        ({"Labels": {"a": "b"}}, 4),
+        ({"EndpointSpec": {"Ports": [{"TargetPort": 80, "PublishedPort": 8081}]}}, 5),
+        ({"EndpointSpec": {"Mode": "dnsrr", "Ports": []}}, 5),
+    ],
+)
+def test_other_ports_replace_all_tasks(change: dict[str, Any], count: int) -> None:
+    """Also those that a drain has moved, which the engine would leave alone. The plan does not show the count."""
+    current = stored(sent())
+    current["TaskTemplate"]["ForceUpdate"] = 4
+    written = replacing_tasks({**current, **change}, current, {})
+    assert written["TaskTemplate"]["ForceUpdate"] == count
+    names = {each.name for each in service_changes(current, written, {})}
+    assert not any("force" in name for name in names)
+    assert replacing_tasks(written, written, {}) == written
+    assert replacing_tasks(written, None, {}) == written
 
 
 def test_services_that_are_no_longer_asked_for() -> None:
