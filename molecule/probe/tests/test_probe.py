@@ -128,9 +128,10 @@ def test_check_mode_names_what_it_would_create_and_creates_nothing() -> None:
 
 
 def test_a_sound_network_has_no_finding_and_nothing_is_left() -> None:
-    run = probe(swarm_probe_networks=[NETWORK])
-    assert run.code == 0, run.text[-4000:]
-    assert findings(run) == []
+    for _run in range(20 if drive.SOAK else 1):
+        run = probe(swarm_probe_networks=[NETWORK])
+        assert run.code == 0, run.text[-4000:]
+        assert findings(run) == []
     assert f"{NETWORK}: 12 of 12 pairs work" in run.text
     assert "flotilla-probe-plain: 12 of 12 pairs work, packets of up to 1450 bytes" in run.text
     assert left() == []
@@ -170,6 +171,16 @@ def test_a_fault_between_hosts_is_one_finding(
     assert findings(run) == [(cause, host)]
     assert words in run.text
     assert left() == []
+
+
+def test_a_route_of_a_host_to_the_subnet_of_a_network_is_found() -> None:
+    shown = f"docker network inspect -f '{{{{(index .IPAM.Config 0).Subnet}}}}' {NETWORK}"
+    subnet = drive.ssh("m1", shown).strip()
+    with fault("w1", f"ip route add {subnet} dev eth0", f"ip route delete {subnet} dev eth0"):
+        run = probe()
+    assert run.code == 2, run.text[-4000:]
+    assert findings(run) == [("overlapping_subnets", "w1")]
+    assert f"{NETWORK} {subnet} and the route {subnet} of w1" in run.text
 
 
 def test_a_stale_entry_of_a_service_that_runs_is_found() -> None:
