@@ -297,7 +297,7 @@ HEALTH = """---
 def test_a_worker_that_joins_a_broken_network_stops_the_run_before_the_stacks(
     tmp_path: Path,
 ) -> None:
-    stacks = {"swarm_stack_stacks": [ONE_MORE]}
+    stacks: dict[str, Any] = {"swarm_stack_stacks": [ONE_MORE]}
     drive.ssh("w1", "docker swarm leave")
     drive.wait_until(lambda: "Down" in drive.ssh("m1", "docker node ls | grep w1"))
     drop = "INPUT -p udp --dport 4789 -j DROP"
