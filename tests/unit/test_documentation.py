@@ -56,6 +56,14 @@ def given_to(words: list[str]) -> Iterator[str]:
             yield value.partition("=")[0]
 
 
+def test_each_module_and_role_has_a_line_in_the_contents() -> None:
+    text = (ROOT / "docs" / "contents.md").read_text(encoding="utf-8")
+    modules = {path.stem for path in (ROOT / "plugins" / "modules").glob("[a-z]*.py")}
+    assert {name for name in modules if f"`{name}`" not in text} == set()
+    roles = {path.name for path in (ROOT / "roles").iterdir()}
+    assert {name for name in roles if f"(../roles/{name}/README.md)" not in text} == set()
+
+
 @pytest.mark.parametrize("page", EVERYWHERE, ids=name_of)
 def test_playbooks_and_variables_of_commands_exist(page: Path) -> None:
     wrong = []
