@@ -148,6 +148,8 @@ def test_a_node_that_has_lost_a_network_gets_a_new_engine_and_a_killed_run_is_fi
     diagnose("w1", f"leavenetwork?nid={network_id()}")
     text = repair("--check", code=2)
     assert "needs swarm_repair_up_to=engines" in text
+    assert "~ engine     w1  is drained" in repair("--check", up_to="engines")
+    assert not drained()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             drive.command(REPAIR, swarm_repair_up_to="engines"),
@@ -162,7 +164,7 @@ def test_a_node_that_has_lost_a_network_gets_a_new_engine_and_a_killed_run_is_fi
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     text = repair()
-    assert "the node an interrupted repair has left it drained on w1" in text
+    assert "the node was left drained by an interrupted repair on w1" in text
     assert plans(text)[-1] == []
     assert not drained()
     assert drive.ssh("w1", "ls /var/lib/flotilla.swarm/repair", check=False).strip() == ""

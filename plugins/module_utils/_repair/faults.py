@@ -121,7 +121,7 @@ def find_faults(known: Known, nodes: Sequence[Mapping[str, Any]]) -> list[Fault]
     }
     return [
         *(
-            Fault("unfinished", node, "", "an interrupted repair has left it drained")
+            Fault("unfinished", node, "", "was left drained by an interrupted repair")
             for node, read in sorted(reads.items())
             if read.get("unfinished")
         ),

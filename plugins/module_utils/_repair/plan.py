@@ -39,7 +39,7 @@ class RepairPlan:
 def plan_repair(
     known: Known, faults: Sequence[Fault], may: str, tried: Collection[str] = ()
 ) -> RepairPlan:
-    """The plan. `tried` are the levels of steps that this run has taken already, and that did not help."""
+    """The plan. `tried` are the levels of steps that this run has taken already, and that did not help: no fault gets one twice."""
     plan = RepairPlan()
     small: list[Fault] = []
     larger: dict[tuple[str, str], list[Fault]] = defaultdict(list)
@@ -57,7 +57,9 @@ def plan_repair(
         why = reasons_of(known, those)
         # The interrupted run was allowed to begin what is finished now.
         begun = any(fault.kind == "unfinished" for fault in those)
-        if LEVELS.index(level) > LEVELS.index(may) and not begun:
+        if level in tried:
+            withheld.append(f"  x left       {why}")
+        elif LEVELS.index(level) > LEVELS.index(may) and not begun:
             plan.needs = max(plan.needs or ENTRIES, level, key=LEVELS.index)
             withheld.append(f"  x withheld   {why}   needs swarm_repair_up_to={level}")
         elif level == TASKS:

@@ -201,6 +201,9 @@ def test_the_next_steps_are_the_tasks_and_then_the_engine(swarm: Swarm) -> None:
     faults = swarm.faults()
     plan = plan_repair(swarm.known, faults, "engines", ["entries"])
     assert (plan.hosts, plan.services, plan.engines) == ({}, ["shop_db"], [])
+    last = plan_repair(swarm.known, faults, "engines", ["entries", "tasks", "engines"])
+    assert (last.services, last.engines) == ([], [])
+    assert last.lines == ["  x left       shop_default 10.0.1.2 of w2 has no entry on w1"]
     plan = plan_repair(swarm.known, faults, "engines", ["entries", "tasks"])
     assert (plan.hosts, plan.services, plan.engines) == ({}, [], ["n1"])
     assert (
@@ -353,7 +356,10 @@ def test_each_fault_has_a_step_or_is_withheld_and_nothing_more_than_allowed_is_p
     faults = swarm.faults()
     plan = plan_repair(swarm.known, faults, may, tried)
     steps = plan.hosts or plan.services or plan.engines
-    assert bool(faults) == bool(steps or plan.needs)
+    left = any(line.startswith("  x left ") for line in plan.lines)
+    assert bool(faults) == bool(steps or plan.needs or left)
+    assert left <= ("engines" in tried)
+    assert "engines" not in tried or not plan.engines
     allowed = LEVELS[: LEVELS.index(may) + 1]
     assert "tasks" in allowed or not plan.services
     assert "engines" in allowed or not plan.engines
