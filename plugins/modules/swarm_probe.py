@@ -36,11 +36,12 @@ options:
   state:
     description:
       - V(probed) probes the network, and removes everything.
+      - V(locked) only begins a run, so that no other one can. Prepare the nodes after it, and call the module again with the same O(run).
       - V(started) leaves everything in place after the probe, so that M(flotilla.swarm.swarm_probe_node) can read the entries of the
         nodes. RV(collected) has what the probers have found.
       - V(absent) removes everything, and with O(collected) also returns the findings.
     type: str
-    choices: [probed, started, absent]
+    choices: [probed, locked, started, absent]
     default: probed
   nodes:
     description:
@@ -78,6 +79,10 @@ options:
     description: The longest time of the probe in seconds.
     type: int
     default: 600
+  keep_lock:
+    description: With O(state=absent), the run does not end, and no other one can begin, until it is called again without this.
+    type: bool
+    default: false
   run:
     description:
       - The ID of the run, up to 8 letters and digits. With the same one, O(state=absent) removes what a killed O(state=started) has left.
@@ -213,7 +218,9 @@ from ..module_utils._probe.report import empty_result
 def main() -> None:
     module = Module(
         argument_spec=docker_argument_spec(
-            state=dict(type="str", choices=["probed", "started", "absent"], default="probed"),
+            state=dict(
+                type="str", choices=["probed", "locked", "started", "absent"], default="probed"
+            ),
             nodes=dict(type="list", elements="dict", default=[]),
             overlays=dict(
                 type="list",
@@ -226,6 +233,7 @@ def main() -> None:
             port=dict(type="int", default=0),
             window=dict(type="int", default=20),
             limit=dict(type="int", default=600),
+            keep_lock=dict(type="bool", default=False),
             run=dict(type="str", default=""),
             collected=dict(type="str", default=""),
         ),

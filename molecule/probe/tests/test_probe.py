@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -220,6 +221,23 @@ def test_a_run_beside_another_is_refused_and_changes_nothing_for_it() -> None:
     (other,) = [run for run in runs if run not in refused]
     assert {cause for cause, _nodes in findings(other)} <= {"kernel_without"}
     assert left() == []
+
+
+def test_a_run_that_ends_takes_nothing_away_from_the_next_one() -> None:
+    """Nodes keep the image of the next run, which can begin only when this one has ended."""
+
+    def later(seconds: float) -> drive.Run:
+        time.sleep(seconds)
+        return probe()
+
+    for pause in (4.0, 7.0):
+        with ThreadPoolExecutor() as pool:
+            runs = list(pool.map(later, (0.0, pause, 2 * pause)))
+        for run in runs:
+            refused = "another run of the probe, through m1, works since" in run.text
+            assert run.code == (2 if refused else 0), run.text[-4000:]
+            assert refused or findings(run) == []
+        assert left() == []
 
 
 def test_the_next_run_removes_what_a_killed_one_has_left() -> None:

@@ -40,7 +40,12 @@ def carry_out(
         leftovers = sum(len(found) for found in probe.leftovers().values())
         result["changed"] = leftovers > 0
         if not check_mode:
-            probe.remove()
+            probe.remove(params["keep_lock"])
+    elif state == "locked":
+        by = _own_name(client, probe.observe(wanted).places)
+        result["changed"] = True
+        if not check_mode:
+            probe.begin(by)
     else:
         seen = probe.observe(wanted)
         by = _own_name(client, seen.places)

@@ -115,7 +115,11 @@ class Probe:
     # The lock
 
     def take_lock(self, by: str) -> None:
-        """Take the lock; raises busy if another run works. A run that was killed does not renew its lease, and it ends."""
+        """Take the lock, unless this run has it; raises busy if another run works. A run that was killed does not renew its lease, and
+        it ends."""
+        if self.own_lock() is not None:
+            self.renew()
+            return
         deadline = self._clock.now() + _PAUSE + 2 * _LEASE
         first = None
         while not self._create_lock(by):
@@ -177,6 +181,11 @@ class Probe:
         self._renewed = self._clock.now()
 
     # The run
+
+    def begin(self, by: str) -> None:
+        """Take the lock for as long as nodes may need to be prepared."""
+        self.take_lock(by)
+        self.renew(_PAUSE)
 
     def start(self, wanted: Wanted, by: str) -> Seen:
         """Create everything, and wait until the probers have found out what they can. What was created stays, unless this fails."""
@@ -326,12 +335,16 @@ class Probe:
 
     # The end
 
-    def remove(self) -> None:
-        """Remove everything that probes have created, the lock last. Raises not_removed, or busy if the lock is another run's."""
+    def remove(self, keep_lock: bool = False) -> None:
+        """Remove everything that probes have created, the lock last. With `keep_lock`, this run keeps its lock for a while. Raises
+        not_removed. Nothing is done if the lock is another run's."""
         document = self._lock()
-        if document is not None and dig(document, "Spec", "Labels", PROBE_LABEL) != self.run:
+        own = dig(document, "Spec", "Labels", PROBE_LABEL) == self.run
+        if document is not None and not own:
             return
-        self._remove(keep_lock=False)
+        self._remove(keep_lock=keep_lock and own)
+        if keep_lock and own:
+            self.renew(_PAUSE)
 
     def _remove(self, keep_lock: bool) -> None:
         """Services first, then their tasks go, and then networks can go."""
