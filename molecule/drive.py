@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -440,6 +441,30 @@ def stopped(host: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["docker", "unpause", f"{PREFIX}-{host}"], check=True, capture_output=True)
+
+
+# Where an engine answers what it knows of the network, and forgets what it is told to (moby: libnetwork/diagnostic).
+DIAGNOSTIC = "http://127.0.0.1:2000"
+
+
+@contextmanager
+def diagnosed(hosts: Iterable[str]) -> Iterator[None]:
+    """Give the engines of these hosts their diagnostic server."""
+    script = (
+        "import json; path = '/etc/docker/daemon.json'; config = json.load(open(path));"
+        " config['network-diagnostic-port'] = 2000; json.dump(config, open(path, 'w'))"
+    )
+    before = {host: ssh(host, "cat /etc/docker/daemon.json") for host in hosts}
+    for host in before:
+        ssh(host, f'python3 -c "{script}" && systemctl reload docker')
+        wait_until(partial(ssh, host, f"curl -s {DIAGNOSTIC}/ready", check=False), 30)
+    try:
+        yield
+    finally:
+        for host, text in before.items():
+            ssh(
+                host, f"cat > /etc/docker/daemon.json <<'END'\n{text}\nEND\nsystemctl reload docker"
+            )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ The kernel of container hosts may lack IPVS and ESP. So most runs leave out what
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -206,6 +207,56 @@ def test_a_stale_entry_of_a_service_that_runs_is_found() -> None:
         run = probe(swarm_probe_overlays=[], swarm_probe_networks=[NETWORK])
     assert findings(run) == [("stale_entry", here)]
     assert f"of {there} leads to {other}" in run.text
+
+
+@contextmanager
+def again_and_again(host: str, command: str) -> Iterator[None]:
+    """Do something on a host five times a second."""
+    unit = "flotilla-fault"
+    loop = shlex.quote(f"while sleep 0.2; do {command}; done")
+    drive.ssh(host, f"systemd-run --quiet --collect --unit={unit} sh -c {loop}")
+    try:
+        yield
+    finally:
+        drive.ssh(host, f"systemctl stop {unit}")
+
+
+# Drops what containers ask their resolver. A prober has a namespace of its own, from its beginning on.
+SILENT = (
+    "for each in /var/run/docker/netns/[0-9a-f]*; do"
+    " nsenter --net=$each iptables -C OUTPUT -d 127.0.0.11 -j DROP 2> /dev/null"
+    " || nsenter --net=$each iptables -I OUTPUT -d 127.0.0.11 -j DROP; done"
+)
+# Takes the names of its own tasks from the others, by the engine's diagnostic server.
+FORGOTTEN = (
+    "curl -s '{server}/gettable?nid={network}&tname=endpoint_table'"
+    " | sed -n 's/.*k:`\\([0-9a-f]*\\)`.*owner:`{owner}`.*/\\1/p'"
+    ' | while read key; do curl -s "{server}/deleteentry?nid={network}&tname=endpoint_table&key=$key"; done'
+)
+
+
+def test_a_resolver_that_is_silent_is_found() -> None:
+    with again_and_again("w1", SILENT):
+        run = probe(swarm_probe_overlays=[], swarm_probe_networks=[NETWORK])
+    assert run.code == 2, run.text[-4000:]
+    assert findings(run) == [("dns_no_answer", "w1")]
+    assert left() == []
+
+
+def test_names_that_the_others_do_not_hear_of_are_found() -> None:
+    network = drive.ssh("m1", f"docker network inspect -f '{{{{.Id}}}}' {NETWORK}").strip()
+    with drive.diagnosed(["w1"]):
+        found = drive.ssh("w1", f"curl -s {drive.DIAGNOSTIC}/networkpeers?nid={network}")
+        address = re.escape(drive.addresses()["w1"])
+        owner = re.search(rf"(\w+) -> {address}$", found, re.MULTILINE)
+        assert owner, found
+        command = FORGOTTEN.format(server=drive.DIAGNOSTIC, network=network, owner=owner.group(1))
+        with again_and_again("w1", command):
+            run = probe(swarm_probe_overlays=[], swarm_probe_networks=[NETWORK])
+    assert run.code == 2, run.text[-4000:]
+    assert findings(run) == [("dns_stale", "m1, m2, m3")]
+    assert "lacks the tasks on w1" in run.text
+    assert left() == []
 
 
 def test_a_run_beside_another_is_refused_and_changes_nothing_for_it() -> None:

@@ -26,7 +26,6 @@ REPAIR = drive.TOP / "playbooks" / "repair_network.yml"
 HOSTS = ("m1", "m2", "m3", "w1")
 NETWORK = "hello_default"
 SECOND = "second"
-DIAGNOSTIC = "http://127.0.0.1:2000"
 
 
 def repair(*args: str, up_to: str = "entries", code: int = 0) -> str:
@@ -48,7 +47,7 @@ def plans(text: str) -> list[list[str]]:
 
 
 def diagnose(host: str, request: str) -> str:
-    return drive.ssh(host, f"curl -sf '{DIAGNOSTIC}/{request}'")
+    return drive.ssh(host, f"curl -sf '{drive.DIAGNOSTIC}/{request}'")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,20 +59,9 @@ def swarm() -> Iterator[None]:
         f"docker service inspect {SECOND} > /dev/null 2>&1 || docker service create --quiet --name {SECOND} --network {NETWORK}"
         " --mode global registry.lab:5000/hello:1",
     )
-    script = (
-        "import json; path = '/etc/docker/daemon.json'; config = json.load(open(path)); config['network-diagnostic-port'] = {};"
-        " json.dump(config, open(path, 'w'))"
-    )
-    before = {host: drive.ssh(host, "cat /etc/docker/daemon.json") for host in HOSTS}
-    for host in HOSTS:
-        drive.ssh(host, f'python3 -c "{script.format(2000)}" && systemctl reload docker')
-    yield
+    with drive.diagnosed(HOSTS):
+        yield
     drive.ssh("m1", f"docker service rm {SECOND}")
-    for host in HOSTS:
-        drive.ssh(
-            host,
-            f"cat > /etc/docker/daemon.json <<'END'\n{before[host]}\nEND\nsystemctl reload docker",
-        )
 
 
 def inside(host: str) -> str:
