@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -448,23 +447,21 @@ DIAGNOSTIC = "http://127.0.0.1:2000"
 
 
 @contextmanager
-def diagnosed(hosts: Iterable[str]) -> Iterator[None]:
-    """Give the engines of these hosts their diagnostic server."""
+def diagnosed(host: str) -> Iterator[None]:
+    """Give the engine of a host its diagnostic server. It restarts for that, because the server of one that has left a swarm and joined
+    again still has what it knew before."""
     script = (
         "import json; path = '/etc/docker/daemon.json'; config = json.load(open(path));"
         " config['network-diagnostic-port'] = 2000; json.dump(config, open(path, 'w'))"
     )
-    before = {host: ssh(host, "cat /etc/docker/daemon.json") for host in hosts}
-    for host in before:
-        ssh(host, f'python3 -c "{script}" && systemctl reload docker')
-        wait_until(partial(ssh, host, f"curl -s {DIAGNOSTIC}/ready", check=False), 30)
+    before = ssh(host, "cat /etc/docker/daemon.json")
+    ssh(host, f'python3 -c "{script}" && systemctl restart docker')
+    wait_until(lambda: ssh(host, f"curl -s {DIAGNOSTIC}/ready", check=False), 60)
+    wait_until(lambda: nodes().get(host, {}).get("Status", {}).get("State") == "ready")
     try:
         yield
     finally:
-        for host, text in before.items():
-            ssh(
-                host, f"cat > /etc/docker/daemon.json <<'END'\n{text}\nEND\nsystemctl reload docker"
-            )
+        ssh(host, f"cat > /etc/docker/daemon.json <<'END'\n{before}\nEND\nsystemctl reload docker")
 
 
 @contextmanager
