@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "lab"))
@@ -27,6 +28,12 @@ PORT = 8080
 # Seconds.
 PATIENCE = 3.0
 BREAK = 0.15
+SHOP = Path(__file__).resolve().parents[1] / "files" / "shop.yml"
+
+
+def stacks(tag: int = 1) -> list[dict[str, Any]]:
+    """The stack of the scenario, as site.yml takes it."""
+    return [{"name": "shop", "compose": [str(SHOP)], "environment": {"TAG": str(tag)}}]
 
 
 def page(address: str, port: int = PORT) -> str:

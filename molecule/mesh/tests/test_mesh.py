@@ -26,17 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import asking
 import drive
-from asking import called, mesh_asked, page
+from asking import called, mesh_asked, page, stacks
 
 HOSTS = ("m1", "m2", "m3", "w1")
-SHOP = Path(__file__).resolve().parents[1] / "files" / "shop.yml"
 PLAYBOOKS = drive.TOP / "playbooks"
 # The value that chi-square of three replicas, with two degrees of freedom, exceeds once in a thousand times.
 CHI_SQUARE = 13.82
-
-
-def stacks(tag: int = 1) -> list[dict[str, Any]]:
-    return [{"name": "shop", "compose": [str(SHOP)], "environment": {"TAG": str(tag)}}]
 
 
 def play(name: str, **extra: Any) -> drive.Run:

@@ -16,10 +16,16 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import drive
+from asking import stacks
 
 PROBE = drive.TOP / "playbooks" / "probe_network.yml"
 NAMESPACES = "/var/run/docker/netns"
 OPEN = {"swarm_probe_overlays": [], "swarm_probe_networks": ["shop_open"]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def swarm() -> None:
+    drive.site(swarm_stack_stacks=stacks())
 
 
 def findings(run: drive.Run) -> str:
