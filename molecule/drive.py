@@ -448,16 +448,18 @@ DIAGNOSTIC = "http://127.0.0.1:2000"
 
 @contextmanager
 def diagnosed(host: str) -> Iterator[None]:
-    """Give the engine of a host its diagnostic server. It restarts for that, because the server of one that has left a swarm and joined
-    again still has what it knew before."""
+    """Give the engine of a host its diagnostic server. It restarts before, because the server of an engine that has left a swarm and joined
+    another one still has what it knew in the first."""
     script = (
         "import json; path = '/etc/docker/daemon.json'; config = json.load(open(path));"
         " config['network-diagnostic-port'] = 2000; json.dump(config, open(path, 'w'))"
     )
     before = ssh(host, "cat /etc/docker/daemon.json")
-    ssh(host, f'python3 -c "{script}" && systemctl restart docker')
-    wait_until(lambda: ssh(host, f"curl -s {DIAGNOSTIC}/ready", check=False), 60)
+    ssh(host, "systemctl restart docker")
     wait_until(lambda: nodes().get(host, {}).get("Status", {}).get("State") == "ready")
+    # An engine that starts with the port does not open it.
+    ssh(host, f'python3 -c "{script}" && systemctl reload docker')
+    wait_until(lambda: ssh(host, f"curl -s {DIAGNOSTIC}/ready", check=False), 30)
     try:
         yield
     finally:
