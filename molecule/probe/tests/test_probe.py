@@ -281,7 +281,7 @@ def test_a_run_that_ends_takes_nothing_away_from_the_next_one() -> None:
         time.sleep(seconds)
         return probe()
 
-    for pause in (4.0, 7.0):
+    for pause in (3.0, 4.5):
         with ThreadPoolExecutor() as pool:
             runs = list(pool.map(later, (0.0, pause, 2 * pause)))
         for run in runs:
