@@ -246,7 +246,7 @@ def test_a_resolver_that_is_silent_is_found() -> None:
 def test_names_that_the_others_do_not_hear_of_are_found() -> None:
     network = drive.ssh("m1", f"docker network inspect -f '{{{{.Id}}}}' {NETWORK}").strip()
     with drive.diagnosed("w1"):
-        found = drive.ssh("w1", f"curl -s {drive.DIAGNOSTIC}/networkpeers?nid={network}")
+        found = drive.ssh("w1", f"curl -s {drive.DIAGNOSTIC}/clusterpeers")
         address = re.escape(drive.addresses()["w1"])
         owner = re.search(rf"(\w+) -> {address}$", found, re.MULTILINE)
         assert owner, found
