@@ -195,10 +195,11 @@ def _post(config: NotifyConfig, event: Event, end: float) -> None:
     left = end - time.monotonic()
     if left <= 0:
         raise _failed("the events before it took all of the time")
+    limit = min(_STEP, left)
     try:
         context = ssl.create_default_context(cafile=config.ca_file or None)
         connection = http.client.HTTPSConnection(
-            url.hostname or "", url.port, timeout=min(_STEP, left), context=context
+            url.hostname or "", url.port, timeout=limit, context=context
         )
         with contextlib.closing(connection):
             path = f"{url.path or '/'}{f'?{url.query}' if url.query else ''}"
@@ -208,7 +209,7 @@ def _post(config: NotifyConfig, event: Event, end: float) -> None:
     except ssl.SSLError as error:
         raise _failed(f"its certificate is not accepted ({error.reason or error})") from error
     except socket.timeout as error:
-        raise _failed(f"it did not answer within {_STEP:g} s") from error
+        raise _failed(f"it did not answer within {max(1, round(limit))} s") from error
     except OSError as error:
         raise _failed(error.strerror or "its connection broke") from error
     except http.client.HTTPException as error:
