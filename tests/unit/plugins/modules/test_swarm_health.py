@@ -98,7 +98,8 @@ def test_the_result_of_a_probe_is_judged_and_anything_else_refused() -> None:
         unasked = call(docker_host, checks=["quorum", "network"]).result
     assert judged["verdict"] == "failed"
     assert "larger packets are lost (w1)" in judged["msg"]
-    assert "network" not in judged["invocation"]["module_args"]
+    # Newer versions of ansible-core return no arguments.
+    assert "network" not in judged.get("invocation", {}).get("module_args", {})
     assert refused["failure"]["code"] == "bad_option"
     assert "network must be the result of flotilla.swarm.swarm_probe" in refused["msg"]
     assert unasked["verdict"] == "healthy"
