@@ -193,11 +193,11 @@ def write_entries(
     before: dict[str, str] = {}
     after: dict[str, str] = {}
     failed: list[str] = []
-    tables: dict[str, dict[str, tuple[str, str]] | None] = {}
+    wishes: dict[str, dict[str, tuple[str, str]]] = {}
+    networks = sorted({str(each["network"]) for each in wanted})
+    tables = {network: read_neighbours(network, runner, root) for network in networks}
     for each in wanted:
         network, address = str(each["network"]), str(each["address"])
-        if network not in tables:
-            tables[network] = read_neighbours(network, runner, root)
         now = (tables[network] or {}).get(address, ("", ""))
         was, wish = (
             (str(each["found_mac"]), str(each["found_host"])),
@@ -208,9 +208,10 @@ def write_entries(
             result["skipped"].append(f"{label} has changed since it was read")
         elif now != wish:
             before[label], after[label] = " ".join(now).strip(), " ".join(wish)
-            problem = None if check_mode else _write(network, address, wish, runner, root)
-            if problem:
-                failed.append(f"{label} ({problem})")
+            wishes.setdefault(network, {})[address] = wish
+    for network, addresses in () if check_mode else wishes.items():
+        problems = _write(network, addresses, runner, root)
+        failed += [f"{network[:12]} {address} ({why})" for address, why in problems.items()]
     for name in interfaces:
         if not _LEFTOVER.fullmatch(name) or name not in leftovers():
             result["skipped"].append(f"{name} is gone")
@@ -229,17 +230,33 @@ def write_entries(
 
 
 def _write(
-    network: str, address: str, wish: tuple[str, str], runner: Runner, root: str
-) -> str | None:
-    """Write an entry as the engine would, and read it again; what is wrong, or None."""
+    network: str, wishes: Mapping[str, tuple[str, str]], runner: Runner, root: str
+) -> dict[str, str]:
+    """Write the entries of a network as the engine would, and read them again once; by address, what is wrong."""
     inside = ["nsenter", f"--net={namespace_of(network, root)}"]
-    mac, host = wish
-    for words in (
-        ["bridge", "fdb", "replace", mac, "dev", _DEVICE, "dst", host, "self", "permanent"],
-        ["ip", "neighbour", "replace", address, "lladdr", mac, "dev", _DEVICE, "nud", "permanent"],
-    ):
-        done = runner([*inside, *words], _SECONDS)
-        if not done.ok:
-            return done.why
-    found = (read_neighbours(network, runner, root) or {}).get(address)
-    return None if found == wish else "it does not stay"
+    problems: dict[str, str] = {}
+    for address, (mac, host) in wishes.items():
+        for words in (
+            ["bridge", "fdb", "replace", mac, "dev", _DEVICE, "dst", host, "self", "permanent"],
+            [
+                "ip",
+                "neighbour",
+                "replace",
+                address,
+                "lladdr",
+                mac,
+                "dev",
+                _DEVICE,
+                "nud",
+                "permanent",
+            ],
+        ):
+            done = runner([*inside, *words], _SECONDS)
+            if not done.ok:
+                problems[address] = done.why
+                break
+    found = read_neighbours(network, runner, root) or {}
+    for address, wish in wishes.items():
+        if found.get(address) != wish:
+            problems.setdefault(address, "it does not stay")
+    return problems

@@ -167,15 +167,9 @@ def report(
     """The plan as people read it, with what was looked at."""
     read = {str(each["node_id"]) for each in nodes if each.get("node_id") in known.nodes}
     silent = sorted(known.name(node) for node in known.nodes.keys() - read)
-    entries = sum(
-        len(network["entries"] or ())
-        for each in nodes
-        for network in (each.get("networks") or {}).values()
-    )
-    names = sum(
-        len(network["names"] or ())
-        for each in nodes
-        for network in (each.get("networks") or {}).values()
+    networks = [network for each in nodes for network in (each.get("networks") or {}).values()]
+    entries, names = (
+        sum(len(network[key] or ()) for network in networks) for key in ("entries", "names")
     )
     wrong = {fault.node for fault in faults}
     lines = [f"PLAN  repair the network, acting on {by}", *plan.lines]
